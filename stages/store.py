@@ -1,0 +1,107 @@
+"""The door to MLflow: imported late, asked with short patience, its database made by one process at a time."""
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stages import session
+from stages.journal import lock
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+# What MLflow answers to a request that will not get better by being asked again.
+REFUSALS = {
+    "BAD_REQUEST", "INVALID_PARAMETER_VALUE", "INVALID_STATE", "RESOURCE_ALREADY_EXISTS", "RESOURCE_CONFLICT",
+    "RESOURCE_DOES_NOT_EXIST",
+}  # fmt: skip
+
+
+class Unreachable(Exception):
+    """MLflow cannot be reached or cannot write; a sentence says where and why."""
+
+
+class Refused(Exception):
+    """MLflow was reached and will never take this."""
+
+
+def client(uri: str) -> "MlflowClient":
+    """A client of the store at `uri`; makes the database of a SQLite store if it is not there (5 s)."""
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+    os.environ.setdefault("DO_NOT_TRACK", "true")
+    import mlflow
+
+    for noisy in ("mlflow", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    database = database_of(uri)
+    with answers(uri):
+        if database is None:
+            return mlflow.MlflowClient(uri, registry_uri=uri)
+        with lock(database.with_name(f"{database.name}.lock")):
+            opened = mlflow.MlflowClient(uri, registry_uri=uri)
+            opened.search_experiments(max_results=1)  # makes the tables
+            return opened
+
+
+def database_of(uri: str) -> Path | None:
+    """The file of a SQLite store, or None."""
+    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+
+
+def experiment_id(opened: "MlflowClient", uri: str, name: str) -> str:
+    """The id of the experiment of this name: made if missing, brought back if deleted."""
+    found = opened.get_experiment_by_name(name)
+    if found is None:
+        database = database_of(uri)
+        place = (database.resolve().parent / "mlartifacts" / name).as_uri() if database else None
+        try:
+            return opened.create_experiment(name, artifact_location=place)
+        except Exception:  # another process was faster
+            found = opened.get_experiment_by_name(name)
+            if found is None:
+                raise
+    if found.lifecycle_stage == "deleted":
+        opened.restore_experiment(found.experiment_id)
+    return found.experiment_id
+
+
+@contextlib.contextmanager
+def answers(uri: str) -> Iterator[None]:
+    """Tells an MLflow that refuses (Refused) from one that is not there or cannot write (Unreachable)."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code in REFUSALS:
+            raise Refused(_first_line(error)) from error
+        raise Unreachable(_sentence(uri, error)) from error
+    except (OSError, _database_error()) as error:
+        raise Unreachable(_sentence(uri, error)) from error
+
+
+def _database_error() -> type[Exception]:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return SQLAlchemyError
+
+
+def _sentence(uri: str, error: Exception) -> str:
+    return f"{without_password(uri)} cannot be reached or written ({_first_line(error)})."
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:300].rstrip(".") or type(error).__name__
+
+
+def without_password(uri: str) -> str:
+    """http://user:secret@host -> http://host, for messages."""
+    scheme, separator, rest = uri.partition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
