@@ -1,0 +1,54 @@
+"""Protocol `classifier`: a small classifier trained on the data set's own labels, for digits-like data without network."""
+
+from collections.abc import Iterator
+
+import pydantic
+from torch import Tensor, nn
+
+from .. import choices, streams
+from . import _convnet
+
+HAS_SCORE = True  # its logits are classes of the data, so the Inception Score means something
+
+
+class Config(choices.Config):
+    """How large the classifier is, how long it is trained, and the held-out accuracy below which it refuses itself."""
+
+    width: int = pydantic.Field(ge=1, strict=True)
+    num_features: int = pydantic.Field(ge=2, strict=True)
+    total_kimg: float = pydantic.Field(gt=0)
+    batch_size: int = pydantic.Field(ge=2, strict=True)
+    lr: float = pydantic.Field(gt=0)
+    min_accuracy: float = pydantic.Field(ge=0, le=1)
+
+
+def build(config: Config, shape: tuple[int, int, int], num_classes: int) -> nn.Module:
+    """An untrained extractor for images of shape (C, H, W)."""
+    return _convnet.Network(shape[0], shape[1], config.width, config.num_features, num_classes)
+
+
+def fit(config: Config, network: nn.Module, train: tuple, heldout: tuple, seed: int) -> Iterator[int]:
+    """Train on `train`, (pixels (N, C, H, W) uint8, labels (N,)); yields images seen; returns the facts of the protocol."""
+    stream = streams.key(seed, "extractor/shift")
+    for pixels, labels in (train, heldout):
+        if (labels < 0).any():
+            raise ValueError(
+                f"{int((labels < 0).sum())} of {len(labels)} images have no label, and protocol classifier needs labels; "
+                "put images into sub-folders, one a class, or set reference.protocol.name: pretext"
+            )
+
+    def moved(pixels: Tensor, labels: Tensor, number: int) -> tuple[Tensor, Tensor]:
+        return _convnet.shifted(pixels, stream, number), labels
+
+    yield from _convnet.fit(
+        network, *train, moved, seed, round(config.total_kimg * 1000), config.batch_size, config.lr
+    )
+    accuracy = _convnet.share_right(network, *heldout, lambda pixels, labels, number: (pixels, labels))
+    if accuracy < config.min_accuracy:
+        raise ValueError(
+            f"the classifier names {accuracy:.3f} of the held-out images rightly, below reference.protocol.min_accuracy "
+            f"{config.min_accuracy}: its scores would mean little. Raise total_kimg or width, or use protocol pretext"
+        )
+    return {"heldout_accuracy": accuracy}
+
+

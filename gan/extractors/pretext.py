@@ -1,0 +1,71 @@
+"""Protocol `pretext`: the same small network, for data without labels, trained to name rotation and crop of each image.
+
+Rotation prediction after Gidaris et al. 2018 (arXiv:1803.07728); the crop is one of the four corners at three quarters of
+the side. The 16 pairs of rotation and corner are its targets.
+"""
+
+from collections.abc import Iterator
+
+import pydantic
+import torch
+from torch import Tensor, nn
+
+from .. import choices, streams
+from . import _convnet
+
+HAS_SCORE = False  # its logits name views, not contents: an Inception Score of them would mean nothing
+
+
+class Config(choices.Config):
+    """How large the network is, how long it is trained, and the held-out accuracy below which it refuses itself."""
+
+    width: int = pydantic.Field(ge=1, strict=True)
+    num_features: int = pydantic.Field(ge=2, strict=True)
+    total_kimg: float = pydantic.Field(gt=0)
+    batch_size: int = pydantic.Field(ge=2, strict=True)
+    lr: float = pydantic.Field(gt=0)
+    min_accuracy: float = pydantic.Field(ge=0, le=1)
+
+
+def build(config: Config, shape: tuple[int, int, int], num_classes: int) -> nn.Module:
+    """An untrained extractor for images of shape (C, H, W)."""
+    return _convnet.Network(shape[0], shape[1], config.width, config.num_features, 16)
+
+
+def views(stream: int, pixels: Tensor, number: int) -> tuple[Tensor, Tensor]:
+    """Each image (N, C, H, W) cropped to a corner, enlarged and turned, as (stream, number) say; and which of 16: (N,)."""
+    count, _, height, width = pixels.shape
+    places = torch.arange(number * count, (number + 1) * count).numpy()
+    targets = torch.from_numpy(streams.integers(stream, places, 16))
+    cropped = torch.empty_like(pixels)
+    for target in range(16):
+        here = targets == target
+        corner, turns = target % 4, target // 4
+        tall, wide = height * 3 // 4, width * 3 // 4
+        top, left = (height - tall) * (corner // 2), (width - wide) * (corner % 2)
+        part = pixels[here, :, top : top + tall, left : left + wide].float()
+        if len(part):
+            enlarged = nn.functional.interpolate(part, (height, width), mode="bilinear", align_corners=False)
+            cropped[here] = torch.rot90(enlarged.round().to(torch.uint8), turns, (2, 3))
+    return cropped, targets
+
+
+def fit(config: Config, network: nn.Module, train: tuple, heldout: tuple, seed: int) -> Iterator[int]:
+    """Train on `train`, (pixels (N, C, H, W) uint8, labels, not used); yields images seen; returns the protocol's facts."""
+    stream, check = streams.key(seed, "extractor/views"), streams.key(seed, "extractor/heldout views")
+    yield from _convnet.fit(
+        network,
+        *train,
+        lambda pixels, labels, number: views(stream, pixels, number),
+        seed,
+        round(config.total_kimg * 1000),
+        config.batch_size,
+        config.lr,
+    )
+    accuracy = _convnet.share_right(network, *heldout, lambda pixels, labels, number: views(check, pixels, number))
+    if accuracy < config.min_accuracy:
+        raise ValueError(
+            f"the pretext network names {accuracy:.3f} of the held-out views rightly, below reference.protocol.min_accuracy "
+            f"{config.min_accuracy}: its scores would mean little. Raise total_kimg or width, or lower it knowingly"
+        )
+    return {"heldout_accuracy": accuracy}

@@ -1,0 +1,67 @@
+"""Pixels <-> images: the only two conversions; and what shows images to a person."""
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+
+
+def pixels_to_images(pixels: Tensor) -> Tensor:
+    """(N, C, H, W) uint8 [0, 255] -> (N, C, H, W) float32 [-1, +1]."""
+    return pixels.to(torch.float32) / 127.5 - 1
+
+
+def images_to_pixels(images: Tensor) -> Tensor:
+    """(N, C, H, W) float [-1, +1] (clipped) -> (N, C, H, W) uint8 [0, 255], rounded to the nearest."""
+    return ((images.to(torch.float32) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def from_pillow(image: Image.Image, channels: int, resolution: int, filter: str) -> np.ndarray:
+    """Any Pillow image -> (C, H, W) uint8: largest centred square, antialiased resize, alpha flattened on black below 4."""
+    square = _centred_square(_to_mode(image, channels))
+    resized = square.resize((resolution, resolution), Image.Resampling[filter.upper()])
+    array = np.asarray(resized, np.uint8)
+    return np.ascontiguousarray(array.reshape(resolution, resolution, channels).transpose(2, 0, 1))
+
+
+def _to_mode(image: Image.Image, channels: int) -> Image.Image:
+    if image.mode.startswith(("I;16", "I")):  # 16-bit grey: keep the high byte, as a display would
+        array = np.asarray(image, np.int64)
+        image = Image.fromarray((array.clip(0, 65535) >> 8).astype(np.uint8))
+    elif image.mode == "F":
+        image = Image.fromarray(np.asarray(image).clip(0, 255).round().astype(np.uint8))
+    if channels == 4:
+        return image.convert("RGBA")
+    if image.has_transparency_data:
+        opaque = image.convert("RGBA")
+        background = Image.new("RGBA", opaque.size, (0, 0, 0, 255))
+        image = Image.alpha_composite(background, opaque)
+    return image.convert(_MODES[channels])
+
+
+def _centred_square(image: Image.Image) -> Image.Image:
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    return image if image.width == image.height else image.crop((left, top, left + side, top + side))
+
+
+def to_pillow(pixels: np.ndarray) -> Image.Image:
+    """(C, H, W) uint8 -> a Pillow image of mode L, RGB or RGBA."""
+    array = np.asarray(pixels, np.uint8)
+    return Image.fromarray(array[0] if array.shape[0] == 1 else array.transpose(1, 2, 0), _MODES[array.shape[0]])
+
+
+def grid(pixels: np.ndarray, columns: int | None = None, scale: int | None = None) -> Image.Image:
+    """(N, C, H, W) uint8 -> one picture, row by row; small images are enlarged by whole numbers (`scale`)."""
+    array = np.asarray(pixels, np.uint8)
+    count, channels, height, width = array.shape
+    columns = columns or int(np.ceil(np.sqrt(count)))
+    rows = -(-count // columns)
+    padded = np.zeros((rows * columns, channels, height, width), np.uint8)
+    padded[:count] = array
+    tiles = padded.reshape(rows, columns, channels, height, width).transpose(2, 0, 3, 1, 4)
+    picture = to_pillow(tiles.reshape(channels, rows * height, columns * width))
+    scale = scale or max(1, 32 // max(height, width))
+    return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)

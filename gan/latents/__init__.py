@@ -1,0 +1,1 @@
+"""Latent spaces: one file each; samples by (seed, index), whatever the batch."""

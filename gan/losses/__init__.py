@@ -1,0 +1,1 @@
+"""Adversarial losses: one file each, with its equation and paper."""

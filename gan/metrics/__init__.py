@@ -1,0 +1,1 @@
+"""Scores from features, one file each. A metric never sees a generator."""

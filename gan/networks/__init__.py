@@ -1,0 +1,1 @@
+"""Architectures: one file each, with Config, Generator and Discriminator."""

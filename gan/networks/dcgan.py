@@ -1,0 +1,82 @@
+"""DCGAN: transposed convolutions and batch norm (Radford et al. 2015, arXiv:1511.06434), for any even size from 8 up.
+
+With classes, the generator gets the label concatenated to its latent (Mirza and Osindero 2014, arXiv:1411.1784), the
+discriminator by projection (Miyato and Koyama 2018, arXiv:1802.05637).
+"""
+
+from typing import Literal
+
+import pydantic
+from torch import Tensor, nn
+
+from .. import choices
+from ._layers import Projection, pyramid, with_class
+
+
+class Config(choices.Config):
+    """Widths are channels at half resolution, doubled at each further halving."""
+
+    generator_width: int = pydantic.Field(ge=1, strict=True)
+    discriminator_width: int = pydantic.Field(ge=1, strict=True)
+    generator_norm: Literal["batch", "none"] = "batch"
+    discriminator_norm: Literal["batch", "none"] = "batch"
+
+
+def _norm(name: str, channels: int) -> nn.Module:
+    return nn.BatchNorm2d(channels) if name == "batch" else nn.Identity()
+
+
+def _initialise(module: nn.Module) -> None:
+    """Weights from N(0, 0.02²), scales from N(1, 0.02²), biases zero (sec. 4 of the paper)."""
+    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.Embedding)):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.normal_(module.weight, 1.0, 0.02)
+    if getattr(module, "bias", None) is not None:
+        nn.init.zeros_(module.bias)
+
+
+class Generator(nn.Module):
+    """Latents (N, Z), labels (N,) -> images (N, C, H, W) in [-1, +1]."""
+
+    def __init__(self, config: Config, *, latent_size: int, num_classes: int, channels: int, resolution: int):
+        super().__init__()
+        sizes = pyramid(resolution)
+        widths = [config.generator_width * 2**level for level in reversed(range(len(sizes) - 1))]
+        self.num_classes, self.base = num_classes, (widths[0], sizes[0], sizes[0])
+        self.linear = nn.Linear(latent_size + num_classes, widths[0] * sizes[0] ** 2, bias=False)
+        layers: list[nn.Module] = [_norm(config.generator_norm, widths[0]), nn.ReLU()]
+        for width, next_width in zip(widths, widths[1:], strict=False):
+            layers += [
+                nn.ConvTranspose2d(width, next_width, 4, 2, 1, bias=config.generator_norm == "none"),
+                _norm(config.generator_norm, next_width),
+                nn.ReLU(),
+            ]
+        self.layers = nn.Sequential(*layers, nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1), nn.Tanh())
+        self.apply(_initialise)
+
+    def forward(self, latents_NZ: Tensor, labels_N: Tensor | None = None) -> Tensor:
+        features = self.linear(with_class(latents_NZ, labels_N, self.num_classes))
+        return self.layers(features.unflatten(1, self.base))
+
+
+class Discriminator(nn.Module):
+    """Images (N, C, H, W) in [-1, +1], labels (N,) -> logits (N,)."""
+
+    def __init__(self, config: Config, *, num_classes: int, channels: int, resolution: int):
+        super().__init__()
+        sizes = pyramid(resolution)
+        widths = [config.discriminator_width * 2**level for level in range(len(sizes) - 1)]
+        layers: list[nn.Module] = [nn.Conv2d(channels, widths[0], 4, 2, 1), nn.LeakyReLU(0.2)]
+        for width, next_width in zip(widths, widths[1:], strict=False):
+            layers += [
+                nn.Conv2d(width, next_width, 4, 2, 1, bias=config.discriminator_norm == "none"),
+                _norm(config.discriminator_norm, next_width),
+                nn.LeakyReLU(0.2),
+            ]
+        self.layers = nn.Sequential(*layers, nn.Flatten())
+        self.projection = Projection(widths[-1] * sizes[0] ** 2, num_classes)
+        self.apply(_initialise)
+
+    def forward(self, images_NCHW: Tensor, labels_N: Tensor | None = None) -> Tensor:
+        return self.projection(self.layers(images_NCHW), labels_N)

@@ -1,0 +1,1 @@
+"""Penalties on the discriminator: one file each, with its equation and paper."""

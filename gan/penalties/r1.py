@@ -1,0 +1,18 @@
+"""R1: the zero-centred gradient penalty on real images (Mescheder et al. 2018, arXiv:1801.04406, eq. 9)."""
+
+import pydantic
+from torch import Tensor
+
+from .. import choices
+from ._gradient import squared_gradient_norm
+
+
+class Config(choices.Config):
+    """`gamma`: its weight; the loss gets gamma / 2 times the squared norm."""
+
+    gamma: float = pydantic.Field(ge=0)
+
+
+def penalty(config: Config, real: tuple[Tensor, Tensor], fake: tuple[Tensor, Tensor]) -> Tensor:
+    """gamma / 2 · ‖∇D(x)‖² at each real image: (N,). `real`, `fake`: images (N, C, H, W) and their logits (N,)."""
+    return config.gamma / 2 * squared_gradient_norm(*real)

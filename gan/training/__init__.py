@@ -1,0 +1,1 @@
+"""The machinery of adversarial training. The loop never sees a file: it yields, and the stage writes."""

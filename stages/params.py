@@ -1,0 +1,216 @@
+"""The params door: params.yaml, typed. A misspelt key, a wrong type or an unknown choice is refused in one sentence.
+
+    python -m stages.params [FILE]     # exit 0: fine; exit 2: one sentence a mistake on standard error
+"""
+
+import re
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+import yaml
+
+from gan import choices
+from gan.choices import Config
+from gan.training.config import AverageConfig, LoopConfig, QuickConfig
+
+Share = Annotated[float, pydantic.Field(ge=0, lt=1)]
+Count = Annotated[int, pydantic.Field(ge=1, strict=True)]
+Seed = Annotated[int, pydantic.Field(ge=0, lt=2**32, strict=True)]
+
+
+def choice(room: str) -> Any:
+    """A section {name: ..., **fields} of which the room's file `name` knows the fields; kept as a plain dict."""
+
+    def check(section: Any) -> dict:
+        if not isinstance(section, dict) or not isinstance(section.get("name"), str):
+            raise ValueError(f"needs a name; {room} has {', '.join(choices.names(room))}")
+        try:
+            config = choices.config(room, section)
+        except LookupError as error:
+            raise ValueError(str(error).strip('"')) from None
+        return {"name": section["name"], **config.model_dump(mode="json")}
+
+    return Annotated[dict, pydantic.PlainValidator(check)]
+
+
+class Fetch(Config):
+    name: Literal["digits"]
+
+
+class Source(Config):
+    path: str
+
+    @pydantic.field_validator("path")
+    @classmethod
+    def inside(cls, path: str) -> str:
+        if not path or Path(path).is_absolute() or ".." in Path(path).parts:
+            raise ValueError("must be a folder inside this project, so that DVC can version it: dvc add it there")
+        return path
+
+
+class Prepare(Config):
+    source: Source
+    resolution: Annotated[int, pydantic.Field(ge=8, le=1024, multiple_of=2, strict=True)]
+    channels: Literal[1, 3, 4]
+    filter: Literal["box", "bilinear", "bicubic", "lanczos"]
+    heldout: Annotated[float, pydantic.Field(gt=0, lt=0.9)]
+    min_images: Count
+    max_set_aside: Share
+    shard_size: Count
+
+
+class Reference(Config):
+    seed: Seed
+    threads: Count
+    protocol: choice("extractors")
+
+
+class Train(Config):
+    seed: Seed
+    device: Literal["cpu", "cuda", "auto"]
+    threads: Count
+    world_size: Literal[1]
+    precision: Literal["float32", "bfloat16"]
+    conditional: bool
+    network: choice("networks")
+    latent: choice("latents")
+    loss: choice("losses")
+    penalties: list[choice("penalties")]
+    loop: LoopConfig
+    ema: AverageConfig
+    quick: QuickConfig
+
+
+class Evaluate(Config):
+    seed: Seed
+    threads: Count
+    draws: Annotated[int, pydantic.Field(ge=2, strict=True)]
+    isc_splits: Count
+    kid_subsets: Count
+    kid_subset_size: Annotated[int, pydantic.Field(ge=2, strict=True)]
+    neighborhood: Count
+
+
+class Register(Config):
+    name: Annotated[str, pydantic.Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
+
+
+class Machine(Config):
+    save_interval_s: Annotated[float, pydantic.Field(ge=0)] = 20
+    workers: Annotated[int, pydantic.Field(ge=0, strict=True)] = 0
+
+
+class Params(Config):
+    """params.yaml: one section per stage, and `machine`, which changes no byte of any result."""
+
+    fetch: Fetch
+    prepare: Prepare
+    reference: Reference
+    train: Train
+    evaluate: Evaluate
+    register: Register
+    machine: Machine = Machine()
+
+
+class Refused(ValueError):
+    """What the door says: one sentence for each mistake."""
+
+
+def load(path: Path = Path("params.yaml")) -> Params:
+    """Read and check a params file; Refused says key, value and way out of each mistake."""
+    if not path.is_file():
+        raise Refused(f"{path} does not exist; copy a recipe: gan run --recipe digits")
+    text = path.read_text("utf-8")
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}" if mark else ""
+        raise Refused(f"{path}{place}: not YAML: {getattr(error, 'problem', error)}") from None
+    if not isinstance(content, dict):
+        raise Refused(f"{path} holds no sections; copy a recipe: gan run --recipe digits")
+    mistakes = list(_numbers_read_as_text(content))
+    if not mistakes:
+        try:
+            return Params.model_validate(content)
+        except pydantic.ValidationError as error:
+            mistakes = [_sentence(one, content) for one in error.errors()]
+    raise Refused("\n".join(f"{path}: {mistake}" for mistake in mistakes))
+
+
+def _numbers_read_as_text(value: Any, key: str = "") -> list[str]:
+    """PyYAML reads 1e-3 as text where DVC reads a number: refused, with the spelling that both read alike."""
+    if isinstance(value, dict):
+        return [one for name, item in value.items() for one in _numbers_read_as_text(item, f"{key}.{name}".strip("."))]
+    if isinstance(value, list):
+        return [one for place, item in enumerate(value) for one in _numbers_read_as_text(item, f"{key}[{place}]")]
+    if isinstance(value, str) and re.fullmatch(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+", value):
+        mantissa, exponent = re.split("[eE]", value)
+        sign = "" if exponent[0] in "+-" else "+"
+        return [f"{key} is {value}, which YAML reads as text; write {float(mantissa)}e{sign}{exponent}"]
+    return []
+
+
+def _fields(location: tuple) -> list[str]:
+    """The valid keys of the section at a location of Params, or none."""
+    model: Any = Params
+    for part in location:
+        field = getattr(model, "model_fields", {}).get(part)
+        model = field.annotation if field else None
+    return sorted(getattr(model, "model_fields", {}))
+
+
+def _sentence(error: dict, content: dict) -> str:
+    """One pydantic error as a sentence with the key, the value, the valid ones and the nearest."""
+    if error["type"] == "value_error" and isinstance(error["ctx"]["error"], pydantic.ValidationError):
+        raise AssertionError("a nested ValidationError is flattened by pydantic")
+    key, value = ".".join(map(str, error["loc"])), error.get("input")
+    if error["type"] == "extra_forbidden":
+        valid = _fields(error["loc"][:-1]) or error.get("ctx", {}).get("valid", [])
+        return f"{key} is no key; {_listed(valid)}{choices.did_you_mean(error['loc'][-1], valid)}"
+    if error["type"] == "missing":
+        return f"{key} is missing; add it, or copy it from recipes/digits.yaml"
+    message = error["msg"].removeprefix("Value error, ")
+    valid = re.findall(r"'([^']+)'", error.get("ctx", {}).get("expected", "")) if "expected" in error.get("ctx", {}) else []
+    return f"{key} is {value!r}: {message[0].lower() + message[1:]}{choices.did_you_mean(value, valid)}"
+
+
+def _listed(valid: list[str]) -> str:
+    return f"valid are {', '.join(valid)}" if valid else "remove it"
+
+
+def answer(main: Callable[[], None]) -> int:
+    """Run a stage; the exit code: 2 with the door's sentences, 1 with the sentence of what a user can mend.
+
+    A sentence is what our own code raised on purpose, or the operating system's (disk full, no permission); anything
+    else is a defect and keeps its traceback.
+    """
+    try:
+        main()
+    except Refused as refusal:
+        print(refusal, file=sys.stderr)
+        return 2
+    except Exception as error:
+        raised_by_us = traceback.extract_tb(error.__traceback__)[-1].line.startswith("raise ")
+        if not (isinstance(error, OSError) or raised_by_us):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def main(arguments: list[str]) -> int:
+    try:
+        load(Path(arguments[0]) if arguments else Path("params.yaml"))
+    except Refused as refusal:
+        print(refusal, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

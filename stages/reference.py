@@ -1,0 +1,89 @@
+"""What scores are measured against: the protocol with its extractor, and the features of all real images, taken once."""
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
+import safetensors.torch
+import torch
+
+from gan import choices, dataset, streams
+from stages import artifacts, guard, numerics, params, progress, tracking
+
+_BATCH_SIZE = 256  # images whose features are taken at a time; part of the protocol
+
+
+def main() -> None:
+    guard.die_with_dvc()
+    chosen = params.load()
+    with tracking.stage("reference", chosen) as track:
+        numerics.settle(chosen.reference.threads)
+        data = artifacts.card_of("prepare")
+        splits = {split: dataset.read(artifacts.ROOT / "prepare", split, data["classes"]) for split in dataset.SPLITS}
+        out = artifacts.start("reference")
+        network, facts = _fit(chosen.reference, data, splits)
+        safetensors.torch.save_file(network.state_dict(), out / "extractor.safetensors")
+        _write_features(out / "features.safetensors", network, splits)
+        protocol = _protocol(chosen.reference, data, facts, artifacts.sha256_of_file(out / "extractor.safetensors"))
+        artifacts.write_json(out / "protocol.json", protocol)
+        artifacts.seal("reference", {"protocol": protocol["hash"]})
+        track.metrics({f"reference/{name}": value for name, value in facts.items() if isinstance(value, float)}, step=0)
+        print(f"reference: protocol {protocol['name']} {protocol['hash'][:12]} {facts}")
+
+
+def _fit(config: params.Reference, data: dict, splits: dict) -> tuple[torch.nn.Module, dict]:
+    """The extractor, trained or read, and the facts about it that belong to the protocol."""
+    torch.manual_seed(streams.key(config.seed, "extractor") % 2**63)
+    extractor = choices.module("extractors", config.protocol["name"])
+    settings = choices.config("extractors", config.protocol)
+    network = extractor.build(settings, (data["channels"], data["resolution"], data["resolution"]), len(data["classes"]))
+    parts = [(_all_pixels(splits[split]), splits[split].labels) for split in dataset.SPLITS]
+    steps = extractor.fit(settings, network, *parts, config.seed)
+    total_nimg = round(getattr(settings, "total_kimg", 0) * 1000) or len(parts[0][0])
+    with progress.bar("reference", total_nimg, "images") as bar:
+        while True:
+            try:
+                bar.update(next(steps) - bar.n)
+            except StopIteration as stop:
+                return network.eval().requires_grad_(False), stop.value
+
+
+def _all_pixels(split: dataset.Dataset) -> np.ndarray:
+    return split.pixels(np.arange(len(split)))
+
+
+@torch.inference_mode()
+def _write_features(path: Path, network: torch.nn.Module, splits: dict) -> None:
+    tensors = {}
+    for split, images in splits.items():
+        found = [network(torch.from_numpy(pixels)) for pixels in images.batches(_BATCH_SIZE)]
+        tensors[f"{split}.features"], tensors[f"{split}.logits"] = (torch.cat(part).numpy() for part in zip(*found))
+    safetensors.numpy.save_file(tensors, path)
+
+
+def _protocol(config: params.Reference, data: dict, facts: dict, extractor_sha256: str) -> dict:
+    """All that decides what a score means, and the hash by which scores may be compared."""
+    protocol = {
+        "name": config.protocol["name"],
+        "extractor": config.protocol,
+        "extractor_sha256": extractor_sha256,
+        "facts": facts,
+        "seed": config.seed,
+        "threads": config.threads,
+        "batch_size": _BATCH_SIZE,
+        "data": artifacts.identity("prepare"),
+        "data_counts": data["counts"],
+        "resolution": data["resolution"],
+        "channels": data["channels"],
+        "filter": data["filter"],
+        "torch": torch.__version__,
+    }
+    content = json.dumps(protocol, sort_keys=True).encode()
+    return protocol | {"hash": hashlib.sha256(content).hexdigest()}
+
+
+if __name__ == "__main__":
+    sys.exit(params.answer(main))
