@@ -1,0 +1,5 @@
+"""python -m pipeline: the `gan` command."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,128 @@
+"""The `gan` command. Each subcommand imports what it needs when it is called: `gan --help` answers at once."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from . import checkout
+from .errors import Failure, Mistake
+
+app = typer.Typer(
+    help="From a folder of images to a registered, reproducible image generator.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"max_content_width": 120},
+)
+FORWARDED = {"add_help_option": False, "context_settings": {"allow_extra_args": True, "ignore_unknown_options": True}}
+
+
+def _examples(*lines: str) -> str:
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+@app.command(epilog=_examples("gan plan"))
+def plan() -> None:
+    """What `gan run` would run, why, and how long that takes."""
+    checkout.enter()
+    from . import plan
+
+    plan.show()
+
+
+@app.command(epilog=_examples(
+    "gan run",
+    "gan run --recipe digits",
+    "gan run --set train.loss.name=hinge --set train.loop.lr=3e-4",
+    "gan run --set train.penalties.0.gamma=1.0",
+))
+def run(
+    recipe: Annotated[str | None, typer.Option(help="Copy recipes/RECIPE.yaml over params.yaml first.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Edit a value of params.yaml first; repeatable.")
+    ] = None,
+) -> None:
+    """Run what changed, and only that, from raw images to a registered generator."""
+    from . import run
+
+    run.run(recipe, settings or [])
+
+
+@app.command(**FORWARDED)
+def sample(context: typer.Context) -> None:
+    """Images from a trained generator: gan sample MODEL -n 64 --seed 0 -o grid.png"""
+    _forward("apps.sample", context.args)
+
+
+@app.command(**FORWARDED)
+def judge(context: typer.Context) -> None:
+    """How real images look to a trained discriminator: gan judge MODEL IMAGES"""
+    _forward("apps.judge", context.args)
+
+
+@app.command(epilog=_examples("gan ui", "gan ui --port 5050"))
+def ui(port: Annotated[int, typer.Option(min=1, max=65535)] = 5000) -> None:
+    """Open the MLflow UI on 127.0.0.1, to compare runs."""
+    checkout.enter()
+    from . import tracking
+
+    tracking.serve_ui(port)
+
+
+@app.command(epilog=_examples("gan status"))
+def status() -> None:
+    """What runs now, what is stale, the last version and the last runs."""
+    checkout.enter()
+    from . import status
+
+    status.show()
+
+
+@app.command(epilog=_examples("gan schedule --every 6h", "gan schedule --every 15m --port 4201"))
+def schedule(
+    every: Annotated[str, typer.Option(help="How often: a number and s, m, h or d, as in 6h.")],
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Of the Prefect page; 4200 if it is free.")] = None,
+) -> None:
+    """Run the pipeline every so often, on a local Prefect server with a page, until Ctrl-C."""
+    checkout.enter()
+    from . import schedule
+
+    schedule.serve(every, port)
+
+
+@app.command(epilog=_examples("gan doctor"))
+def doctor() -> None:
+    """Check that each part works, with the cure for what does not."""
+    from . import doctor
+
+    doctor.examine()
+
+
+@app.command(epilog=_examples("gan sync"))
+def sync() -> None:
+    """Send the points that were kept while the tracking server was away."""
+    checkout.enter()
+    _forward("stages.tracking", ["send"])
+
+
+def _forward(module: str, arguments: list[str]) -> None:
+    """Become `python -m module arguments`."""
+    os.execve(sys.executable, [sys.executable, "-m", module, *arguments], checkout.environment())
+
+
+def main() -> None:
+    """Exit codes: 0 fine, 1 something failed, 2 the user's mistake, 130 Ctrl-C."""
+    try:
+        app(prog_name="gan")
+    except (Mistake, Failure) as problem:
+        print(f"gan: {problem}", file=sys.stderr)
+        sys.exit(problem.exit_code)
+    except KeyboardInterrupt:
+        print("gan: interrupted; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # `gan plan | head`: the reader has gone, and with it the place for words
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

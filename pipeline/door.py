@@ -1,0 +1,37 @@
+"""Asks the params door (`python -m stages.params`) before anything runs, once for the same params and the same code."""
+
+import hashlib
+import sys
+from pathlib import Path
+
+from .checkout import WORK, environment, recall, remember
+from .errors import Mistake
+from .processes import answer
+
+PARAMS = Path("params.yaml")
+PASSED = WORK / "door.json"
+ROOMS = ("gan", "stages")  # the code that knows which params are valid
+
+
+def check(params: Path = PARAMS) -> None:
+    """Mistake holds the door's sentences, one a line. What passed once passes again without asking."""
+    key = _key(params)
+    if key is not None and recall(PASSED).get("key") == key:
+        return
+    result = answer([sys.executable, "-m", "stages.params", str(params)], environment())
+    if result.returncode == 2:
+        raise Mistake(result.stderr.strip().replace(f"{params}: ", f"{PARAMS}: "))
+    if result.returncode != 0:
+        raise Mistake(f"the params door itself fails (python -m stages.params {params}):\n{result.stderr.strip()}")
+    if key is not None:
+        remember(PASSED, {"key": key})
+
+
+def _key(params: Path) -> str | None:
+    """SHA-256 of the params file and of every file of the code that checks it; None if there are no such params."""
+    if not params.is_file():
+        return None
+    digest = hashlib.sha256(params.read_bytes())
+    for path in sorted(path for room in ROOMS for path in Path(room).rglob("*.py")):
+        digest.update(f"\n{path}\n".encode() + path.read_bytes())
+    return digest.hexdigest()

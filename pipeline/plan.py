@@ -1,0 +1,129 @@
+"""What a run would do, why, and how long it takes: from `dvc status`, the graph, and how long each stage took last time."""
+
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import dvc
+from .checkout import WORK, environment, recall, remember
+from .processes import answer
+
+DURATIONS = WORK / "durations.json"
+DECISION = Path("artifacts/register/decision.json")
+REGISTER = "register"
+REGISTRY_LACKS, REGISTRY_SILENT = 1, 3  # exit codes of `python -m stages.register --check`
+
+
+@dataclass(frozen=True)
+class Stale:
+    """Stages that would run: each with its reasons, in words."""
+
+    reasons: dict[str, list[str]]
+    forced: tuple[str, ...] = ()  # DVC holds these up to date, but the registry does not
+
+    def __bool__(self) -> bool:
+        return bool(self.reasons)
+
+
+def find(say: Callable[[str], None]) -> Stale:
+    """What is stale now. Mends torn files of DVC first; `say` gets a sentence for each thing worth knowing."""
+    with ThreadPoolExecutor() as pool:
+        registry = pool.submit(_registry_check)
+        reasons = {stage: in_words(changes) for stage, changes in dvc.mended_status(say).items()}
+        code, words = registry.result()
+    if reasons:
+        return Stale(reasons)
+    if code == REGISTRY_LACKS:
+        return Stale({REGISTER: ["the registry does not hold the version that it made"]}, forced=(REGISTER,))
+    if code == REGISTRY_SILENT:
+        say(f"the registry could not be asked whether it holds the version: {words}")
+    return Stale({})
+
+
+def _registry_check() -> tuple[int, str]:
+    """(exit code, its words) of the register stage's own check; (0, "") where nothing was registered yet."""
+    if not DECISION.is_file():
+        return 0, ""
+    result = answer([sys.executable, "-m", "stages.register", "--check"], environment())
+    return result.returncode, result.stderr.strip()
+
+
+def in_words(changes: list) -> list[str]:
+    """[{"changed deps": {"params.yaml": {"train.loss": "modified"}}}, "changed command"] -> ["train.loss changed", ...]."""
+    words = []
+    for change in changes:
+        if isinstance(change, str):
+            words.append("its command changed" if change == "changed command" else change)
+            continue
+        for kind, files in change.items():
+            for path, state in files.items():
+                words += _file_in_words(kind, path, state)
+    return list(dict.fromkeys(words))
+
+
+def _file_in_words(kind: str, path: str, state: str | dict) -> list[str]:
+    verbs = {"modified": "changed", "deleted": "is missing", "new": "is new", "not in cache": "is not in DVC's cache"}
+    if isinstance(state, dict):  # params: key by key
+        return [f"{key} {verbs.get(how, how)}" for key, how in state.items()]
+    if kind == "changed deps" and state == "new" and path == "params.yaml":
+        return ["never run with these params"]
+    return [f"{path} {verbs.get(state, state)}"]
+
+
+def downstream(stages: set[str], graph: dict[str, set[str]]) -> dict[str, str]:
+    """Stage -> the stage upstream that may make it run, for every stage that comes after one of `stages`."""
+    reached: dict[str, str] = {}
+    for stage, needs in graph.items():
+        first = next((need for need in sorted(needs) if need in stages or need in reached), None)
+        if first is not None and stage not in stages:
+            reached[stage] = first
+    return reached
+
+
+def record(stage: str, duration_s: float) -> None:
+    """Keep how long a stage took, for the next plan."""
+    remember(DURATIONS, recall(DURATIONS) | {stage: round(duration_s, 1)})
+
+
+def show() -> None:
+    """`gan plan`: the table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    stale = find(lambda sentence: console.print(sentence, style="yellow"))
+    if not stale:
+        console.print("nothing changed: gan run would run nothing")
+        return
+    graph, took_s = dvc.graph(), recall(DURATIONS)
+    after = downstream(set(stale.reasons), graph)
+    table = Table("stage", "runs", "why", "expected time")
+    for stage in graph:
+        if stage in stale.reasons:
+            table.add_row(stage, "yes", "\n".join(stale.reasons[stage]), time_in_words(took_s.get(stage)))
+        elif stage in after:
+            table.add_row(stage, "if needed", f"if {after[stage]} makes something new", time_in_words(took_s.get(stage)))
+        else:
+            table.add_row(stage, "no", "nothing changed", "")
+    console.print(table)
+    _show_total([took_s.get(stage) for stage in graph if stage in stale.reasons or stage in after], console)
+
+
+def _show_total(times_s: list[float | None], console) -> None:
+    known_s = sum(time_s for time_s in times_s if time_s is not None)
+    unknown = times_s.count(None)
+    rest = f"; {unknown} never timed in this checkout" if unknown else ""
+    console.print(f"expected in all: {time_in_words(known_s) if known_s else 'unknown'}{rest}")
+
+
+def time_in_words(time_s: float | None) -> str:
+    """75.0 -> "1 min 15 s"; None -> "unknown"."""
+    if time_s is None:
+        return "unknown"
+    minutes, seconds = divmod(round(time_s), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = [(hours, "h"), (minutes, "min"), (seconds, "s")]
+    shown = [f"{number} {unit}" for number, unit in parts if number]
+    return " ".join(shown[:2]) or "under 1 s"

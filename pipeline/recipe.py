@@ -1,0 +1,138 @@
+"""Edits params.yaml for `gan run`: a whole recipe (--recipe), single values (--set). Nothing uncommitted is overwritten.
+
+The door sees the new params before params.yaml is replaced; comments and layout stay.
+"""
+
+import difflib
+import hashlib
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+from . import door
+from .checkout import WORK, environment, recall, remember
+from .errors import Mistake
+from .processes import answer
+
+RECIPES = Path("recipes")
+CANDIDATE = WORK / "params.candidate.yaml"
+WRITTEN = WORK / "params.json"  # what this module wrote last: replacing that loses no one's work
+
+
+def apply(recipe: str | None, settings: list[str]) -> bool:
+    """Put a recipe and settings ("train.loss.name=hinge") into params.yaml. Whether that changed the file.
+
+    Mistake, with params.yaml untouched: no such recipe, a setting the door refuses, edits that git does not hold.
+    """
+    current = door.PARAMS.read_text("utf-8") if door.PARAMS.is_file() else None
+    text = current if recipe is None else _recipe(recipe)
+    if text is None:
+        raise Mistake(f"{door.PARAMS} does not exist; copy a recipe: gan run --recipe digits (there are: {_listed()})")
+    text = with_settings(text, settings)
+    if text == current:
+        return False
+    _refuse_to_lose(current)
+    CANDIDATE.parent.mkdir(exist_ok=True)
+    CANDIDATE.write_text(text, "utf-8")
+    try:
+        door.check(CANDIDATE)
+        os.replace(CANDIDATE, door.PARAMS)
+    finally:
+        CANDIDATE.unlink(missing_ok=True)
+    remember(WRITTEN, {"sha256": _sha256(text)})
+    return True
+
+
+def names() -> list[str]:
+    """The recipes there are, sorted."""
+    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
+
+
+def _listed() -> str:
+    return ", ".join(names()) or f"none in {RECIPES}/"
+
+
+def _recipe(name: str) -> str:
+    if name not in names():
+        near = difflib.get_close_matches(name, names(), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise Mistake(f"recipe {name!r} is not in {RECIPES}/; there are: {_listed()}{hint}")
+    return (RECIPES / f"{name}.yaml").read_text("utf-8")
+
+
+def _refuse_to_lose(current: str | None) -> None:
+    """Mistake if params.yaml holds edits that are in no commit, in no recipe, and not written by this command."""
+    if current is None or recall(WRITTEN).get("sha256") == _sha256(current):
+        return
+    committed = answer(["git", "show", f"HEAD:./{door.PARAMS}"], environment())
+    known = [path.read_text("utf-8") for path in RECIPES.glob("*.yaml")]
+    if current in known or (committed.returncode == 0 and committed.stdout == current):
+        return
+    raise Mistake(
+        f"{door.PARAMS} has edits that are not committed, and they would be lost; keep them (git commit {door.PARAMS}) "
+        f"or drop them (git checkout {door.PARAMS}), then run this again. To see them: git diff {door.PARAMS}"
+    )
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def with_settings(text: str, settings: list[str]) -> str:
+    """YAML text with "a.b.c=value" put in; comments, order and layout of the rest stay as they are."""
+    if not settings:
+        return text
+    from ruamel.yaml import YAML
+
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 4096  # never fold a long line
+    content = yaml.load(text)
+    for setting in settings:
+        _set(content, setting)
+    out = io.StringIO()
+    yaml.dump(content, out)
+    return out.getvalue()
+
+
+def _set(content: Any, setting: str) -> None:
+    key, sign, value = setting.partition("=")
+    if not sign or not key:
+        raise Mistake(f"--set {setting!r} is no setting; write key=value, as in --set train.loss.name=hinge")
+    *sections, last = key.split(".")
+    place = content
+    for section in sections:
+        place = _inside(place, section, key)
+    if isinstance(place, list):
+        place[_index(place, last, key)] = _value(value, setting)
+    elif isinstance(place, dict):
+        place[last] = _value(value, setting)
+    else:
+        raise Mistake(f"--set {setting}: {'.'.join(sections)} is {place!r}, a value that holds no {last!r}; name a section")
+
+
+def _inside(place: Any, section: str, key: str) -> Any:
+    """The section of that name; a new one where there is none, so that the door can say what is valid there."""
+    if isinstance(place, list):
+        return place[_index(place, section, key)]
+    if isinstance(place, dict):
+        return place.setdefault(section, {})
+    raise Mistake(f"--set {key}: {place!r} is a value that holds no {section!r}; name a section")
+
+
+def _index(place: list, number: str, key: str) -> int:
+    if number.isdecimal() and int(number) < len(place):
+        return int(number)
+    raise Mistake(f"--set {key}: {number!r} names no item of a list of {len(place)}; they count from 0")
+
+
+def _value(text: str, setting: str) -> Any:
+    """YAML text as a value; numbers as plain ones, so that they are written in the spelling every YAML reader takes."""
+    from ruamel.yaml import YAML, YAMLError
+
+    try:
+        value = YAML(typ="safe").load(text)
+    except YAMLError as error:
+        raise Mistake(f"--set {setting}: the value is not YAML ({getattr(error, 'problem', error)}); quote it") from None
+    return value
