@@ -18,6 +18,10 @@ DVC = [sys.executable, "-m", "dvc"]
 RWLOCK = Path(".dvc/tmp/rwlock")
 LOCK_FILE = Path("dvc.lock")
 TORN = re.compile(r"'(\./)?dvc\.lock'(,| is invalid| validation failed)")
+CHATTER = re.compile(  # said once a stage, of no use here; blank lines too
+    r"|To track the changes with git, run:|\s+git add .*|To enable auto staging, run:|\s+dvc config core.autostage true"
+    r"|Use `dvc push` to send your updates to remote storage\.|Data and pipelines are up to date\."
+)
 BUSY = ("Unable to acquire lock", "is busy, it is being blocked by", "another DVC process")
 
 
@@ -70,10 +74,23 @@ def graph() -> dict[str, set[str]]:
     return {name: needs[name] for name in TopologicalSorter(needs).static_order()}
 
 
+def locked_params() -> dict[str, dict]:
+    """Stage -> params file -> the params it ran with last, from dvc.lock."""
+    stages = read_yaml(LOCK_FILE).get("stages") or {}
+    return {name: stage.get("params") or {} for name, stage in stages.items()}
+
+
+def read_yaml(path: Path) -> dict:
+    """A YAML file as plain values; {} if there is none."""
+    from ruamel.yaml import YAML
+
+    return (YAML(typ="safe").load(path) if path.is_file() else None) or {}
+
+
 def repro(stage: str, force: bool, session: str, line: Callable[[str], None]) -> str:
     """Bring one stage up to date: "ran", "restored" (from DVC's run-cache) or "unchanged"."""
     command = [*DVC, "--wait-for-lock", "repro", "--single-item", *(["--force"] if force else []), stage]
-    code, tail = stream(command, environment(session), line)
+    code, tail = stream(command, environment(session), line, CHATTER)
     if code == 0:
         return _outcome(tail)
     if any(sign in tail for sign in BUSY):

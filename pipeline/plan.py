@@ -31,7 +31,9 @@ def find(say: Callable[[str], None]) -> Stale:
     """What is stale now. Mends torn files of DVC first; `say` gets a sentence for each thing worth knowing."""
     with ThreadPoolExecutor() as pool:
         registry = pool.submit(_registry_check)
-        reasons = {stage: in_words(changes) for stage, changes in dvc.mended_status(say).items()}
+        changes = dvc.mended_status(say)
+        lock = dvc.locked_params() if changes else {}
+        reasons = {stage: in_words(stage_changes, lock.get(stage, {})) for stage, stage_changes in changes.items()}
         code, words = registry.result()
     if reasons:
         return Stale(reasons)
@@ -50,26 +52,51 @@ def _registry_check() -> tuple[int, str]:
     return result.returncode, result.stderr.strip()
 
 
-def in_words(changes: list) -> list[str]:
-    """[{"changed deps": {"params.yaml": {"train.loss": "modified"}}}, "changed command"] -> ["train.loss changed", ...]."""
+def in_words(changes: list, ran_with: dict | None = None) -> list[str]:
+    """What `dvc status` says of one stage, as sentences; `ran_with` are the params it ran with last, by params file.
+
+    [{"changed deps": {"data": "modified", "params.yaml": {"a": "modified"}}}] -> ["data changed", "a.b is 2, was 1"]
+    """
     words = []
     for change in changes:
         if isinstance(change, str):
             words.append("its command changed" if change == "changed command" else change)
             continue
-        for kind, files in change.items():
-            for path, state in files.items():
-                words += _file_in_words(kind, path, state)
+        for path, state in (item for files in change.values() for item in files.items()):
+            words += _file_in_words(path, state, (ran_with or {}).get(path, {}))
     return list(dict.fromkeys(words))
 
 
-def _file_in_words(kind: str, path: str, state: str | dict) -> list[str]:
+def _file_in_words(path: str, state: str | dict, ran_with: dict) -> list[str]:
     verbs = {"modified": "changed", "deleted": "is missing", "new": "is new", "not in cache": "is not in DVC's cache"}
-    if isinstance(state, dict):  # params: key by key
-        return [f"{key} {verbs.get(how, how)}" for key, how in state.items()]
-    if kind == "changed deps" and state == "new" and path == "params.yaml":
+    if state == "new" and path == "params.yaml":
         return ["never run with these params"]
-    return [f"{path} {verbs.get(state, state)}"]
+    if isinstance(state, str):
+        return [f"{path} {verbs.get(state, state)}"]
+    params = dvc.read_yaml(Path(path))
+    return [words for key, how in state.items() for words in
+            _differences(key, ran_with.get(key), _at(params, key)) or [f"{key} {verbs.get(how, how)}"]]
+
+
+def _at(params: dict, key: str) -> object:
+    """The value at "a.b.c"; None if there is none."""
+    place: object = params
+    for part in key.split("."):
+        place = place.get(part) if isinstance(place, dict) else None
+    return place
+
+
+def _differences(key: str, old: object, new: object) -> list[str]:
+    """Each leaf that differs: "train.loss.name is 'hinge', was 'minimax'"."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return [words for part in {**old, **new} for words in _differences(f"{key}.{part}", old.get(part), new.get(part))]
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        return [words for place, pair in enumerate(zip(old, new)) for words in _differences(f"{key}.{place}", *pair)]
+    return [] if old == new else [f"{key} is {_shown(new)}, was {_shown(old)}"]
+
+
+def _shown(value: object) -> str:
+    return "not there" if value is None else repr(value)
 
 
 def downstream(stages: set[str], graph: dict[str, set[str]]) -> dict[str, str]:

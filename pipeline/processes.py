@@ -1,6 +1,7 @@
 """Runs commands as processes: output streamed as it comes, and no process left behind however this one ends."""
 
 import codecs
+import ctypes
 import os
 import re
 import selectors
@@ -17,6 +18,7 @@ GRACE_S = 5.0  # between SIGTERM and SIGKILL
 TAIL_CHARACTERS = 20_000
 READ_BYTES = 65_536
 MAX_READS_AFTER_THE_END = 64  # more than a pipe holds
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -67,16 +69,17 @@ def group_is_alive(process: subprocess.Popen) -> bool:
     return True
 
 
-def stream(command: list[str], env: dict[str, str], line: Callable[[str], None]) -> tuple[int, str]:
+def stream(
+    command: list[str], env: dict[str, str], line: Callable[[str], None], chatter: re.Pattern[str]
+) -> tuple[int, str]:
     """Run a command; its output goes to the terminal as it comes and to `line` line by line. Exit code and last output.
 
     A progress bar (text rewritten after a carriage return) reaches `line` in its last form only, without colours.
+    Whole lines that match `chatter` go nowhere.
     """
-    lines = Lines(line)
+    lines = Lines(line, chatter)
     with tethered(command, env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         for text in _output(process):
-            sys.stdout.write(text)
-            sys.stdout.flush()
             lines.feed(text)
         code = process.wait()
     lines.close()
@@ -102,22 +105,42 @@ def _output(process: subprocess.Popen) -> Iterator[str]:
 
 
 class Lines:
-    """Cuts streamed text into whole lines, and keeps the last of it."""
+    """Cuts streamed text into lines for terminal and log, and keeps the last of it."""
 
-    def __init__(self, line: Callable[[str], None]):
-        self.line, self.rest, self.tail = line, "", ""
+    def __init__(self, line: Callable[[str], None], chatter: re.Pattern[str]):
+        self.line, self.chatter = line, chatter
+        self.rest = self.tail = ""
+        self.shown = 0  # characters of `rest` that the terminal has already
 
     def feed(self, text: str) -> None:
         self.tail = (self.tail + text)[-TAIL_CHARACTERS:]
-        *whole, self.rest = (self.rest + text).split("\n")
+        *whole, rest = (self.rest + text).split("\n")
         for one in whole:
-            self._say(one)
+            self._end(one + "\n")
+        self.rest = rest
+        if "\r" in rest:  # a progress bar: it is rewritten before its line ends
+            self._show(rest)
 
     def close(self) -> None:
-        self._say(self.rest)
+        if self.rest:
+            self._end(self.rest)
         self.rest = ""
 
-    def _say(self, one: str) -> None:
-        last_form = COLOUR.sub("", one).rstrip("\r").rpartition("\r")[2].rstrip()
-        if last_form:
+    def _end(self, one: str) -> None:
+        last_form = COLOUR.sub("", one).rstrip().rpartition("\r")[2]
+        if self.shown or not self.chatter.fullmatch(last_form):
+            self._show(one)
+        if not self.chatter.fullmatch(last_form):
             self.line(last_form)
+        self.shown = 0
+
+    def _show(self, text: str) -> None:
+        sys.stdout.write(text[self.shown :])
+        sys.stdout.flush()
+        self.shown = len(text)
+
+
+def end_with_parent() -> None:
+    """SIGTERM to this process when its parent goes, however that goes (Linux; elsewhere it works on to its end)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -37,14 +37,14 @@ def is_healthy(url: str) -> bool:
 
 
 @contextmanager
-def started(port: int | None, home: Path = PREFECT_HOME) -> Iterator[str]:
+def started(port: int | None, home: Path = PREFECT_HOME, settings: dict[str, str] | None = None) -> Iterator[str]:
     """A server on 127.0.0.1 with its files in `home`; yields its API address. It ends with the block."""
     home.mkdir(parents=True, exist_ok=True)
     log = home / "server.log"
     port = _port(port)
     url = f"http://{HOST}:{port}/api"
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
-    env = environment() | {"PREFECT_HOME": str(home.absolute()), "PREFECT_SERVER_LOGGING_LEVEL": "WARNING"}
+    env = environment() | {"PREFECT_HOME": str(home.absolute()), "PREFECT_SERVER_LOGGING_LEVEL": "WARNING"} | (settings or {})
     env.pop("PREFECT_API_URL", None)
     with open(log, "wb") as file, tethered(command, env, stdout=file, stderr=file) as process:
         _wait(process, url, log)
@@ -65,14 +65,27 @@ def _wait(process, url: str, log: Path) -> None:
         time.sleep(0.2)
 
 
+def any_free_port() -> int:
+    return _free(0)
+
+
 def _port(wanted: int | None) -> int:
     """The wanted port if it is free; without a wish the usual one, else any free one."""
-    for port in (USUAL_PORT, 0) if wanted is None else (wanted,):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                continue
-            return probe.getsockname()[1]
-    raise Mistake(f"port {wanted} of {HOST} is taken; choose another with --port, or leave --port out")
+    if wanted is None:
+        return _free(USUAL_PORT) or _free(0)
+    port = _free(wanted)
+    if port is None:
+        raise Mistake(f"port {wanted} of {HOST} is taken; choose another with --port, or leave --port out")
+    return port
+
+
+def _free(port: int) -> int | None:
+    """The port itself if nobody listens there (0: any that is free), else None."""
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((HOST, port))
+        except OSError:
+            return None
+        return trial.getsockname()[1]
+

@@ -13,7 +13,7 @@ def show() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    metrics, decision = _read(METRICS), _read(DECISION)
+    metrics, decision = read(METRICS), read(DECISION)
     if not metrics and not decision:
         return
     table = Table(show_header=False)
@@ -50,7 +50,8 @@ def _score(entry: dict) -> str:
     return f"{entry['mean']:.4g}{interval}{floor}"
 
 
-def _read(path: Path) -> dict:
+def read(path: Path) -> dict:
+    """A JSON object from a file; {} if there is none."""
     try:
         content = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):

@@ -1,0 +1,186 @@
+"""`gan doctor`: each part tried for real, and the cure for what does not work."""
+
+import importlib.metadata
+import shutil
+import sqlite3
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from . import checkout, door, dvc, schedule, server, tracking
+from .errors import Failure, Mistake
+from .processes import answer
+
+MIN_FREE_GB = 2
+DISTRIBUTION = "ganline"
+SCHEDULE_TIMEOUT_S = 30
+PREFECT_CURE = "rm -rf .venv && make install (constraints.txt holds versions that work together)"
+
+
+class Broken(Failure):
+    """What is wrong, and the cure."""
+
+    def __init__(self, problem: str, cure: str):
+        super().__init__(problem)
+        self.cure = cure
+
+
+def examine() -> None:
+    """Try every part, say how it is; Failure if one does not work."""
+    from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=True)
+    root = checkout.enter()
+    console.print(f"checking {root}")
+    broken = [name for name, check in CHECKS.items() if not _is_well(name, check, console)]
+    if broken:
+        raise Failure(f"{len(broken)} of {len(CHECKS)} checks failed: {', '.join(broken)}; the cures stand above")
+
+
+def _is_well(name: str, check: Callable[[], str], console) -> bool:
+    try:
+        with console.status(f"{name} …"):
+            found = check()
+    except (Failure, Mistake) as problem:
+        console.print(f"[red]failed[/] {name}: ", end="")
+        console.print(str(problem), markup=False)
+        if isinstance(problem, Broken):
+            console.print(f"       cure: {problem.cure}", markup=False)
+        return False
+    console.print(f"[green]ok[/]     {name}: ", end="")
+    console.print(found, markup=False)
+    return True
+
+
+def check_python() -> str:
+    if sys.version_info < (3, 11):
+        raise Broken(f"Python {sys.version.split()[0]} is too old", "rm -rf .venv && make PYTHON=python3.11 install")
+    return f"{sys.version.split()[0]} at {sys.executable}"
+
+
+def check_path() -> str:
+    """Only a bare `dvc repro` needs it: what gan starts has the right Python first."""
+    found = shutil.which("python")
+    if found is None or Path(found).parent.resolve() != Path(sys.executable).parent.resolve():
+        return f"`python` is {found or 'nowhere'}, not this one: before a bare dvc repro, source .venv/bin/activate"
+    return f"`python` is {found}"
+
+
+def check_packages() -> str:
+    """What is installed against what pyproject.toml asks for: outside those versions Prefect fails without a word."""
+    from packaging.requirements import Requirement
+
+    cure = "rm -rf .venv && make install"
+    try:
+        requirements = [Requirement(text) for text in importlib.metadata.requires(DISTRIBUTION) or []]
+    except importlib.metadata.PackageNotFoundError:
+        raise Broken(f"{DISTRIBUTION} is not installed in this Python", cure) from None
+    needed = [one for one in requirements if one.marker is None or one.marker.evaluate({"extra": ""})]
+    wrong = [words for words in map(_wrong_version, needed) if words]
+    if wrong:
+        raise Broken("; ".join(wrong), cure)
+    return f"{len(needed)} packages in the versions that work together"
+
+
+def _wrong_version(requirement) -> str | None:
+    try:
+        version = importlib.metadata.version(requirement.name)
+    except importlib.metadata.PackageNotFoundError:
+        return f"{requirement.name} is missing"
+    fits = requirement.specifier.contains(version, prereleases=True)
+    return None if fits else f"{requirement.name} is {version}, which is not {requirement.specifier}"
+
+
+def check_git() -> str:
+    head = answer(["git", "rev-parse", "--short", "HEAD"], checkout.environment())
+    if head.returncode != 0:
+        raise Broken("git has no commit here", "git add -A && git commit -m start")
+    return f"at commit {head.stdout.strip()}"
+
+
+def check_dvc() -> str:
+    holder = checkout.holder()
+    if holder:
+        return f"busy with {holder}"
+    dvc.mend_rwlock(lambda sentence: None)
+    try:
+        dvc.status()
+    except dvc.TornLockFile:
+        raise Broken("dvc.lock cannot be read", "gan run restores it, or: git checkout dvc.lock") from None
+    return f"{len(dvc.graph())} stages"
+
+
+def check_params() -> str:
+    door.check()
+    return "params.yaml passes the door"
+
+
+def check_folders() -> str:
+    folders = [Path(name) for name in (".", "work", "artifacts", "data", ".dvc/tmp", ".dvc/cache") if Path(name).exists()]
+    for folder in folders:
+        try:
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise Broken(f"{folder.absolute()} cannot be written: {error.strerror}",
+                         f"make it a folder of yours: chown -R $USER {folder.absolute()}") from None
+    return f"{len(folders)} folders can be written"
+
+
+def check_disk() -> str:
+    free_gb = shutil.disk_usage(".").free / 1e9
+    if free_gb < MIN_FREE_GB:
+        raise Broken(f"{free_gb:.1f} GB are free, {MIN_FREE_GB} are wanted",
+                     "free some; dvc gc --workspace drops results of old experiments from DVC's cache")
+    return f"{free_gb:.0f} GB free"
+
+
+def check_tracking() -> str:
+    uri = tracking.address()
+    file = tracking.database(uri)
+    if file is None:
+        tracking.last_runs(1)
+        return f"{uri} answers"
+    if not file.exists():
+        return f"{file.name} will be made by the first run"
+    try:
+        with closing(sqlite3.connect(file, timeout=5)) as database:
+            database.execute("BEGIN IMMEDIATE")
+            database.rollback()
+        tracking.last_runs(1)
+    except (sqlite3.Error, Failure) as error:
+        raise Broken(f"{file} cannot be used: {error}",
+                     f"end what holds it, or move it away (its runs go with it): mv {file} {file}.broken") from None
+    return f"{file.name} can be read and written"
+
+
+def check_prefect() -> str:
+    """A server on a database of its own, a deployment with a schedule, and the run that the scheduler must put in."""
+    started_s = time.monotonic()
+    checkout.set_up_prefect()
+    often = {"PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "1"}
+    try:
+        with tempfile.TemporaryDirectory() as home, server.started(server.any_free_port(), Path(home), often) as url:
+            runs = schedule.runs_put_in(url, timeout_s=SCHEDULE_TIMEOUT_S)
+    except Failure as failure:
+        raise Broken(str(failure), PREFECT_CURE) from None
+    if not runs:
+        raise Broken(f"its scheduler put in no run within {SCHEDULE_TIMEOUT_S} s", PREFECT_CURE)
+    return f"a server starts and schedules ({time.monotonic() - started_s:.0f} s)"
+
+
+CHECKS: dict[str, Callable[[], str]] = {
+    "python": check_python,
+    "path": check_path,
+    "packages": check_packages,
+    "git": check_git,
+    "dvc": check_dvc,
+    "params": check_params,
+    "folders": check_folders,
+    "disk": check_disk,
+    "tracking": check_tracking,
+    "prefect": check_prefect,
+}

@@ -1,0 +1,65 @@
+"""A stage ends when the `dvc` that started it is gone: nobody would record what it makes, and the next run would meet it.
+
+DVC leaves its stage running when it is killed. What stands between them (a shell) may be killed alone, too.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+
+POLL_S = 0.5
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def die_with_dvc() -> None:
+    """Call first in a stage's main(). Without a `dvc` above (a stage run by hand) nothing is watched."""
+    chain = chain_to_dvc(psutil.Process())
+    if not chain:
+        return
+    if sys.platform == "linux":  # at once, where the kernel helps; the thread sees what the kernel does not
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    threading.Thread(target=_watch, args=(chain,), name="die_with_dvc", daemon=True).start()
+
+
+def chain_to_dvc(process: psutil.Process) -> list[psutil.Process]:
+    """The ancestors up to the nearest `dvc`, nearest first; [] if none is one."""
+    chain = []
+    for ancestor in process.parents():
+        chain.append(ancestor)
+        if _is_dvc(ancestor):
+            return chain
+    return []
+
+
+def _is_dvc(process: psutil.Process) -> bool:
+    """`dvc …`, `python …/bin/dvc …` or `python -m dvc …`."""
+    try:
+        words = process.cmdline()[:3]
+    except psutil.Error:
+        return False
+    return any(Path(word).name == "dvc" for word in words)
+
+
+def _watch(chain: list[psutil.Process]) -> None:
+    while all(map(_lives, chain)) and os.getppid() == chain[0].pid:
+        time.sleep(POLL_S)
+    for child in psutil.Process().children(recursive=True):
+        try:
+            child.kill()
+        except psutil.NoSuchProcess:
+            continue
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _lives(process: psutil.Process) -> bool:
+    """Whether it is the same process still (its number may be another's now), and no zombie."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
