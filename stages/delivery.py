@@ -1,8 +1,11 @@
 """Brings journals to MLflow: in order, once, remembering how far it got."""
 
 import json
+import os
+import tempfile
 import time
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from stages import session, store
@@ -25,7 +28,7 @@ class _Delivery:
         self.journal = journal
         self.state = journal.state()
         self.uri = next((entry["uri"] for entry in journal.of_kind("run")), session.tracking_uri())
-        self.in_doubt = True  # the first picture of a pass may have been sent by one that was killed
+        self.pictures: set[str] | None = None  # names of those the run has, listed before the first is sent
 
     def run(self) -> str | None:
         """Send entry after entry, points that follow one another in one call."""
@@ -37,6 +40,8 @@ class _Delivery:
                 self._send(batch)
                 self.state.offset, self.state.trouble = offset, None
                 self.journal.save(self.state)
+                if "file" in batch[0]:
+                    self._copy(batch[0]).unlink(missing_ok=True)
         except store.Unreachable as error:
             self.state.trouble = str(error)
             self.journal.save(self.state)
@@ -45,15 +50,20 @@ class _Delivery:
 
     def _send(self, batch: list[dict]) -> None:
         """Entries of one kind. What MLflow will never take is written down and passed over: it must not block the rest."""
+        if "file" in batch[0] and not self._copy(batch[0]).is_file():
+            return self._pass_over(batch, "its file is gone from the spool")
         try:
             with store.answers(self.uri):
                 getattr(self, f"_send_{batch[0]['kind']}")(batch)
-        except (store.Refused, FileNotFoundError) as error:
-            with open(self.journal.folder / "refused.log", "a", encoding="utf-8") as log:
-                log.write(f"{error}: {json.dumps(batch)[:2000]}\n")
-        for entry in batch:
-            if "file" in entry:
-                (self.journal.folder / "files" / entry["file"]).unlink(missing_ok=True)
+        except store.Refused as refusal:
+            self._pass_over(batch, str(refusal))
+
+    def _pass_over(self, batch: list[dict], reason: str) -> None:
+        with open(self.journal.folder / "refused.log", "a", encoding="utf-8") as log:
+            log.write(f"{reason}: {json.dumps(batch)[:2000]}\n")
+
+    def _copy(self, entry: dict) -> Path:
+        return self.journal.folder / "files" / entry["file"]
 
     def _send_run(self, batch: list[dict]) -> None:
         """Find the run by its session's tag, or create it."""
@@ -91,29 +101,27 @@ class _Delivery:
         from PIL import Image
 
         entry = batch[0]
-        if self.in_doubt and self._has_image(entry):
+        if self._has_image(entry):
             return
-        self.in_doubt = False
-        with Image.open(self.journal.folder / "files" / entry["file"]) as image:
+        with Image.open(self._copy(entry)) as image:
             self.client.log_image(
                 self.state.run_id, image.copy(), key=entry["key"], step=entry["step"], timestamp=entry["time_ms"],
                 synchronous=True,
             )  # fmt: skip
 
     def _has_image(self, entry: dict) -> bool:
-        """Whether the run has both files of this picture: the whole one and the small one of the page."""
+        """Whether the run has both files of this picture, the whole one and the page's small one: MLflow would add it again."""
+        if self.pictures is None:
+            self.pictures = {one.path for one in self.client.list_artifacts(self.state.run_id, "images")}
         start = f"images/{entry['key']}+step+{entry['step']}+timestamp+{entry['time_ms']}+"
-        there = [one.path for one in self.client.list_artifacts(self.state.run_id, "images")]
-        return {path.rpartition(".")[2] for path in there if path.startswith(start)} >= {"png", "webp"}
+        return {path.rpartition(".")[2] for path in self.pictures if path.startswith(start)} >= {"png", "webp"}
 
     def _send_artifact(self, batch: list[dict]) -> None:
         entry = batch[0]
-        copy = self.journal.folder / "files" / entry["file"]
-        named = copy.with_name("named") / entry["name"]  # MLflow names an artifact after its file
-        named.parent.mkdir(exist_ok=True)
-        copy.rename(named) if copy.exists() else None
-        self.client.log_artifact(self.state.run_id, str(named), entry["place"] or None)
-        named.unlink()
+        with tempfile.TemporaryDirectory(dir=self.journal.folder) as temporary:
+            named = Path(temporary) / entry["name"]  # MLflow names an artifact after its file
+            os.link(self._copy(entry), named)
+            self.client.log_artifact(self.state.run_id, str(named), entry["place"] or None)
 
     def _send_data(self, batch: list[dict]) -> None:
         from mlflow.entities import Dataset, DatasetInput
@@ -139,7 +147,7 @@ class _Delivery:
     def _send_resumed(self, batch: list[dict]) -> None:
         """Name the latest run that died in this stage with the same params of it."""
         stage = batch[0]["stage"]
-        asked = f"""attributes.status != 'FINISHED' AND tags."stage.{stage}" IN ('running', 'failed')"""
+        asked = f"""attributes.status != 'FINISHED' AND tags."stage.{stage}" != 'executed'"""
         found = self.client.search_runs([self._experiment()], asked, max_results=50, order_by=["attributes.start_time DESC"])
         mine = _params_of_stages(self.client.get_run(self.state.run_id), stage)
         for run in found:
@@ -186,14 +194,14 @@ def _params_of_stages(run: Any, stage: str) -> dict[str, str]:
 
 
 def alive(run: Any) -> bool:
-    """Whether the session of a run still goes on, as far as this host can tell."""
-    tags = run.data.tags
-    if not {"ganline.host", "ganline.pid", "ganline.started_s", "ganline.session"} <= tags.keys():
+    """Whether the session of a run still goes on, or may: runs of other hosts and of other programs count as alive."""
+    owner, key = session.owner_in(run.data.tags), run.data.tags.get("ganline.session")
+    if owner is None or key is None or owner.alive():
         return True
-    owner = session.Process(tags["ganline.host"], int(tags["ganline.pid"]), float(tags["ganline.started_s"]))
-    if owner.alive():
-        return True
-    with Journal.of(tags["ganline.session"]).follower_lock() as free:
+    journal = Journal.of(key)
+    if not journal.folder.is_dir():
+        return False
+    with journal.follower_lock() as free:
         return not free
 
 
@@ -218,12 +226,8 @@ def _last_word_ms(run: Any) -> int:
 def sweep() -> None:
     """Remove the journals of sessions that are over and delivered."""
     for journal in Journal.all():
-        opening = journal.of_kind("run")
-        if opening and journal.delivered() and not _goes_on(opening[0]["tags"], journal):
+        opening, said = journal.of_kind("run"), journal.of_kind("status")
+        if not opening or not said or not journal.delivered():
+            continue
+        if said[-1].get("last") or not session.owner_in(opening[0]["tags"]).alive():
             journal.remove()
-
-
-def _goes_on(tags: dict[str, str], journal: Journal) -> bool:
-    if journal.of_kind("status")[-1].get("last"):
-        return False
-    return session.Process(tags["ganline.host"], int(tags["ganline.pid"]), float(tags["ganline.started_s"])).alive()

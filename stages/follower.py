@@ -24,49 +24,50 @@ def follow(journal: Journal) -> int:
 class _Follower:
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
-        tags = journal.of_kind("run")[0]["tags"]
-        self.owner = session.Process(tags["ganline.host"], int(tags["ganline.pid"]), float(tags["ganline.started_s"]))
-        self.size = 0  # of the journal when it was last delivered
+        self.opening = journal.of_kind("run")[0]
+        self.owner = session.owner_in(self.opening["tags"])
+        self.read = 0  # bytes of the journal read for
+        self.said: list[dict] = []  # status entries
+        self.size = 0  # bytes of the journal when it was last delivered
         self.rests_until_s = 0.0
 
     def run(self) -> None:
-        first = True
-        while True:
-            over = self._over()  # asked before delivering: what was said before the end is delivered
-            if over:
-                self._close()
-            self._deliver(force=over)
-            if over:
-                return
-            if first:
-                first = False
+        tidied = False
+        while not self._over():  # asked before delivering: what was said before the end is delivered after it
+            self._deliver()
+            if not tidied and self.journal.delivered():
                 self._tidy()
+                tidied = True
             time.sleep(LOOK_S)
+        if self.journal.path.is_file():
+            self._close()
+            self.rests_until_s = 0.0
+            self._deliver()
 
     def _over(self) -> bool:
         """Whether nobody will add to the journal: ended by its owner, or the owner and the last stage are gone."""
-        if not self.journal.path.is_file():
+        for entry, self.read in self.journal.entries(self.read):
+            self.said += [entry] if entry["kind"] == "status" else []
+        if not self.journal.path.is_file() or (self.said and self.said[-1].get("last")):
             return True
-        last = self.journal.of_kind("status")[-1:]
-        if last and last[0].get("last"):
-            return True
-        stage = [entry for entry in self.journal.of_kind("status") if "pid" in entry][-1:]
-        alive = stage and session.Process(self.owner.host, stage[0]["pid"], stage[0]["started_s"]).alive()
-        return not self.owner.alive() and not alive
+        stages = [session.Process(self.owner.host, one["pid"], one["started_s"]) for one in self.said if "pid" in one]
+        return not self.owner.alive() and not (stages and stages[-1].alive())
 
     def _close(self) -> None:
         """Say how a session ended whose owner can no longer say it."""
-        status = self.journal.of_kind("status")[-1:]
-        if not status or status[0].get("last"):
+        last = self.said[-1]
+        if last.get("last"):
             return
-        if status[0]["status"] == "FINISHED" and not self.journal.of_kind("run")[0]["owned"]:
+        if last["status"] == "RUNNING" or self.opening["owned"]:
+            self.journal.append("status", status="KILLED", last=True)
+            return
+        if last["status"] == "FINISHED":
             publication.complete(self.journal)
-        dead = status[0]["status"] == "RUNNING" or self.journal.of_kind("run")[0]["owned"]
-        self.journal.append("status", status="KILLED" if dead else status[0]["status"], last=True)
+        self.journal.append("status", status=last["status"], last=True)
 
-    def _deliver(self, force: bool) -> None:
+    def _deliver(self) -> None:
         size = self.journal.size()
-        if size == self.size or (time.monotonic() < self.rests_until_s and not force):
+        if size == self.size or time.monotonic() < self.rests_until_s:
             return
         try:
             delivery.deliver(self.journal)
@@ -77,10 +78,10 @@ class _Follower:
     def _tidy(self) -> None:
         """What former sessions left: words that MLflow missed, runs that still count as running."""
         try:
-            delivery.reap(session.tracking_uri(), reaper=self.journal.state().run_id)
             for journal in Journal.all():
                 if journal.folder != self.journal.folder and not journal.delivered():
                     delivery.deliver(journal)
+            delivery.reap(session.tracking_uri(), reaper=self.journal.state().run_id)
             delivery.sweep()
         except store.Unreachable:
             self.rests_until_s = time.monotonic() + REST_S

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import psutil
 
+from stages import guard
+
 
 @dataclasses.dataclass(frozen=True)
 class Process:
@@ -48,6 +50,18 @@ class Session:
     experiment: str | None  # DVC's name of the experiment
 
 
+def tags_of_owner(owner: Process) -> dict[str, str]:
+    """How a run says whose it is; `owner_in` reads it."""
+    return {"ganline.host": owner.host, "ganline.pid": str(owner.pid), "ganline.started_s": repr(owner.started_s)}
+
+
+def owner_in(tags: dict[str, str]) -> Process | None:
+    """The process that a run ends with, or None if its tags name none."""
+    if not {"ganline.host", "ganline.pid", "ganline.started_s"} <= tags.keys():
+        return None
+    return Process(tags["ganline.host"], int(tags["ganline.pid"]), float(tags["ganline.started_s"]))
+
+
 def root() -> Path:
     """The main checkout, also from the temporary workspace of a DVC experiment: there lie the store and the spool."""
     return Path(os.environ.get("DVC_ROOT") or ".").resolve()
@@ -67,7 +81,7 @@ def switched_off() -> bool:
 def current() -> Session:
     """The session of this process."""
     here = psutil.Process()
-    dvc = next((parent for parent in here.parents() if _is_dvc(parent)), None)
+    dvc = next(reversed(guard.chain_to_dvc(here)), None)
     process = Process.of(dvc or here)
     experiment = os.environ.get("DVC_EXP_NAME")
     flow = os.environ.get("GANLINE_SESSION")
@@ -88,16 +102,6 @@ def _who_set(variable: str, value: str) -> psutil.Process | None:
         except psutil.Error:  # another user's process
             return None
     return None
-
-
-def _is_dvc(process: psutil.Process) -> bool:
-    """Whether it is the `dvc` command: the console script, or `python -m dvc`."""
-    try:
-        words = process.cmdline()
-    except psutil.Error:
-        return False
-    names = [Path(word).name for word in words[:4]]
-    return names[:1] == ["dvc"] or names[1:2] == ["dvc"] or ("-m" in words[:3] and "dvc" in names)
 
 
 def folder_name(key: str) -> str:

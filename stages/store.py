@@ -29,9 +29,9 @@ class Refused(Exception):
 
 
 def client(uri: str) -> "MlflowClient":
-    """A client of the store at `uri`; makes the database of a SQLite store if it is not there (5 s)."""
+    """A client of the store at `uri`; makes the database of a SQLite store if it is not there (some seconds)."""
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
@@ -45,9 +45,19 @@ def client(uri: str) -> "MlflowClient":
         if database is None:
             return mlflow.MlflowClient(uri, registry_uri=uri)
         with lock(database.with_name(f"{database.name}.lock")):
-            opened = mlflow.MlflowClient(uri, registry_uri=uri)
-            opened.search_experiments(max_results=1)  # makes the tables
-            return opened
+            if not database.exists():
+                _make(database)
+            return mlflow.MlflowClient(uri, registry_uri=uri)
+
+
+def _make(database: Path) -> None:
+    """A database with MLflow's tables, there whole or not at all: MLflow cannot open one whose making was killed."""
+    import mlflow
+
+    new = database.with_name(f"{database.name}.new")
+    new.unlink(missing_ok=True)
+    mlflow.MlflowClient(f"sqlite:///{new}").search_experiments(max_results=1)
+    os.replace(new, database)
 
 
 def database_of(uri: str) -> Path | None:

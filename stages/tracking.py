@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from stages.params import Params
 
 TERMINAL = ("FINISHED", "FAILED", "KILLED")
+FOLLOWER_LOOK_S, FOLLOWER_LOOKS = 0.1, 600  # how long `finish` waits for the follower
 
 
 class Track:
@@ -120,9 +121,7 @@ def _open(params: "Params", now: session.Session, journal: Journal) -> None:
     train = content["train"]
     tags = {
         "ganline.session": now.key,
-        "ganline.host": now.owner.host,
-        "ganline.pid": str(now.owner.pid),
-        "ganline.started_s": repr(now.owner.started_s),
+        **session.tags_of_owner(now.owner),
         "network": train["network"]["name"],
         "loss": train["loss"]["name"],
         "protocol": content["reference"]["protocol"]["name"],
@@ -160,15 +159,18 @@ def _cost(name: str, started_s: float) -> dict[str, float]:
 
 
 def follow(journal: Journal) -> None:
-    """Start the process that delivers this journal until its session ends, unless one is there."""
+    """Start the process that delivers this journal until its session ends, unless one is there.
+
+    It is no child of the stage, and not of its process group: it outlives the last stage by the moment it takes to see
+    that the session is over."""
     with journal.follower_lock() as free:
         if not free:
             return
+    command = [sys.executable, "-m", "stages.tracking", "follow", "--folder", str(journal.folder)]
     with open(journal.folder / "follower.log", "ab") as log:
-        subprocess.Popen(
-            [sys.executable, "-m", "stages.tracking", "follow", "--folder", str(journal.folder)],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-        )  # fmt: skip
+        subprocess.run(
+            ["/bin/sh", "-c", '"$@" &', "sh", *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
 
 
 def _warn(journal: Journal) -> None:
@@ -184,18 +186,36 @@ def _warn(journal: Journal) -> None:
 
 def finish(key: str, status: str) -> int:
     """End the run of a session, complete with the stages it reused; prints its id, or nothing if nothing ran."""
-    from stages import delivery, store
-
     journal = Journal.of(key)
     if session.switched_off() or not journal.of_kind("run"):
         return 0
     if status == "FINISHED":
         publication.complete(journal)
     journal.append("status", status=status, last=True)
-    try:
-        print(delivery.deliver(journal))
-    except store.Unreachable:
-        _warn(journal)
+    if _left_by_follower(journal) and (journal.delivered() or journal.state().trouble):
+        return _report(journal)
+    from stages import delivery, store
+
+    with contextlib.suppress(store.Unreachable):
+        delivery.deliver(journal)
+    return _report(journal)
+
+
+def _left_by_follower(journal: Journal) -> bool:
+    """Whether a follower was there to deliver the last words and has gone, so that no process is left behind."""
+    for attempt in range(FOLLOWER_LOOKS):
+        with journal.follower_lock() as free:
+            if free:
+                return attempt > 0
+        time.sleep(FOLLOWER_LOOK_S)
+    return False
+
+
+def _report(journal: Journal) -> int:
+    """Print the run's id, or the sentence why MLflow has not got all of it."""
+    if journal.delivered():
+        print(journal.state().run_id)
+    _warn(journal)
     return 0
 
 

@@ -1,0 +1,117 @@
+"""A small project in a temporary folder for tests of what MLflow is told: real networks, hand-made artifacts, real SQLite."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gan import generator
+from stages import artifacts, params, session, store
+
+ROOT = Path(__file__).parent.parent
+CLASSES = ["0", "1", "2"]
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory) -> Path:
+    """An MLflow database with its tables, made once: that takes seconds."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    store.client(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch, empty_store) -> Path:
+    """The current folder: params.yaml, dvc.yaml, an empty MLflow store; a session that the test owns."""
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_EXP_NAME", "GANLINE_TRACKING"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    enter_session(monkeypatch, "flow:test")
+    yield tmp_path
+    session.current.cache_clear()
+
+
+def enter_session(monkeypatch, key: str) -> None:
+    """From here on this process belongs to the execution `key`."""
+    monkeypatch.setenv("GANLINE_SESSION", key)
+    session.current.cache_clear()
+
+
+def client():
+    return store.client(session.tracking_uri())
+
+
+def runs() -> list:
+    """All runs of the store, oldest first."""
+    opened = client()
+    experiments = [one.experiment_id for one in opened.search_experiments()]
+    return opened.search_runs(experiments, order_by=["attributes.start_time ASC"])
+
+
+def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    """python -m ARGUMENTS in the current folder."""
+    return subprocess.run(
+        [sys.executable, "-m", *arguments], capture_output=True, text=True, timeout=120, env={**os.environ, **environment}
+    )
+
+
+def recipe() -> params.Params:
+    return params.load()
+
+
+def make_prepare() -> None:
+    """artifacts/prepare as far as others read its card."""
+    artifacts.start("prepare")
+    artifacts.seal("prepare", {"resolution": 8, "channels": 1, "classes": CLASSES, "counts": {"train": 30, "heldout": 10}})
+
+
+def make_train(seed: int = 0, network: str = "dcgan", conditional: bool = True, ticks: int = 3, channels: int = 1) -> Path:
+    """artifacts/train with real, untrained networks of 8x8 pixels, a history and pictures."""
+    out = artifacts.start("train")
+    settings = {"generator_width": 4, "discriminator_width": 4}
+    card = {
+        "format": generator.FORMAT, "version": generator.VERSION, "resolution": 8, "channels": channels, "classes": CLASSES,
+        "class_counts": [5, 3, 2], "conditional": conditional, "block_size": 4, "threads": 1, "data": "d" * 64,
+        "network": {"name": network, **settings}, "latent": {"name": "normal", "size": 4},
+    }  # fmt: skip
+    torch.manual_seed(seed)
+    generator.save(out / "generator.safetensors", generator.build_generator(card).state_dict())
+    generator.save(out / "discriminator.safetensors", generator.build_discriminator(card).state_dict())
+    rows = [f"{nimg},{1 / (nimg + 1 + seed)!r},{'' if nimg == 0 else 5.0 + seed}" for nimg in range(0, ticks * 100, 100)]
+    (out / "history.csv").write_text("\n".join(["nimg,loss/discriminator,quick_fid", *rows]) + "\n")
+    (out / "images").mkdir()
+    for nimg in range(0, ticks * 100, 100):
+        picture(seed, nimg).save(out / "images" / f"{nimg:09d}.png")
+    artifacts.seal("train", card)
+    return out
+
+
+def picture(seed: int, nimg: int) -> Image.Image:
+    """A grey picture that differs by seed and step."""
+    return Image.fromarray(np.random.default_rng([seed, nimg]).integers(0, 255, (16, 16), np.uint8))
+
+
+def make_evaluate(fid: float = 5.0, reach: float = 0.5, protocol: str = "a" * 64) -> None:
+    """artifacts/evaluate with a score and its interval."""
+    out = artifacts.start("evaluate")
+    metrics = {
+        "protocol": {"name": "classifier", "hash": protocol},
+        "fid": {"mean": fid, "low": fid - reach, "high": fid + reach, "floor": 1.0},
+    }
+    artifacts.write_json(out / "metrics.json", metrics)
+    artifacts.seal("evaluate", {"protocol": protocol})
+
+
+def decision() -> dict:
+    return json.loads((artifacts.ROOT / "register" / "decision.json").read_text("utf-8"))
