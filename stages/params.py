@@ -6,7 +6,8 @@
 import re
 import sys
 import traceback
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,6 +23,14 @@ Count = Annotated[int, pydantic.Field(ge=1, strict=True)]
 Seed = Annotated[int, pydantic.Field(ge=0, lt=2**32, strict=True)]
 
 
+class _Inside(ValueError):
+    """The mistakes inside a chosen file's section, and the Config that they were found by."""
+
+    def __init__(self, model: type[Config], error: pydantic.ValidationError):
+        super().__init__(str(error))
+        self.model, self.errors = model, error.errors()
+
+
 def choice(room: str) -> Any:
     """A section {name: ..., **fields} of which the room's file `name` knows the fields; kept as a plain dict."""
 
@@ -31,7 +40,9 @@ def choice(room: str) -> Any:
         try:
             config = choices.config(room, section)
         except LookupError as error:
-            raise ValueError(str(error).strip('"')) from None
+            raise ValueError(error.args[0].partition(" is ")[2]) from None
+        except pydantic.ValidationError as error:
+            raise _Inside(choices.module(room, section["name"]).Config, error) from None
         return {"name": section["name"], **config.model_dump(mode="json")}
 
     return Annotated[dict, pydantic.PlainValidator(check)]
@@ -104,16 +115,19 @@ class Machine(Config):
     workers: Annotated[int, pydantic.Field(ge=0, strict=True)] = 0
 
 
-class Params(Config):
-    """params.yaml: one section per stage, and `machine`, which changes no byte of any result."""
+with warnings.catch_warnings():  # pydantic's metaclass has a method `register`, which no one needs here
+    warnings.filterwarnings("ignore", message='Field name "register" in "Params" shadows')
 
-    fetch: Fetch
-    prepare: Prepare
-    reference: Reference
-    train: Train
-    evaluate: Evaluate
-    register: Register
-    machine: Machine = Machine()
+    class Params(Config):
+        """params.yaml: one section per stage, and `machine`, which changes no byte of any result."""
+
+        fetch: Fetch
+        prepare: Prepare
+        reference: Reference
+        train: Train
+        evaluate: Evaluate
+        register: Register
+        machine: Machine = Machine()
 
 
 class Refused(ValueError):
@@ -138,7 +152,7 @@ def load(path: Path = Path("params.yaml")) -> Params:
         try:
             return Params.model_validate(content)
         except pydantic.ValidationError as error:
-            mistakes = [_sentence(one, content) for one in error.errors()]
+            mistakes = _without_echoes([found for one in error.errors() for found in _sentences(one, Params)])
     raise Refused("\n".join(f"{path}: {mistake}" for mistake in mistakes))
 
 
@@ -155,28 +169,43 @@ def _numbers_read_as_text(value: Any, key: str = "") -> list[str]:
     return []
 
 
-def _fields(location: tuple) -> list[str]:
-    """The valid keys of the section at a location of Params, or none."""
-    model: Any = Params
-    for part in location:
-        field = getattr(model, "model_fields", {}).get(part)
-        model = field.annotation if field else None
-    return sorted(getattr(model, "model_fields", {}))
+def _sentences(error: dict, model: type[Config], place: tuple = ()) -> Iterator[str]:
+    """A sentence for a pydantic error, or several where it lies inside a chosen file's section."""
+    inside = error.get("ctx", {}).get("error")
+    if isinstance(inside, _Inside):
+        for one in inside.errors:
+            yield from _sentences(one, inside.model, (*place, *error["loc"]))
+    else:
+        yield _sentence(error, model, place)
 
 
-def _sentence(error: dict, content: dict) -> str:
-    """One pydantic error as a sentence with the key, the value, the valid ones and the nearest."""
-    if error["type"] == "value_error" and isinstance(error["ctx"]["error"], pydantic.ValidationError):
-        raise AssertionError("a nested ValidationError is flattened by pydantic")
-    key, value = ".".join(map(str, error["loc"])), error.get("input")
+def _sentence(error: dict, model: type[Config], place: tuple) -> str:
+    """The key, the value, the valid ones and the nearest."""
+    key, value = ".".join(map(str, (*place, *error["loc"]))), error.get("input")
     if error["type"] == "extra_forbidden":
-        valid = _fields(error["loc"][:-1]) or error.get("ctx", {}).get("valid", [])
+        valid = _keys(model, error["loc"][:-1])
         return f"{key} is no key; {_listed(valid)}{choices.did_you_mean(error['loc'][-1], valid)}"
     if error["type"] == "missing":
         return f"{key} is missing; add it, or copy it from recipes/digits.yaml"
+    if isinstance(value, dict) and isinstance(value.get("name"), str):
+        key, value = f"{key}.name", value["name"]
     message = error["msg"].removeprefix("Value error, ")
-    valid = re.findall(r"'([^']+)'", error.get("ctx", {}).get("expected", "")) if "expected" in error.get("ctx", {}) else []
+    valid = re.findall(r"'([^']+)'", str(error.get("ctx", {}).get("expected", "")))
     return f"{key} is {value!r}: {message[0].lower() + message[1:]}{choices.did_you_mean(value, valid)}"
+
+
+def _without_echoes(mistakes: list[str]) -> list[str]:
+    """A misspelt key is one mistake: drop the sentence that the key it was meant for is missing."""
+    meant = [(one.partition(" ")[0].rpartition(".")[0], one.split("'")[-2]) for one in mistakes if "; did you mean " in one]
+    echoes = {f"{section}.{key}".strip(".") for section, key in meant}
+    return [one for one in mistakes if not (" is missing; " in one and one.partition(" ")[0] in echoes)]
+
+
+def _keys(model: Any, place: tuple) -> list[str]:
+    """The valid keys of the section at a place of a Config."""
+    for part in place:
+        model = model.model_fields[part].annotation
+    return sorted(model.model_fields)
 
 
 def _listed(valid: list[str]) -> str:

@@ -74,8 +74,8 @@ class Training:
                 tick_s, tick_nimg = now_s, tick.nimg
                 track.metrics(_measured(row) | _system(speed), step=tick.nimg)
                 track.image("samples", picture, step=tick.nimg)
-                bar.update(tick.nimg / 1000 - bar.n)
-                bar.set_postfix({"img/s": round(speed), "quick_fid": f"{row['quick_fid']:.3g}"})
+                bar.update(min(tick.nimg / 1000, bar.total) - bar.n)
+                bar.set_postfix({"img/s": round(speed), "quick_fid": f"{row['quick_fid']:.3g}"}, refresh=False)
                 if now_s - saved_s >= save_interval_s:
                     state.save(self.folder, self.state)
                     saved_s = time.perf_counter()

@@ -1,0 +1,202 @@
+"""The rules of the house: who may import whom, what a stage's deps must name, what things are called."""
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+STAGES = list(GRAPH["stages"])
+PACKAGES = ("gan", "stages", "apps", "pipeline")
+ROOMS = sorted(path.name for path in (ROOT / "gan").iterdir() if (path / "__init__.py").is_file())
+
+# What a stage may import without naming it in its deps, because it cannot change a byte of an out (proved with tracking
+# off and on by test_tracking.py): the door, what tells MLflow, what watches the process, what draws progress.
+EXEMPT = {
+    "stages/params.py", "stages/guard.py", "stages/progress.py", "stages/tracking.py", "stages/journal.py",
+    "stages/delivery.py", "stages/publication.py", "stages/session.py", "stages/store.py", "stages/follower.py",
+}  # fmt: skip
+
+
+def sources(package: str) -> list[str]:
+    return sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / package).rglob("*.py"))
+
+
+@cache
+def tree(file: str) -> ast.Module:
+    return ast.parse((ROOT / file).read_text("utf-8"))
+
+
+@cache
+def imports(file: str) -> frozenset[str]:
+    """Dotted names that a file imports, anywhere in it; relative ones made absolute; `from a import b` gives a and a.b."""
+    package = file.removesuffix(".py").split("/")[:-1]
+    found = set()
+    for node in ast.walk(tree(file)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            found |= {module} | {f"{module}.{alias.name}" for alias in node.names}
+    return frozenset(found)
+
+
+def file_of(module: str) -> str | None:
+    path = module.replace(".", "/") + ".py"
+    return path if (ROOT / path).is_file() else None
+
+
+def own_files(file: str) -> set[str]:
+    return {path for module in imports(file) if (path := file_of(module))}
+
+
+def top(file: str) -> set[str]:
+    return {module.split(".")[0] for module in imports(file)}
+
+
+def place(file: str) -> str:
+    """The room of a file of gan/, or the file's own name where it stands at the top of gan/."""
+    parts = file.split("/")
+    return parts[1] if len(parts) > 2 else parts[1].removesuffix(".py")
+
+
+@pytest.mark.parametrize("file", sources("gan"))
+def test_a_room_of_gan_imports_only_itself_and_what_all_rooms_share(file):
+    foreign = top(file) & {"yaml", "ruamel", "mlflow", "dvc", "prefect", "stages", "apps", "pipeline"}
+    assert not foreign, f"{file} imports {foreign}: gan knows images and networks only; let the stage do it"
+    shared = {"images", "choices", "streams"}
+    others = {place(other) for other in own_files(file)} - shared - {place(file)}
+    assert not others, f"{file} imports {others}: rooms do not meet; let a stage hand over what is needed"
+
+
+@pytest.mark.parametrize("file", ["gan/images.py", "gan/choices.py", "gan/streams.py"])
+def test_what_all_rooms_share_imports_nothing_of_ours(file):
+    assert not own_files(file), f"{file} imports {own_files(file)}: move the other way round"
+
+
+@pytest.mark.parametrize("file", sources("gan"))
+def test_gan_imports_itself_by_relative_imports(file):
+    absolute = [node.module for node in ast.walk(tree(file)) if isinstance(node, ast.ImportFrom) and not node.level]
+    assert "gan" not in {str(name).split(".")[0] for name in absolute}, (
+        f"{file} imports gan by its full name; write `from .. import …`, since a registered model carries a copy of gan"
+    )
+
+
+@pytest.mark.parametrize("file", [f"stages/{stage}.py" for stage in STAGES])
+def test_a_stage_meets_another_only_through_artifacts(file):
+    others = own_files(file) & ({f"stages/{stage}.py" for stage in STAGES} - {file})
+    assert not others, f"{file} imports {others}: read the other stage's artifacts instead"
+    foreign = top(file) & {"apps", "pipeline", "prefect", "dvc"}
+    assert not foreign, f"{file} imports {foreign}: a stage reads files, calls gan, writes files"
+
+
+@pytest.mark.parametrize("file", sources("apps"))
+def test_an_app_imports_no_stage(file):
+    wrong = own_files(file) & {f"stages/{stage}.py" for stage in STAGES}
+    assert not wrong, f"{file} imports {wrong}: move what is needed to a shared module of stages"
+    assert not top(file) & {"pipeline", "prefect"}, f"{file}: the pipeline starts apps, not the other way round"
+
+
+@pytest.mark.parametrize("file", sources("pipeline"))
+def test_the_pipeline_opens_no_model(file):
+    wrong = top(file) & {"gan", "stages", "apps", "torch"}
+    assert not wrong, f"{file} imports {wrong}: run `python -m …` as a process instead"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_file_holds_only_its_docstring(package):
+    for file in (file for file in sources(package) if file.endswith("__init__.py")):
+        assert len(tree(file).body) == 1, f"{file}: put code into a module; no stage names this file in its deps"
+
+
+def resolved(text: str) -> str:
+    """A dependency with ${a.b} put in from params.yaml."""
+
+    def value(match: re.Match) -> str:
+        found = yaml.safe_load((ROOT / "params.yaml").read_text())
+        for part in match[1].split("."):
+            found = found[part]
+        return found
+
+    return re.sub(r"\$\{([^}]+)\}", value, text)
+
+
+def rooms_chosen_from(file: str) -> set[str]:
+    """Rooms of which a file opens a choice by name: choices.module("room", …)."""
+    calls = [node for node in ast.walk(tree(file)) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
+    named = [call for call in calls if ast.unparse(call.func) in ("choices.module", "choices.config", "choices.names")]
+    return {call.args[0].value for call in named if isinstance(call.args[0], ast.Constant)}
+
+
+def needs(stage: str) -> set[str]:
+    """The files whose code can change a stage's bytes: its imports, theirs, and every choice of the rooms it opens."""
+    found, waiting = set(), [f"stages/{stage}.py"]
+    while waiting:
+        file = waiting.pop()
+        if file in found or file in EXEMPT:
+            continue
+        found.add(file)
+        waiting += own_files(file)
+        for room in rooms_chosen_from(file):
+            waiting += [choice for choice in sources(f"gan/{room}") if not choice.endswith("__init__.py")]
+    return found
+
+
+def covers(dependency: str, file: str) -> bool:
+    """Whether a dep of dvc.yaml names a file: itself, its folder, or the room's choice by a template."""
+    if "${" in dependency:
+        template = re.escape(re.sub(r"\$\{[^}]+\}", "CHOICE", dependency)).replace("CHOICE", r"[a-z0-9][a-z0-9_]*")
+        return re.fullmatch(template, file) is not None
+    return file == dependency or file.startswith(dependency + "/")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_deps_name_all_code_that_can_change_a_stages_bytes(stage):
+    deps = GRAPH["stages"][stage]["deps"]
+    missing = sorted(file for file in needs(stage) if not any(covers(dependency, file) for dependency in deps))
+    assert not missing, f"dvc.yaml: add {missing} to the deps of {stage}, or DVC will keep results that are no longer true"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_deps_name_no_code_that_cannot_change_a_stages_bytes(stage):
+    code = [dependency for dependency in GRAPH["stages"][stage]["deps"] if dependency.startswith(("gan/", "stages/"))]
+    idle = [dependency for dependency in code if not any(covers(dependency, file) for file in needs(stage))]
+    assert not idle, f"dvc.yaml: remove {idle} from the deps of {stage}: a change there would run it for nothing"
+    for dependency in code:
+        assert (ROOT / resolved(dependency)).exists(), f"dvc.yaml: {stage} depends on {resolved(dependency)}, which is not there"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_has_one_name_in_all_places(stage):
+    entry = GRAPH["stages"][stage]
+    assert entry["cmd"] == f"python -m stages.{stage}"
+    assert entry["params"] == [stage], f"dvc.yaml: {stage} may depend on the section {stage} of params.yaml only"
+    assert stage in yaml.safe_load((ROOT / "params.yaml").read_text()), f"params.yaml has no section {stage}"
+    outs = [next(iter(out)) if isinstance(out, dict) else out for out in entry["outs"]]
+    assert outs == (["data/digits"] if stage == "fetch" else [f"artifacts/{stage}"])
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_reads_only_its_own_section_of_params(stage):
+    read = {
+        node.attr
+        for node in ast.walk(tree(f"stages/{stage}.py"))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "chosen"
+    }
+    assert stage in read
+    assert read <= {stage, "machine"}, f"stages/{stage}.py reads {read}: DVC watches only the section {stage}"
+
+
+def test_nothing_of_ours_reads_or_writes_pickles():
+    for package in PACKAGES:
+        for file in sources(package):
+            assert not top(file) & {"pickle", "cloudpickle", "joblib", "dill"}, f"{file} imports a pickler"
+            for call in (node for node in ast.walk(tree(file)) if isinstance(node, ast.Call)):
+                if ast.unparse(call.func) == "torch.load":
+                    options = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+                    assert options.get("weights_only") == "True", f"{file}: torch.load without weights_only=True"
