@@ -17,13 +17,18 @@ from stages import artifacts, params, session, store
 
 ROOT = Path(__file__).parent.parent
 CLASSES = ["0", "1", "2"]
+NETWORKS = {
+    "dcgan": {"generator_width": 4, "discriminator_width": 4},
+    "r3gan": {"generator_widths": [8, 8], "discriminator_widths": [8, 8]},
+}
 
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory) -> Path:
     """An MLflow database with its tables, made once: that takes seconds."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    store.client(f"sqlite:///{path}")
+    path = tmp_path_factory.getbasetemp() / "empty_store" / "mlflow.db"  # every test module that imports this fixture shares it
+    if not path.exists():
+        store.client(f"sqlite:///{path}")
     return path
 
 
@@ -79,15 +84,13 @@ def make_prepare() -> None:
 def make_train(seed: int = 0, network: str = "dcgan", conditional: bool = True, ticks: int = 3, channels: int = 1) -> Path:
     """artifacts/train with real, untrained networks of 8x8 pixels, a history and pictures."""
     out = artifacts.start("train")
-    settings = {"generator_width": 4, "discriminator_width": 4}
     card = {
         "format": generator.FORMAT, "version": generator.VERSION, "resolution": 8, "channels": channels, "classes": CLASSES,
         "class_counts": [5, 3, 2], "conditional": conditional, "block_size": 4, "threads": 1, "data": "d" * 64,
-        "network": {"name": network, **settings}, "latent": {"name": "normal", "size": 4},
+        "network": {"name": network, **NETWORKS[network]}, "latent": {"name": "normal", "size": 4},
     }  # fmt: skip
-    torch.manual_seed(seed)
-    generator.save(out / "generator.safetensors", generator.build_generator(card).state_dict())
-    generator.save(out / "discriminator.safetensors", generator.build_discriminator(card).state_dict())
+    generator.save(out / "generator.safetensors", _lively(generator.build_generator(card), seed))
+    generator.save(out / "discriminator.safetensors", _lively(generator.build_discriminator(card), seed))
     rows = [f"{nimg},{1 / (nimg + 1 + seed)!r},{'' if nimg == 0 else 5.0 + seed}" for nimg in range(0, ticks * 100, 100)]
     (out / "history.csv").write_text("\n".join(["nimg,loss/discriminator,quick_fid", *rows]) + "\n")
     (out / "images").mkdir()
@@ -95,6 +98,14 @@ def make_train(seed: int = 0, network: str = "dcgan", conditional: bool = True, 
         picture(seed, nimg).save(out / "images" / f"{nimg:09d}.png")
     artifacts.seal("train", card)
     return out
+
+
+def _lively(network: torch.nn.Module, seed: int) -> dict[str, torch.Tensor]:
+    """Weights so large that images and probabilities differ visibly, as a trained network's do."""
+    torch.manual_seed(seed)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, 0.0, 0.5)
+    return network.state_dict()
 
 
 def picture(seed: int, nimg: int) -> Image.Image:

@@ -1,0 +1,31 @@
+"""How the apps answer on the command line: what was asked wrongly is a sentence and exit code 2, never a traceback."""
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from apps import models
+from stages import store
+
+
+def with_sentences(name: str, main: Callable[[list[str]], int], arguments: list[str]) -> int:
+    """Run an app; what it refuses goes to standard error as a sentence."""
+    try:
+        return main(arguments)
+    except (models.NotFound, store.Refused, store.Unreachable, ValueError, OSError) as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 2
+
+
+def natural(text: str) -> int:
+    """A whole number, 0 or more."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number, 0 or more")
+    return int(text)
+
+
+def count(text: str) -> int:
+    """A whole number, 1 or more."""
+    if natural(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return int(text)
