@@ -1,0 +1,133 @@
+"""Small parts and a small project, for tests that train: seconds on a CPU."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import ruamel.yaml
+import torch
+
+from gan import choices, generator
+from gan.training import loop, state, step
+from gan.training.config import AverageConfig, LoopConfig
+
+ROOT = Path(__file__).resolve().parents[1]
+
+NETWORKS = {
+    "dcgan": {"name": "dcgan", "generator_width": 8, "discriminator_width": 8, "generator_norm": "batch", "discriminator_norm": "none"},
+    "r3gan": {"name": "r3gan", "generator_widths": [8], "discriminator_widths": [8], "blocks": 1, "group_channels": 4},
+}
+
+TINY = {
+    "prepare.resolution": 8,
+    "reference.threads": 1,
+    "reference.protocol.width": 8,
+    "reference.protocol.num_features": 16,
+    "reference.protocol.total_kimg": 8,
+    "reference.protocol.min_accuracy": 0.5,
+    "train.threads": 1,
+    "train.network": NETWORKS["dcgan"],
+    "train.latent.size": 16,
+    "train.loop.total_kimg": 3,
+    "train.loop.tick_kimg": 0.5,
+    "train.ema.half_life_kimg": 0.5,
+    "train.quick.num_images": 64,
+    "evaluate.threads": 1,
+    "evaluate.draws": 2,
+    "evaluate.isc_splits": 2,
+    "evaluate.kid_subsets": 5,
+    "machine.save_interval_s": 0,
+}
+
+
+def write_params(folder: Path, changes: dict) -> None:
+    """Write the project's params.yaml to a folder with some values changed, by dotted key."""
+    yaml = ruamel.yaml.YAML()
+    content = yaml.load((ROOT / "params.yaml").read_text("utf-8"))
+    for key, value in changes.items():
+        *sections, last = key.split(".")
+        section = content
+        for name in sections:
+            section = section[name]
+        section[last] = value
+    with open(folder / "params.yaml", "w", encoding="utf-8") as file:
+        yaml.dump(content, file)
+
+
+def environment(**more: str) -> dict:
+    """For stages run as processes in another folder, without tracking."""
+    return {**os.environ, "PYTHONPATH": str(ROOT), "GANLINE_TRACKING": "off", **more}
+
+
+def run_stage(folder: Path, stage: str, **more: str) -> subprocess.CompletedProcess:
+    """Run a stage as dvc.yaml does, in a project folder."""
+    return subprocess.run(
+        [sys.executable, "-m", f"stages.{stage}"], cwd=folder, env=environment(**more), capture_output=True, text=True, timeout=240
+    )
+
+
+def run_stages(folder: Path, *stages: str) -> None:
+    """Run stages that must succeed."""
+    for stage in stages:
+        result = run_stage(folder, stage)
+        assert result.returncode == 0, result.stdout + result.stderr
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The bytes of every file below a folder, by relative path."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def card(network: str = "dcgan", latent: str = "normal", num_classes: int = 3, resolution: int = 8, channels: int = 1) -> dict:
+    """The card of a small generator."""
+    return {
+        "format": generator.FORMAT,
+        "version": generator.VERSION,
+        "network": NETWORKS[network],
+        "latent": {"name": latent, "size": 6},
+        "resolution": resolution,
+        "channels": channels,
+        "classes": [f"class {number}" for number in range(num_classes)],
+        "class_counts": [10] * num_classes,
+        "conditional": num_classes > 0,
+        "block_size": 8,
+        "threads": 1,
+    }
+
+
+def start(card: dict, config: LoopConfig, seed: int = 0) -> state.State:
+    """A training at image zero."""
+    torch.manual_seed(seed)
+    return state.start(generator.build_generator(card), generator.build_discriminator(card), config)
+
+
+def loop_config(**changes: object) -> LoopConfig:
+    """Four ticks of four steps."""
+    settings = {
+        "total_kimg": 0.128, "tick_kimg": 0.032, "batch_size": 8, "lr": 1e-3, "lr_schedule": {"name": "cosine", "final": 0.1},
+        "betas": (0.5, 0.9),
+    }  # fmt: skip
+    return LoopConfig(**{**settings, **changes})
+
+
+def ticks(training: state.State, card: dict, config: LoopConfig, loss: str = "relativistic", penalties: tuple = ("r1", "r2")):
+    """The loop on random pixels."""
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, (50, card["channels"], card["resolution"], card["resolution"])).astype(np.uint8)
+    labels = random.integers(0, max(1, len(card["classes"])), 50)
+    data = loop.Data(lambda numbers: pixels[numbers], labels if card["conditional"] else None, 50)
+    game = step.Game(choices.module("losses", loss), {name: _penalty(name) for name in penalties}, None, "cpu")
+    return loop.train(training, data, generator.sampler(card), game, config, AverageConfig(half_life_kimg=0.05), seed=0)
+
+
+def _penalty(name: str):
+    module = choices.module("penalties", name)
+    return lambda real, fake: module.penalty(module.Config(gamma=0.1), real, fake)
+
+
+def same(one: state.State, other: state.State) -> bool:
+    """Whether two trainings are at the same moment, bit by bit."""
+    ours, theirs = one.tensors(), other.tensors()
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours) and one.nimg == other.nimg

@@ -1,0 +1,102 @@
+"""A generator's folder: what is saved is what is loaded, and an image depends on its seed and label only."""
+
+import json
+
+import numpy as np
+import pytest
+import small
+import torch
+
+from gan import choices, generator
+from stages import artifacts
+
+CASES = [(network, "normal") for network in choices.names("networks")] + [("dcgan", latent) for latent in choices.names("latents")]
+
+
+def made(card: dict) -> generator.Generator:
+    torch.manual_seed(0)
+    return generator.Generator(card, generator.build_generator(card))
+
+
+def write(folder, card: dict) -> None:
+    """A generator's folder as the train stage leaves it."""
+    torch.manual_seed(0)
+    for name, build in (("generator", generator.build_generator), ("discriminator", generator.build_discriminator)):
+        generator.save(folder / f"{name}.safetensors", build(card).state_dict())
+    files = {path.name: artifacts.sha256_of_file(path) for path in folder.glob("*.safetensors")}
+    artifacts.write_json(folder / "card.json", {**card, "files": files})
+
+
+@pytest.mark.parametrize(("network", "latent"), CASES)
+@pytest.mark.parametrize(("resolution", "channels"), [(8, 1), (16, 3)])
+def test_same_seed_gives_same_image_whatever_the_batch(network, latent, resolution, channels):
+    one = made(small.card(network, latent, resolution=resolution, channels=channels))
+    seeds, labels = np.arange(21), np.arange(21) % 3
+    together = one.sample(seeds, labels)
+    for order in (np.arange(20, -1, -1), np.array([20]), np.array([3, 20, 3]), np.random.default_rng(0).permutation(21)):
+        assert (one.sample(seeds[order], labels[order]) == together[order]).all()
+
+
+def test_two_seeds_and_two_labels_give_different_images():
+    one = made(small.card())
+    first, other_seed, other_label = one.sample([0, 1, 0], [0, 0, 1])
+    assert (first != other_seed).any() and (first != other_label).any()
+
+
+def test_labels_that_are_not_asked_for_follow_the_data():
+    card = small.card() | {"class_counts": [0, 30, 10]}
+    labels = made(card).labels(range(4000))
+    counts = np.bincount(labels, minlength=3)
+    assert counts[0] == 0 and abs(counts[1] - 3000) < 5 * np.sqrt(4000 * 3 / 16)
+    assert (made(card).sample([5, 9]) == made(card).sample([5, 9], labels[[5, 9]])).all()
+
+
+@pytest.mark.parametrize("network", choices.names("networks"))
+def test_saved_generator_and_discriminator_are_loaded_to_the_same_bytes(network, tmp_path):
+    card = small.card(network)
+    write(tmp_path, card)
+    images = made(card).sample(range(10))
+    assert (generator.load(tmp_path).sample(range(10)) == images).all()
+    probability = generator.load_discriminator(tmp_path).probability(images, [0] * 10)
+    assert probability.shape == (10,) and ((probability >= 0) & (probability <= 1)).all()
+
+
+def test_tampered_weights_are_refused(tmp_path):
+    write(tmp_path, small.card())
+    path = tmp_path / "generator.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="SHA-256"):
+        generator.load(tmp_path)
+
+
+def test_folder_that_holds_no_generator_says_so(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no card.json"):
+        generator.load(tmp_path)
+    write(tmp_path, small.card())
+    card = json.loads((tmp_path / "card.json").read_text())
+    artifacts.write_json(tmp_path / "card.json", card | {"version": 99})
+    with pytest.raises(ValueError, match="version 99"):
+        generator.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "labels", "sentence"),
+    [([-1], [0], "seeds must be"), ([0.5], [0], "seeds must be"), ([0], [3], "labels must be"), ([0, 1], [0], "labels must be")],
+)
+def test_bad_seeds_and_labels_are_refused(seeds, labels, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        made(small.card()).sample(seeds, labels)
+
+
+def test_labels_for_a_generator_without_classes_are_refused():
+    with pytest.raises(ValueError, match="without classes"):
+        made(small.card(num_classes=0)).sample([0], [0])
+    assert made(small.card(num_classes=0)).sample([]).shape == (0, 1, 8, 8)
+
+
+def test_threads_are_as_before_after_sampling():
+    before = torch.get_num_threads()
+    made(small.card() | {"threads": before + 1}).sample([0])
+    assert torch.get_num_threads() == before

@@ -1,0 +1,73 @@
+"""The params door: each mistake gets one sentence with the key, the value, the valid ones and the nearest."""
+
+from pathlib import Path
+
+import pytest
+import small
+
+from gan import choices
+from stages import params
+
+MISTAKES = [
+    ("resolution: 16", "resolutoin: 16", "prepare.resolutoin is no key; valid are channels, filter,", "did you mean 'resolution'?"),
+    ("generator_width: ", "generator_wdth: ", "train.network.generator_wdth is no key", "did you mean 'generator_width'?"),
+    ("name: dcgan", "name: dcgn", "train.network.name is 'dcgn'", "did you mean 'dcgan'?"),
+    ("name: relativistic", "name: [3]", "train.loss", "needs a name"),
+    ("channels: 1 ", "channels: one ", "prepare.channels is 'one'", "1, 3 or 4"),
+    ("device: cpu ", "device: gpu ", "train.device is 'gpu'", "did you mean 'cpu'?"),
+    ("resolution: 16", "resolution: 17", "prepare.resolution is 17", "multiple of 2"),
+    ("path: data/digits", "path: ../elsewhere", "prepare.source.path is '../elsewhere'", "inside this project"),
+    ("name: digits  ", "name: a/b  ", "register.name is 'a/b'", "pattern"),
+    ("    lr: 5.0e-4", "    lr: 5e-4", "train.loop.lr is 5e-4, which YAML reads as text", "write 5.0e-4"),
+    ("world_size: 1", "world_size: 2", "train.world_size is 2", "should be 1"),
+    ("    size: 64", "    size: 0", "train.latent.size is 0", "greater than or equal to 1"),
+    ("fetch:", "fetsh:", "fetsh is no key", "did you mean 'fetch'?"),
+]
+
+
+@pytest.mark.parametrize(("right", "wrong", "begins", "ends"), MISTAKES)
+def test_a_mistake_gets_one_sentence_with_its_way_out(right, wrong, begins, ends, tmp_path):
+    text = (small.ROOT / "params.yaml").read_text("utf-8")
+    head, found, rest = text.rpartition(right) if right.startswith("name: digits") else text.partition(right)
+    assert found, f"params.yaml no longer holds {right!r}"
+    path = tmp_path / "params.yaml"
+    path.write_text(head + wrong + rest, "utf-8")
+    with pytest.raises(params.Refused) as refusal:
+        params.load(path)
+    sentences = str(refusal.value).splitlines()
+    assert len(sentences) == 1, sentences
+    assert begins in sentences[0] and ends in sentences[0]
+
+
+@pytest.mark.parametrize("text", ["", "- 1", "a: [", "train: 3"])
+def test_a_file_that_is_no_recipe_is_refused(text, tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(params.Refused):
+        params.load(path)
+    with pytest.raises(params.Refused, match="does not exist"):
+        params.load(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("path", sorted((small.ROOT / "recipes").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_recipe_is_understood_and_promises(path: Path):
+    params.load(path)
+    header = path.read_text("utf-8").split("\nfetch:")[0]
+    assert "gan run --recipe" in header, f"{path.name}: the header says the command"
+    assert "measured" in header, f"{path.name}: the header says the score that was measured, or 'not yet measured'"
+
+
+def test_the_default_is_the_digits_recipe():
+    assert params.load(small.ROOT / "params.yaml") == params.load(small.ROOT / "recipes" / "digits.yaml")
+
+
+def test_choices_are_files():
+    assert choices.names("networks") == ["dcgan", "r3gan"]
+    with pytest.raises(LookupError, match="did you mean 'r3gan'"):
+        choices.module("networks", "r3gun")
+
+
+def test_the_door_as_a_command(tmp_path, capsys):
+    assert params.main([str(small.ROOT / "params.yaml")]) == 0
+    assert params.main([str(tmp_path / "missing.yaml")]) == 2
+    assert "gan run --recipe digits" in capsys.readouterr().err
