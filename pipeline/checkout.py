@@ -58,15 +58,12 @@ def set_up_prefect() -> None:
     """Settings of Prefect, to be made before its first import: its files in work/, its own words kept off the terminal."""
     settings = {
         "PREFECT_HOME": str(PREFECT_HOME.absolute()),
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-        "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
         "PREFECT_SHOW_UPDATE_NOTIFICATION": "false",
-        **{key: value for key, value in environment().items() if key not in os.environ or key == "PATH"},
     }
     for key, value in settings.items():
-        if key == "PATH" or key not in os.environ:
-            os.environ[key] = value
+        os.environ.setdefault(key, value)
+    os.environ.update(environment())
 
 
 def in_words(command: list[str]) -> str:

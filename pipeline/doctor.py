@@ -163,8 +163,9 @@ def check_prefect() -> str:
     checkout.set_up_prefect()
     often = {"PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "1"}
     try:
-        with tempfile.TemporaryDirectory() as home, server.started(server.any_free_port(), Path(home), often) as url:
-            runs = schedule.runs_put_in(url, timeout_s=SCHEDULE_TIMEOUT_S)
+        with tempfile.TemporaryDirectory() as home, server.launched(server.any_free_port(), Path(home), often) as own:
+            own.wait()
+            runs = schedule.runs_put_in(own.url, timeout_s=SCHEDULE_TIMEOUT_S)
     except Failure as failure:
         raise Broken(str(failure), PREFECT_CURE) from None
     if not runs:

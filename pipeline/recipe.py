@@ -5,12 +5,10 @@ The door sees the new params before params.yaml is replaced; comments and layout
 
 import difflib
 import hashlib
-import io
 import os
 from pathlib import Path
-from typing import Any
 
-from . import door
+from . import door, settings as edits
 from .checkout import WORK, environment, recall, remember
 from .errors import Mistake
 from .processes import answer
@@ -29,7 +27,7 @@ def apply(recipe: str | None, settings: list[str]) -> bool:
     text = current if recipe is None else _recipe(recipe)
     if text is None:
         raise Mistake(f"{door.PARAMS} does not exist; copy a recipe: gan run --recipe digits (there are: {_listed()})")
-    text = with_settings(text, settings)
+    text = edits.put(text, settings)
     if text == current:
         return False
     _refuse_to_lose(current)
@@ -77,62 +75,3 @@ def _refuse_to_lose(current: str | None) -> None:
 
 def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def with_settings(text: str, settings: list[str]) -> str:
-    """YAML text with "a.b.c=value" put in; comments, order and layout of the rest stay as they are."""
-    if not settings:
-        return text
-    from ruamel.yaml import YAML
-
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 4096  # never fold a long line
-    content = yaml.load(text)
-    for setting in settings:
-        _set(content, setting)
-    out = io.StringIO()
-    yaml.dump(content, out)
-    return out.getvalue()
-
-
-def _set(content: Any, setting: str) -> None:
-    key, sign, value = setting.partition("=")
-    if not sign or not key:
-        raise Mistake(f"--set {setting!r} is no setting; write key=value, as in --set train.loss.name=hinge")
-    *sections, last = key.split(".")
-    place = content
-    for section in sections:
-        place = _inside(place, section, key)
-    if isinstance(place, list):
-        place[_index(place, last, key)] = _value(value, setting)
-    elif isinstance(place, dict):
-        place[last] = _value(value, setting)
-    else:
-        raise Mistake(f"--set {setting}: {'.'.join(sections)} is {place!r}, a value that holds no {last!r}; name a section")
-
-
-def _inside(place: Any, section: str, key: str) -> Any:
-    """The section of that name; a new one where there is none, so that the door can say what is valid there."""
-    if isinstance(place, list):
-        return place[_index(place, section, key)]
-    if isinstance(place, dict):
-        return place.setdefault(section, {})
-    raise Mistake(f"--set {key}: {place!r} is a value that holds no {section!r}; name a section")
-
-
-def _index(place: list, number: str, key: str) -> int:
-    if number.isdecimal() and int(number) < len(place):
-        return int(number)
-    raise Mistake(f"--set {key}: {number!r} names no item of a list of {len(place)}; they count from 0")
-
-
-def _value(text: str, setting: str) -> Any:
-    """YAML text as a value; numbers as plain ones, so that they are written in the spelling every YAML reader takes."""
-    from ruamel.yaml import YAML, YAMLError
-
-    try:
-        value = YAML(typ="safe").load(text)
-    except YAMLError as error:
-        raise Mistake(f"--set {setting}: the value is not YAML ({getattr(error, 'problem', error)}); quote it") from None
-    return value

@@ -1,9 +1,15 @@
 """`gan run`: what changed, and only that, from raw images to a registered generator."""
 
+import atexit
+import os
 import signal
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 
 from . import checkout, door, plan, recipe, server, summary
+
+WITHOUT_PAGE = {"PREFECT_SERVER_UI_ENABLED": "false", "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false"}
 
 
 def say(sentence: str) -> None:
@@ -26,13 +32,32 @@ def run(recipe_name: str | None, settings: list[str]) -> None:
 
 
 def _run(stale: plan.Stale) -> None:
-    """Through the local Prefect server where one runs (`gan schedule`), else through one embedded in this process."""
+    """Through the Prefect server that runs already, else through one that lasts as long as this run."""
     say(f"stages to run: {', '.join(stale.reasons)}, and what depends on them")
     checkout.set_up_prefect()
-    server.use_if_it_runs()
+    url = server.running()
+    if url is not None:
+        _flow(url)(stale.reasons, stale.forced)
+        return
+    own = _until_exit(server.launched(server.any_free_port(), settings=WITHOUT_PAGE))
+    flow = _flow(own.url)  # the import takes as long as half the server's start
+    own.wait()
+    flow(stale.reasons, stale.forced)
+
+
+def _until_exit(resource: AbstractContextManager[server.Server]) -> server.Server:
+    """Keep it till this process exits. Called before Prefect is imported, so it ends after Prefect has sent its last words."""
+    stack = ExitStack()
+    atexit.register(stack.close)
+    return stack.enter_context(resource)
+
+
+def _flow(url: str) -> Callable:
+    """The flow, imported when Prefect's settings are made."""
+    os.environ["PREFECT_API_URL"] = url
     from .flow import pipeline
 
-    pipeline(stale.reasons, stale.forced)
+    return pipeline
 
 
 def _end(number: int, frame: object) -> None:

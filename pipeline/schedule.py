@@ -6,6 +6,7 @@ import re
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 
 from . import checkout, server
@@ -39,9 +40,15 @@ def serve(every: str, port: int | None) -> None:
         _serve(step)
 
 
-def _api(port: int | None) -> contextlib.AbstractContextManager[str]:
-    given = os.environ.get("PREFECT_API_URL")
-    return contextlib.nullcontext(given) if given else server.started(port)
+@contextlib.contextmanager
+def _api(port: int | None) -> Iterator[str]:
+    """The address of the server to use: the one PREFECT_API_URL names, else one that lasts as long as this command."""
+    if "PREFECT_API_URL" in os.environ:
+        yield os.environ["PREFECT_API_URL"]
+        return
+    with server.launched(server.port(port)) as own, server.announced(own.url):
+        own.wait()
+        yield own.url
 
 
 def _serve(step: timedelta) -> None:

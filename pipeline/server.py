@@ -1,14 +1,19 @@
-"""A local Prefect server, with its page and its scheduler: started, waited for, found again."""
+"""A local Prefect server: started, waited for, found again.
+
+Prefect's own embedded server is a process that a kill -9 of its starter leaves behind; this one is tethered.
+"""
 
 import http.client
 import os
 import socket
+import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from .checkout import PREFECT_HOME, environment, recall, remember
@@ -17,15 +22,59 @@ from .processes import tethered
 
 HOST = "127.0.0.1"
 USUAL_PORT = 4200
-RUNNING = PREFECT_HOME / "server.json"
+ANNOUNCED = PREFECT_HOME / "server.json"  # where the server of `gan schedule` answers
 START_TIMEOUT_S = 120
 
 
-def use_if_it_runs() -> None:
-    """Let Prefect use the server of `gan schedule` if it runs: two servers on one SQLite file lock each other out."""
-    url = recall(RUNNING).get("url")
-    if url and "PREFECT_API_URL" not in os.environ and is_healthy(url):
-        os.environ["PREFECT_API_URL"] = url
+@dataclass(frozen=True)
+class Server:
+    """A server process that may still be on its way up."""
+
+    url: str  # of its API
+    process: subprocess.Popen
+    log: Path
+
+    def wait(self) -> None:
+        """Until it answers; Failure if it ends before, or takes too long."""
+        deadline_s = time.monotonic() + START_TIMEOUT_S
+        while not is_healthy(self.url):
+            if self.process.poll() is not None:
+                code = self.process.returncode
+                raise Failure(f"the Prefect server ended with code {code}; see {self.log}, and try: gan doctor")
+            if time.monotonic() > deadline_s:
+                raise Failure(f"the Prefect server gave no answer in {START_TIMEOUT_S} s; see {self.log}, and try: gan doctor")
+            time.sleep(0.1)
+
+
+@contextmanager
+def launched(port: int, home: Path = PREFECT_HOME, settings: dict[str, str] | None = None) -> Iterator[Server]:
+    """A server on 127.0.0.1 with its files in `home`, coming up. It ends with the block, or with this process."""
+    home.mkdir(parents=True, exist_ok=True)
+    log = home / "server.log"
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
+    own = {"PREFECT_HOME": str(home.absolute()), "PREFECT_SERVER_LOGGING_LEVEL": "WARNING"}
+    env = environment() | own | (settings or {})
+    env.pop("PREFECT_API_URL", None)
+    with open(log, "wb") as file, tethered(command, env, stdout=file, stderr=file) as process:
+        yield Server(f"http://{HOST}:{port}/api", process, log)
+
+
+@contextmanager
+def announced(url: str) -> Iterator[None]:
+    """While the block lasts, `gan run` uses this server: two of them on one SQLite file get in each other's way."""
+    remember(ANNOUNCED, {"url": url})
+    try:
+        yield
+    finally:
+        ANNOUNCED.unlink(missing_ok=True)
+
+
+def running() -> str | None:
+    """The API address to use: the one the environment names, else that of `gan schedule` if it answers."""
+    if "PREFECT_API_URL" in os.environ:
+        return os.environ["PREFECT_API_URL"]
+    url = recall(ANNOUNCED).get("url")
+    return url if url and is_healthy(url) else None
 
 
 def is_healthy(url: str) -> bool:
@@ -36,47 +85,17 @@ def is_healthy(url: str) -> bool:
         return False
 
 
-@contextmanager
-def started(port: int | None, home: Path = PREFECT_HOME, settings: dict[str, str] | None = None) -> Iterator[str]:
-    """A server on 127.0.0.1 with its files in `home`; yields its API address. It ends with the block."""
-    home.mkdir(parents=True, exist_ok=True)
-    log = home / "server.log"
-    port = _port(port)
-    url = f"http://{HOST}:{port}/api"
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
-    env = environment() | {"PREFECT_HOME": str(home.absolute()), "PREFECT_SERVER_LOGGING_LEVEL": "WARNING"} | (settings or {})
-    env.pop("PREFECT_API_URL", None)
-    with open(log, "wb") as file, tethered(command, env, stdout=file, stderr=file) as process:
-        _wait(process, url, log)
-        remember(home / RUNNING.name, {"url": url, "pid": process.pid})
-        try:
-            yield url
-        finally:
-            (home / RUNNING.name).unlink(missing_ok=True)
-
-
-def _wait(process, url: str, log: Path) -> None:
-    deadline_s = time.monotonic() + START_TIMEOUT_S
-    while not is_healthy(url):
-        if process.poll() is not None:
-            raise Failure(f"the Prefect server ended with code {process.returncode}; see {log}, and try: gan doctor")
-        if time.monotonic() > deadline_s:
-            raise Failure(f"the Prefect server gave no answer in {START_TIMEOUT_S} s; see {log}, and try: gan doctor")
-        time.sleep(0.2)
-
-
 def any_free_port() -> int:
     return _free(0)
 
 
-def _port(wanted: int | None) -> int:
+def port(wanted: int | None) -> int:
     """The wanted port if it is free; without a wish the usual one, else any free one."""
     if wanted is None:
         return _free(USUAL_PORT) or _free(0)
-    port = _free(wanted)
-    if port is None:
+    if _free(wanted) is None:
         raise Mistake(f"port {wanted} of {HOST} is taken; choose another with --port, or leave --port out")
-    return port
+    return wanted
 
 
 def _free(port: int) -> int | None:

@@ -1,12 +1,11 @@
 """A stage ends when the `dvc` that started it is gone: nobody would record what it makes, and the next run would meet it.
 
-DVC leaves its stage running when it is killed. What stands between them (a shell) may be killed alone, too.
+DVC leaves its stage running when it is killed. What stands between them (a shell) may be killed alone, too. The kernel's
+own signal (PR_SET_PDEATHSIG) would come sooner than the watch, but before this process can end those that help it.
 """
 
-import ctypes
 import os
 import signal
-import sys
 import threading
 import time
 from pathlib import Path
@@ -14,17 +13,13 @@ from pathlib import Path
 import psutil
 
 POLL_S = 0.5
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def die_with_dvc() -> None:
     """Call first in a stage's main(). Without a `dvc` above (a stage run by hand) nothing is watched."""
     chain = chain_to_dvc(psutil.Process())
-    if not chain:
-        return
-    if sys.platform == "linux":  # at once, where the kernel helps; the thread sees what the kernel does not
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    threading.Thread(target=_watch, args=(chain,), name="die_with_dvc", daemon=True).start()
+    if chain:
+        threading.Thread(target=_watch, args=(chain,), name="die_with_dvc", daemon=True).start()
 
 
 def chain_to_dvc(process: psutil.Process) -> list[psutil.Process]:

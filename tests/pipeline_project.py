@@ -1,8 +1,11 @@
 """A project in the small: cheap stages and a stand-in `stages` package, for tests of pipeline/ without torch."""
 
+import functools
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from pathlib import Path
@@ -106,7 +109,7 @@ FILES = {
 
 def environment() -> dict[str, str]:
     """The tests' own Python first; git needs a name for commits."""
-    who = {f"GIT_{role}_{what}": f"test@example.com" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    who = {f"GIT_{role}_{what}": "test@example.com" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "GANLINE_", "DVC_"))}
     return clean | who | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]), "DVC_NO_ANALYTICS": "1"}
 
@@ -115,14 +118,23 @@ def call(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=120)
 
 
-def make(folder: Path) -> Path:
-    """Write the project, committed, with DVC."""
+@functools.cache
+def _template() -> tempfile.TemporaryDirectory:
+    """The project, committed, with DVC: made once, and removed with the interpreter."""
+    home = tempfile.TemporaryDirectory()
     for name, text in FILES.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(textwrap.dedent(text).lstrip("\n"))
-    for command in (["git", "init", "-q"], ["dvc", "init", "-q", "-f"], ["git", "add", "-A"], ["git", "commit", "-q", "-m", "start"]):
-        result = call(folder, *command)
+        path = Path(home.name, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text).lstrip("\n"))
+    for command in (["git", "init", "-q"], ["dvc", "init", "-q", "-f"], ["git", "add", "-A"], ["git", "commit", "-qm", "start"]):
+        result = call(Path(home.name), *command)
         assert result.returncode == 0, result.stderr
+    return home
+
+
+def make(folder: Path) -> Path:
+    """A project of its own in the folder."""
+    shutil.copytree(_template().name, folder, dirs_exist_ok=True)
     return folder
 
 

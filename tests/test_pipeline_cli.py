@@ -1,0 +1,96 @@
+"""The `gan` command from outside: help at once, one sentence for each mistake, the exit codes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from pipeline import cli
+from pipeline_project import environment, gan, make
+
+COMMANDS = ["plan", "run", "sample", "judge", "ui", "status", "schedule", "doctor", "sync"]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    return make(tmp_path_factory.mktemp("project"))
+
+
+def test_help_names_every_command_at_once(project):
+    times_s = []
+    for _ in range(3):
+        started_s = time.perf_counter()
+        result = gan(project, "--help")
+        times_s.append(time.perf_counter() - started_s)
+    assert result.returncode == 0 and all(f"  {name} " in result.stdout for name in COMMANDS)
+    assert min(times_s) < 0.5
+
+
+def test_gan_imports_nothing_heavy_for_its_help():
+    program = "import sys, pipeline.cli; print([name for name in ('prefect', 'mlflow', 'pandas', 'torch', 'dvc') if name in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", program], env=environment(), capture_output=True, text=True)
+    assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("sample", "judge")])
+def test_every_help_has_an_example(project, name):
+    result = gan(project, name, "--help")
+    assert result.returncode == 0 and f"Examples:\n    gan {name}" in result.stdout
+
+
+@pytest.mark.parametrize("name", ["sample", "judge"])
+def test_commands_that_open_a_model_get_their_words_unchanged(monkeypatch, name):
+    got = []
+    monkeypatch.setattr(os, "execve", lambda path, command, env: got.append(command) or sys.exit(0))
+    monkeypatch.setattr(sys, "argv", ["gan", name, "digits@champion", "-n", "4", "--help"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert got == [[sys.executable, "-m", f"apps.{name}", "digits@champion", "-n", "4", "--help"]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["plna"], "No such command 'plna'. Did you mean 'plan'?"),
+        (["run", "--recipe", "slwo"], "gan: recipe 'slwo' is not in recipes/; there are: slow; did you mean 'slow'?"),
+        (["run", "--set", "tran.x=1"], "gan: params.yaml: tran is no key"),
+        (["schedule", "--every", "soon"], "gan: --every 'soon' is no interval; write a number and s, m, h or d"),
+        (["schedule", "--every", "1s"], "5s is the shortest"),
+    ],
+)
+def test_mistakes_get_a_sentence_and_code_2(project, arguments, words):
+    result = gan(project, *arguments)
+    assert result.returncode == 2 and words in result.stderr and "Traceback" not in result.stderr
+
+
+def test_outside_a_project_the_way_out_is_said(tmp_path):
+    result = gan(tmp_path, "plan")
+    assert result.returncode == 2 and "no dvc.yaml here or above; cd into a clone" in result.stderr
+
+
+def test_without_git_the_way_out_is_said(tmp_path):
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    result = gan(tmp_path, "run")
+    assert result.returncode == 2 and "git init && git add -A && git commit" in result.stderr
+
+
+def test_a_folder_below_the_root_is_in_the_project(project):
+    result = gan(project / "recipes", "plan")
+    assert result.returncode == 0 and "never run with these params" in result.stdout
+
+
+def test_ctrl_c_is_code_130(monkeypatch, capsys):
+    monkeypatch.setattr(cli, "app", lambda prog_name: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 130 and "the same command goes on from here" in capsys.readouterr().err
+
+
+def test_the_ui_of_a_tracking_server_is_its_own_page(project):
+    command = [sys.executable, "-m", "pipeline", "ui"]
+    env = environment() | {"MLFLOW_TRACKING_URI": "http://127.0.0.1:1"}
+    result = subprocess.run(command, cwd=project, env=env, capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (0, "the tracking server has its own page: http://127.0.0.1:1\n")

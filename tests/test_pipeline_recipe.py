@@ -1,0 +1,77 @@
+"""params.yaml, edited by `gan run`: comments stay, the door is asked first, nothing uncommitted is lost."""
+
+import pytest
+
+from pipeline import recipe
+from pipeline.errors import Mistake
+from pipeline_project import FILES, call, make
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    make(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_missing_recipe_lists_those_that_are_there(project):
+    with pytest.raises(Mistake, match="recipe 'slwo' is not in recipes/; there are: slow; did you mean 'slow'"):
+        recipe.apply("slwo", [])
+
+
+def test_what_the_door_refuses_never_reaches_params_yaml(project):
+    before = (project / "params.yaml").read_bytes()
+    with pytest.raises(Mistake, match="^params.yaml: tran is no key$"):
+        recipe.apply(None, ["tran.seconds=1"])
+    assert (project / "params.yaml").read_bytes() == before
+    assert not recipe.CANDIDATE.exists()
+
+
+def test_uncommitted_edits_are_not_overwritten(project):
+    mine = (project / "params.yaml").read_text().replace("seconds: 0", "seconds: 3")
+    (project / "params.yaml").write_text(mine)
+    for change in ((None, ["train.seconds=1"]), ("slow", [])):
+        with pytest.raises(Mistake, match="edits that are not committed.*git commit params.yaml.*git checkout params.yaml"):
+            recipe.apply(*change)
+    assert (project / "params.yaml").read_text() == mine
+    call(project, "git", "commit", "-qam", "mine")
+    assert recipe.apply("slow", [])
+
+
+def test_the_same_command_twice_works_and_so_does_the_next_one(project):
+    assert recipe.apply("slow", ["train.seconds=1"])
+    assert not recipe.apply("slow", ["train.seconds=1"])
+    assert recipe.apply(None, ["prepare.seconds=1"])
+    assert recipe.apply("slow", [])
+    assert (project / "params.yaml").read_text() == (project / "recipes/slow.yaml").read_text()
+
+
+def test_an_edit_by_hand_after_a_setting_is_not_overwritten(project):
+    recipe.apply(None, ["train.seconds=1"])
+    with open(project / "params.yaml", "a") as file:
+        file.write("# a thought\n")
+    with pytest.raises(Mistake, match="not committed"):
+        recipe.apply("slow", [])
+
+
+def test_without_params_yaml_a_recipe_brings_it(project):
+    (project / "params.yaml").unlink()
+    with pytest.raises(Mistake, match="gan run --recipe digits .*there are: slow"):
+        recipe.apply(None, [])
+    assert recipe.apply("slow", [])
+
+
+def test_the_door_is_asked_once_for_the_same_params_and_code(project):
+    from pipeline import door
+
+    door.check()
+    (project / "stages/params.py").rename(project / "stages/away.py")
+    (project / "stages/away.py").rename(project / "stages/params.py")
+    door.check()
+    (project / "stages/params.py").write_text("import sys; print('shut', file=sys.stderr); sys.exit(2)")
+    with pytest.raises(Mistake, match="shut"):
+        door.check()
+
+
+def test_the_project_in_the_small_has_comments_to_keep():
+    assert "# the recipe" in FILES["params.yaml"]

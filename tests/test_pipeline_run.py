@@ -1,0 +1,134 @@
+"""`gan run` on a project in the small, through DVC and a real embedded Prefect server."""
+
+import json
+import os
+import re
+import signal
+import socket
+
+import pytest
+
+from pipeline_project import call, gan, make, processes_in, start, started, wait_for
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """Run once: every test below starts from a project that is up to date, and leaves one."""
+    folder = make(tmp_path_factory.mktemp("project"))
+    result = gan(folder, "run")
+    assert result.returncode == 0, result.stdout + result.stderr
+    folder.joinpath("first.txt").write_text(result.stdout)
+    call(folder, "git", "add", "dvc.lock")
+    call(folder, "git", "commit", "-qm", "ran")
+    return folder
+
+
+def finished(folder) -> list[str]:
+    """The statuses with which tracking runs were ended."""
+    return re.findall(r"finish --session flow:[0-9a-f-]+ --status (\w+)", (folder / "work/finished").read_text())
+
+
+def set_back(folder) -> None:
+    """params.yaml and what came of it as they were after the first run."""
+    call(folder, "git", "checkout", "-q", "params.yaml", "dvc.lock")
+    call(folder, "dvc", "checkout", "-q")
+    assert "nothing changed" in gan(folder, "run").stdout
+
+
+def test_a_run_takes_every_stage_in_order_under_one_session_and_ends_with_the_table(project):
+    lines = (project / "work/started").read_text().splitlines()[:3]
+    assert [line.split()[0] for line in lines] == ["prepare", "train", "register"]
+    assert len({line.split()[2] for line in lines}) == 1 and lines[0].split()[2].startswith("flow:")
+    assert finished(project)[0] == "FINISHED"
+    shown = (project / "first.txt").read_text()
+    assert "train says hello" in shown and "toys version 1" in shown and "git add dvc.lock" not in shown
+    assert set(json.loads((project / "work/durations.json").read_text())) == {"prepare", "train", "register"}
+
+
+def test_nothing_changed_is_said_within_three_seconds_and_without_prefect(project):
+    """Three seconds of one processor, so that a busy machine fails nothing."""
+    prefect_before = {path: path.stat().st_mtime_ns for path in (project / "work/prefect").iterdir()}
+    before, times = started(project), os.times()
+    result = gan(project, "run")
+    assert (result.returncode, result.stdout) == (0, "nothing changed\n")
+    assert sum(os.times()[2:4]) - sum(times[2:4]) < 3
+    assert started(project) == before
+    assert {path: path.stat().st_mtime_ns for path in (project / "work/prefect").iterdir()} == prefect_before
+
+
+def test_a_stage_whose_inputs_come_out_equal_is_not_run(project):
+    """prepare keeps the first letter only: a change behind it reruns prepare and leaves train and register alone."""
+    (project / "data.txt").write_text("other words\n")
+    before = started(project)
+    assert "data.txt changed" in gan(project, "plan").stdout
+    result = gan(project, "run")
+    assert result.returncode == 0 and started(project) == [*before, "prepare"]
+    (project / "data.txt").write_text("one\n")
+    set_back(project)
+
+
+def test_a_registry_that_lost_the_version_gets_it_again(project):
+    (project / "work/registry").unlink()
+    before = started(project)
+    assert "the registry does not hold the version" in gan(project, "plan").stdout
+    result = gan(project, "run")
+    assert result.returncode == 0 and started(project) == [*before, "register"]
+
+
+def test_a_failing_stage_ends_the_run_with_a_sentence_and_code_1(project):
+    before = started(project)
+    result = gan(project, "run", "--set", "train.seconds=-1")
+    assert result.returncode == 1 and started(project) == [*before, "train"]
+    assert "train refuses" in result.stdout and "Traceback" not in result.stdout + result.stderr
+    assert "gan: stage train failed: its command exited with 1; its own words stand above" in result.stderr
+    assert finished(project)[-1] == "FAILED"
+    set_back(project)
+
+
+def test_a_second_run_is_refused_naming_the_holder_and_ctrl_c_leaves_no_process(project):
+    before = started(project)
+    first = start(project, "run", "--set", "train.seconds=100")
+    try:
+        wait_for(lambda: started(project) == [*before, "train"], what="the train stage")
+        second = gan(project, "run")
+        assert second.returncode == 1 and f"process {first.pid} on {socket.gethostname()}" in second.stderr
+        assert "run --set train.seconds=100" in second.stderr
+        assert "run --set train.seconds=100" in gan(project, "status").stdout
+        assert len(processes_in(project)) >= 5  # gan, tether, dvc, stage, helper
+        first.send_signal(signal.SIGINT)
+        assert first.wait(30) == 130
+    finally:
+        first.kill()
+        first.communicate()
+    wait_for(lambda: not processes_in(project), seconds=10, what="the end of every process")
+    assert finished(project)[-1] == "KILLED"
+    set_back(project)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_run_leaves_no_process_and_the_next_one_goes_on(project, number):
+    before = started(project)
+    run = start(project, "run", "--set", "train.seconds=100")
+    try:
+        wait_for(lambda: started(project) == [*before, "train"], what="the train stage")
+        os.kill(run.pid, number)
+        run.wait(30)
+    finally:
+        run.kill()
+        run.communicate()
+    wait_for(lambda: not processes_in(project), seconds=10, what="the end of every process")
+    result = gan(project, "run", "--set", "train.seconds=0.1")
+    assert result.returncode == 0, result.stderr
+    assert started(project) == [*before, "train", "train"]
+    set_back(project)
+
+
+@pytest.mark.slow
+def test_a_run_mends_what_a_kill_tore_and_says_so(project):
+    (project / "dvc.lock").write_text("schema: '2")
+    (project / ".dvc/tmp/rwlock").write_text('{"wri')
+    result = gan(project, "run")
+    assert (result.returncode, result.stdout) == (0, "nothing changed\n")
+    assert "dvc.lock was torn: restored from the last commit" in result.stderr
+    assert ".dvc/tmp/rwlock was torn: removed" in result.stderr
