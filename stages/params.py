@@ -224,7 +224,8 @@ def answer(main: Callable[[], None]) -> int:
         print(refusal, file=sys.stderr)
         return 2
     except Exception as error:
-        raised_by_us = traceback.extract_tb(error.__traceback__)[-1].line.startswith("raise ")
+        last_line = traceback.extract_tb(error.__traceback__)[-1].line or ""
+        raised_by_us = isinstance(error, ValueError | LookupError) and last_line.startswith("raise ")
         if not (isinstance(error, OSError) or raised_by_us):
             raise
         print(f"error: {error}", file=sys.stderr)

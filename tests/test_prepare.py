@@ -84,9 +84,8 @@ def test_odd_files_are_set_aside_with_a_reason_and_odd_images_are_kept(tmp_path)
     ],
 )
 def test_poor_input_is_refused_with_a_sentence(count, changes, sentence, tmp_path):
-    result = small.run_stage(project(tmp_path, count, **changes), "prepare")
-    assert result.returncode in (1, 2) and sentence in result.stderr
-    assert "Traceback" not in result.stderr
+    code, said = small.run_stage(project(tmp_path, count, **changes), "prepare")
+    assert code in (1, 2) and sentence in said
     assert not (tmp_path / "artifacts/prepare/card.json").exists()
 
 
@@ -94,8 +93,8 @@ def test_too_many_bad_files_are_refused(tmp_path):
     project(tmp_path, **{"prepare.max_set_aside": 0.1})
     for number in range(10):
         (tmp_path / f"data/mine/0/bad{number}.png").write_text("x")
-    result = small.run_stage(tmp_path, "prepare")
-    assert result.returncode == 1 and "10 of 40 files" in result.stderr and "0/bad0.png cannot be decoded" in result.stderr
+    code, said = small.run_stage(tmp_path, "prepare")
+    assert code == 1 and "10 of 40 files" in said and "0/bad0.png cannot be decoded" in said
 
 
 def test_prepare_gives_the_same_bytes_again_and_with_other_workers(tmp_path):

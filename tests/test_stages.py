@@ -1,0 +1,240 @@
+"""The stages end to end on small settings: same inputs, same bytes; killed anywhere, resumed exactly; scores that mean something."""
+
+import json
+import random
+import shutil
+import signal
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import small
+import torch
+
+from gan import choices, dataset, generator
+from stages import train
+
+
+@pytest.fixture(scope="session")
+def reference(tmp_path_factory):
+    """A project with digits prepared and a protocol, ready to train."""
+    folder = tmp_path_factory.mktemp("reference")
+    small.write_params(folder, small.TINY)
+    small.run_stages(folder, "fetch", "prepare", "reference")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(reference, tmp_path_factory):
+    """The same, trained and evaluated."""
+    folder = tmp_path_factory.mktemp("trained") / "project"
+    shutil.copytree(reference, folder)
+    small.run_stages(folder, "train", "evaluate")
+    return folder
+
+
+@pytest.fixture
+def project(reference, tmp_path):
+    """A copy of `reference` of one's own."""
+    shutil.copytree(reference, tmp_path / "project")
+    return tmp_path / "project"
+
+
+def test_every_stage_gives_the_same_bytes_again(trained, tmp_path):
+    folder = tmp_path / "again"
+    folder.mkdir()
+    small.write_params(folder, small.TINY)
+    small.run_stages(folder, "fetch", "prepare", "reference", "train", "evaluate")
+    assert small.contents(folder / "artifacts") == small.contents(trained / "artifacts")
+
+
+def test_train_run_again_trains_every_image_again(trained, tmp_path, monkeypatch):
+    shutil.copytree(trained, tmp_path / "project")
+    before = small.contents(tmp_path / "project/artifacts/train")
+    seen = []
+    real = train.loop.step.discriminator_step
+    monkeypatch.setattr(
+        train.loop.step, "discriminator_step", lambda state, game, batch: seen.append(len(batch.images)) or real(state, game, batch)
+    )
+    small.run_stages(tmp_path / "project", "train")
+    assert sum(seen) >= 3000
+    assert small.contents(tmp_path / "project/artifacts/train") == before
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_and_resumed_gives_the_same_bytes(trained, project):
+    """kill -9 of the training process again and again, at moments drawn from the clock, until it gets through."""
+    kills = resumed = 0
+    for attempt in range(12):
+        process = small.start_stage(project, "train")
+        deadline_s = time.monotonic() + 60
+        while attempt < 8 and process.poll() is None and time.monotonic() < deadline_s:
+            if any((project / "work/train").glob("*/state-*.json")) or attempt == 0:
+                time.sleep(random.uniform(0, 2.5))
+                process.send_signal(signal.SIGKILL)
+                break
+            time.sleep(0.02)
+        said = process.communicate(timeout=120)[0]
+        kills += process.returncode == -signal.SIGKILL
+        resumed += "resumed at" in said
+        if process.returncode == 0:
+            break
+    assert process.returncode == 0, said
+    assert kills >= 1 and resumed >= 1
+    assert small.contents(project / "artifacts/train") == small.contents(trained / "artifacts/train")
+    assert not any((project / "work/train").iterdir())
+
+
+def test_interrupted_between_ticks_and_resumed_gives_the_same_bytes(trained, project, monkeypatch):
+    """An error in the fourth tick, in this process; the next run goes on from the third."""
+    real = train.Training._picture
+    calls = iter(range(100))
+
+    def dies(training):
+        if next(calls) == 3:
+            raise MemoryError("as if killed")
+        return real(training)
+
+    monkeypatch.setattr(train.Training, "_picture", dies)
+    with pytest.raises(MemoryError):
+        small.run_stage(project, "train")
+    monkeypatch.undo()
+    code, said = small.run_stage(project, "train")
+    assert code == 0 and "resumed at" in said
+    assert small.contents(project / "artifacts/train") == small.contents(trained / "artifacts/train")
+
+
+def test_another_recipe_does_not_resume_from_this_ones_state(project):
+    small.write_params(project, {**small.TINY, "train.loop.lr": 1e-4})
+    (project / "work/train").mkdir(parents=True)
+    small.run_stages(project, "train")
+    first = small.contents(project / "artifacts/train")["generator.safetensors"]
+    small.write_params(project, small.TINY)
+    small.run_stages(project, "train")
+    assert small.contents(project / "artifacts/train")["generator.safetensors"] != first
+
+
+def test_history_has_a_row_a_tick_and_the_best_is_kept(trained):
+    history = pd.read_csv(trained / "artifacts/train/history.csv")
+    card = json.loads((trained / "artifacts/train/card.json").read_text())
+    assert history["nimg"].tolist()[0] == 512 and history["nimg"].tolist()[-1] == card["trained_nimg"] >= 3000
+    assert card["best_quick_fid"] == history["quick_fid"].min()
+    assert {"loss/discriminator", "loss/generator", "penalty/r1", "penalty/r2", "probability/real", "lr"} <= set(history.columns)
+    assert len(list((trained / "artifacts/train/images").iterdir())) == len(history)
+
+
+def test_trained_generator_is_at_least_five_times_better_than_an_untrained_one(reference, tmp_path):
+    """Quick score at the end of 20 kimg against that of the start weights."""
+    folder = tmp_path / "project"
+    shutil.copytree(reference, folder)
+    small.write_params(folder, {**small.TINY, "train.loop.total_kimg": 20, "train.loop.tick_kimg": 5, "train.network.generator_width": 16})
+    small.run_stages(folder, "train")
+    card = json.loads((folder / "artifacts/train/card.json").read_text())
+    torch.manual_seed(0)
+    untrained = generator.Generator(card, generator.build_generator(card))
+    with small.inside(folder):
+        quick = train._Quick(small.params.load(), json.loads((folder / "artifacts/prepare/card.json").read_text()))
+        start = quick.distance(untrained)
+    assert card["best_quick_fid"] * 5 < start
+
+
+def test_scores_carry_their_protocol_interval_and_floor(trained):
+    metrics = json.loads((trained / "artifacts/evaluate/metrics.json").read_text())
+    assert metrics["protocol"]["name"] == "classifier" and len(metrics["protocol"]["hash"]) == 64
+    for name in ("fid", "kid", "inception_score", "precision", "recall", "agreement"):
+        score = metrics[name]
+        assert score["low"] <= score["mean"] <= score["high"] and np.isfinite(score["floor"])
+    assert metrics["fid"]["mean"] > metrics["fid"]["floor"], "a training of three kimg is not as good as real images"
+    assert sum(metrics["classes"]["histogram"].values()) == metrics["num_images"] * metrics["draws"]
+    assert all(0 <= metrics["discriminator"][name] <= 1 for name in ("train", "heldout", "generated"))
+    for name in ("grid.png", "nearest.png", "classes.csv"):
+        assert (trained / "artifacts/evaluate" / name).stat().st_size > 100
+
+
+def test_a_memoriser_has_a_ratio_of_zero(trained, tmp_path, monkeypatch):
+    """A generator that repeats training images has no distance to them, however good its FID."""
+    folder = tmp_path / "project"
+    shutil.copytree(trained, folder)
+    card = json.loads((folder / "artifacts/prepare/card.json").read_text())
+    real = dataset.read(folder / "artifacts/prepare", "train", card["classes"])
+    monkeypatch.setattr(generator.Generator, "sample", lambda self, seeds, labels=None: real.pixels(np.asarray(seeds) % len(real)))
+    small.run_stages(folder, "evaluate")
+    metrics = json.loads((folder / "artifacts/evaluate/metrics.json").read_text())
+    assert metrics["memorisation"]["ratio"] == 0
+    assert metrics["fid"]["mean"] < metrics["fid"]["floor"]
+
+
+def test_pretext_protocol_scores_images_without_labels(tmp_path):
+    small.write_params(
+        tmp_path,
+        {
+            **small.TINY,
+            "prepare.source.path": "data/flat",
+            "train.conditional": False,
+            "train.loop.total_kimg": 0.5,
+            "reference.protocol.name": "pretext",
+            "reference.protocol.min_accuracy": 0.1,
+        },
+    )
+    small.run_stages(tmp_path, "fetch")
+    (tmp_path / "data/flat").mkdir()
+    for path in (tmp_path / "data/digits").glob("*/*.png"):
+        shutil.copy(path, tmp_path / "data/flat" / f"{path.parent.name}-{path.name}")
+    small.run_stages(tmp_path, "prepare", "reference", "train", "evaluate")
+    metrics = json.loads((tmp_path / "artifacts/evaluate/metrics.json").read_text())
+    assert metrics["protocol"]["name"] == "pretext" and metrics["fid"]["mean"] > 0
+    assert not {"inception_score", "agreement", "classes"} & set(metrics)
+
+
+@pytest.mark.parametrize(
+    ("changes", "stage", "sentence"),
+    [
+        ({"reference.protocol.min_accuracy": 1.0, "reference.protocol.total_kimg": 0.1}, "reference", "its scores would mean little"),
+        ({"evaluate.kid_subset_size": 5000}, "evaluate", "evaluate.kid_subset_size is 5000"),
+        ({"train.device": "cuda"}, "train", "train.device is 'cuda'"),
+        ({"reference.protocol": {"name": "inception", "weights": "none.pth"}}, "reference", "set reference.protocol.name to classifier"),
+        ({"reference.protocol": {"name": "inception", "weights": "params.yaml"}}, "reference", "it was not opened"),
+        ({"reference.protocol": {"name": "inception", "weights": "http://127.0.0.1:9/x"}}, "reference", "could not be fetched"),
+    ],
+)
+def test_what_cannot_be_done_is_said_with_the_way_out(changes, stage, sentence, trained, tmp_path):
+    if "cuda" in changes.values() and torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    folder = tmp_path / "project"
+    shutil.copytree(trained, folder)
+    small.write_params(folder, {**small.TINY, **changes})
+    code, said = small.run_stage(folder, stage)
+    assert code == 1 and sentence in said
+
+
+def test_a_missing_stage_names_the_command_that_makes_it(tmp_path):
+    small.write_params(tmp_path, small.TINY)
+    code, said = small.run_stage(tmp_path, "train")
+    assert code == 1 and "dvc repro prepare" in said
+
+
+def test_training_that_explodes_twice_ends_with_a_sentence(project):
+    small.write_params(project, {**small.TINY, "train.loop.lr": 1e12})
+    code, said = small.run_stage(project, "train")
+    assert code == 1 and "lower train.loop.lr" in said
+
+
+def test_inception_protocol_reads_torch_fidelitys_network_from_a_checked_file(project):
+    """The real weights cannot be had everywhere: random ones of the same form take the same way."""
+    module = choices.module("extractors", "inception")
+    torch.manual_seed(0)
+    weights = project / "weights.pth"
+    torch.save(module.Network().inception.state_dict(), weights)
+    sha256 = train.artifacts.sha256_of_file(weights)
+    data = dataset.read(project / "artifacts/prepare", "heldout", [str(number) for number in range(10)])
+    settings = module.Config(weights=str(weights), sha256=sha256)
+    network = module.build(settings, (1, 8, 8), 10)
+    steps = module.fit(settings, network, (data.pixels(np.arange(4)), None), (None, None), 0)
+    with pytest.raises(StopIteration) as stop:
+        while True:
+            next(steps)
+    assert stop.value.value == {"weights_sha256": sha256}
+    features, logits = network.eval()(torch.from_numpy(data.pixels(np.arange(2))))
+    assert features.shape == (2, 2048) and logits.shape == (2, 1008)
+    assert torch.equal(network.inception.state_dict()["fc.weight"], torch.load(weights, weights_only=True)["fc.weight"])
