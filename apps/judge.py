@@ -21,8 +21,8 @@ EXAMPLES = """examples:
   gan judge digits@champion data/digits/3/            classes by the folders' names
   gan judge digits@champion --label 3 scans/ --json
 
-1 is certainly real, 0 certainly made. A model with classes judges an image as one of a class: the one asked for, else that of its
-folder's name, else the one that it looks most real as. Exit code 1 if an image could not be read."""
+1 is certainly real, 0 certainly made. A model with classes judges an image as one of a class: the one asked for, else that
+of its folder's name, else the one that it looks most real as. Exit code 1 if an image could not be read."""
 
 
 @dataclass
@@ -80,7 +80,13 @@ def _read(paths: Sequence[Path], card: dict) -> tuple[list[tuple[Path, np.ndarra
     for path in paths:
         try:
             read.append((path, _pixels(path, card)))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        except (
+            OSError,
+            ValueError,
+            SyntaxError,
+            Image.DecompressionBombWarning,
+            Image.DecompressionBombError,
+        ) as error:
             skipped.append({"image": str(path), "reason": str(error).replace(f" '{path}'", "")})
     return read, skipped
 

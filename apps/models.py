@@ -1,6 +1,6 @@
 """MODEL on the command line, as a folder with a generator: a folder, or a version of the registry.
 
-    artifacts/train    models:/digits@champion    models:/digits/3    digits (its champion)    digits@challenger    digits/3
+artifacts/train    models:/digits@champion    models:/digits/3    digits (its champion)    digits@challenger    digits/3
 """
 
 import re
@@ -14,7 +14,9 @@ from stages import artifacts, registry, session, store
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
-HELP = "a folder (artifacts/train), a version (models:/digits/3, digits/3) or an alias (digits@champion; digits alone means that)"
+HELP = (
+    "a folder (artifacts/train), a version (digits/3, models:/digits/3) or an alias (digits@champion, or just digits)"
+)
 _NAME = re.compile(r"(?:models:/)?(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]*)(?:@(?P<alias>[\w.-]+)|/(?P<version>\d+))?$")
 _INSIDE = "artifacts/generator"  # of an MLflow model that stages/pyfunc.py saved
 
@@ -73,8 +75,8 @@ def _download(uri: str, version: "ModelVersion") -> Path:
     found = artifacts.sha256_of_file(weights) if weights.is_file() else "none"
     if found != expected:
         raise NotFound(
-            f"{version.name} version {version.version} was registered with weights {expected[:12]}, {weights} has {found[:12]}: "
-            "it is not what was registered; remove it, or register again: dvc repro --force register"
+            f"{version.name} version {version.version} was registered with weights {expected[:12]}, {weights} has "
+            f"{found[:12]}: it is not what was registered; restore that file, or name another version"
         )
     _compare_code(version, kept / "code")
     return kept
@@ -84,11 +86,15 @@ def _compare_code(version: "ModelVersion", code: Path) -> None:
     """A sentence if this checkout would open the version with other code than it was registered with."""
     ours = Path(gan.__file__).parent
     shipped = [path.relative_to(code) for path in sorted(code.rglob("*.py"))]
-    other = [name for name in shipped if not (ours / name).is_file() or (ours / name).read_bytes() != (code / name).read_bytes()]
+    other = [
+        name
+        for name in shipped
+        if not (ours / name).is_file() or (ours / name).read_bytes() != (code / name).read_bytes()
+    ]
     if other:
         print(
-            f"{version.name} version {version.version} was registered with other code ({', '.join(map(str, other))}); its images may "
-            "differ here. mlflow.pyfunc.load_model opens it with its own.",
+            f"{version.name} version {version.version} was registered with other code ({', '.join(map(str, other))}); its "
+            "images may differ here. mlflow.pyfunc.load_model opens it with its own.",
             file=sys.stderr,
         )
 

@@ -27,9 +27,11 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("model", metavar="MODEL", help=models.HELP)
     made.add_argument("-n", type=answer.count, default=64, metavar="N", help="how many images (64)")
     made.add_argument("--seed", type=answer.natural, default=0, help="the first image's (0)")
-    made.add_argument("--label", help="the class of all of them, by name or number; without it, classes as frequent as in the data")
+    made.add_argument("--label", help="the class of all, by name or number; else as frequent as in the data")
     made.add_argument("--columns", type=answer.count, help="of the grid; a square without it")
-    made.add_argument("-o", "--output", default="grid.png", help="a .png file for a grid, or a folder/ for one file an image (grid.png)")
+    made.add_argument(
+        "-o", "--output", default="grid.png", help="a .png file for a grid, a folder/ for one file an image (grid.png)"
+    )
     return made
 
 

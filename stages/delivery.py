@@ -49,7 +49,7 @@ class _Delivery:
         return self.state.run_id
 
     def _send(self, batch: list[dict]) -> None:
-        """Entries of one kind. What MLflow will never take is written down and passed over: it must not block the rest."""
+        """Entries of one kind. What MLflow will never take is noted and passed over: it must not block the rest."""
         if "file" in batch[0] and not self._copy(batch[0]).is_file():
             return self._pass_over(batch, "its file is gone from the spool")
         try:
@@ -110,7 +110,7 @@ class _Delivery:
             )  # fmt: skip
 
     def _has_image(self, entry: dict) -> bool:
-        """Whether the run has both files of this picture, the whole one and the page's small one: MLflow would add it again."""
+        """Whether the run has both files of this picture, the whole and the small one: MLflow would add it again."""
         if self.pictures is None:
             self.pictures = {one.path for one in self.client.list_artifacts(self.state.run_id, "images")}
         start = f"images/{entry['key']}+step+{entry['step']}+timestamp+{entry['time_ms']}+"
@@ -141,14 +141,18 @@ class _Delivery:
     def _maker(self, stage: str, out: str) -> str | None:
         """The first run that executed the stage with this out, or None if this store does not know it."""
         asked = f"""tags."out.{stage}" = '{out}' AND tags."stage.{stage}" = 'executed'"""
-        found = self.client.search_runs([self._experiment()], asked, max_results=1, order_by=["attributes.start_time ASC"])
+        found = self.client.search_runs(
+            [self._experiment()], asked, max_results=1, order_by=["attributes.start_time ASC"]
+        )
         return found[0].info.run_id if found else None
 
     def _send_resumed(self, batch: list[dict]) -> None:
         """Name the latest run that died in this stage with the same params of it."""
         stage = batch[0]["stage"]
         asked = f"""attributes.status != 'FINISHED' AND tags."stage.{stage}" != 'executed'"""
-        found = self.client.search_runs([self._experiment()], asked, max_results=50, order_by=["attributes.start_time DESC"])
+        found = self.client.search_runs(
+            [self._experiment()], asked, max_results=50, order_by=["attributes.start_time DESC"]
+        )
         mine = _params_of_stages(self.client.get_run(self.state.run_id), stage)
         for run in found:
             if run.info.run_id != self.state.run_id and _params_of_stages(run, stage) == mine and not alive(run):
@@ -167,7 +171,7 @@ class _Delivery:
 
 
 def _batches(entries: Iterable[tuple[dict, int]]) -> Iterator[tuple[list[dict], int]]:
-    """Points that follow one another together, up to what one call takes; every other entry alone. With the offset after."""
+    """Points that follow one another together, every other entry alone; each batch with the offset after it."""
     points: list[dict] = []
     after = 0
     for entry, offset in entries:
@@ -210,7 +214,9 @@ def reap(uri: str, reaper: str | None = None) -> list[str]:
     client = store.client(uri)
     with store.answers(uri):
         experiments = [one.experiment_id for one in client.search_experiments()]
-        running = client.search_runs(experiments, "attributes.status = 'RUNNING'", max_results=1000) if experiments else []
+        running = (
+            client.search_runs(experiments, "attributes.status = 'RUNNING'", max_results=1000) if experiments else []
+        )
         dead = [run for run in running if run.info.run_id != reaper and not alive(run)]
         for run in dead:
             client.set_terminated(run.info.run_id, "KILLED", end_time=_last_word_ms(run))
@@ -224,10 +230,11 @@ def _last_word_ms(run: Any) -> int:
 
 
 def sweep() -> None:
-    """Remove the journals of sessions that are over and delivered."""
+    """Remove the journals of sessions that are over, delivered and left by their follower."""
     for journal in Journal.all():
         opening, said = journal.of_kind("run"), journal.of_kind("status")
         if not opening or not said or not journal.delivered():
             continue
-        if said[-1].get("last") or not session.owner_in(opening[0]["tags"]).alive():
-            journal.remove()
+        with journal.follower_lock() as free:
+            if free and (said[-1].get("last") or not session.owner_in(opening[0]["tags"]).alive()):
+                journal.remove()

@@ -1,7 +1,7 @@
 """The process beside a session that brings its journal to MLflow, until the session ends.
 
-It is started by the session's first stage, in a process group of its own: killing the session leaves it half a second to
-notice that the session's processes are gone and to say how that run ended. Should it die too, the next session delivers.
+It is started by the session's first stage, in a process group of its own: when the session is killed, it notices within
+half a second, says how that run ended, and leaves. Should it die too, the next session delivers.
 """
 
 import time
@@ -46,8 +46,10 @@ class _Follower:
 
     def _over(self) -> bool:
         """Whether nobody will add to the journal: ended by its owner, or the owner and the last stage are gone."""
-        for entry, self.read in self.journal.entries(self.read):
-            self.said += [entry] if entry["kind"] == "status" else []
+        for entry, offset in self.journal.entries(self.read):
+            self.read = offset
+            if entry["kind"] == "status":
+                self.said.append(entry)
         if not self.journal.path.is_file() or (self.said and self.said[-1].get("last")):
             return True
         stages = [session.Process(self.owner.host, one["pid"], one["started_s"]) for one in self.said if "pid" in one]

@@ -101,7 +101,9 @@ def _data(journal: Journal) -> None:
     card = artifacts.card_of("prepare")
     source = yaml.safe_load(Path("params.yaml").read_text("utf-8"))["prepare"]["source"]["path"]
     profile = {key: card[key] for key in ("resolution", "channels", "counts") if key in card}
-    journal.append("data", name=Path(source).name, source=source, digest=artifacts.identity("prepare")[:36], profile=profile)
+    journal.append(
+        "data", name=Path(source).name, source=source, digest=artifacts.identity("prepare")[:36], profile=profile
+    )
 
 
 def _history(journal: Journal, path: Path, said: set[tuple[str, int]]) -> None:

@@ -1,7 +1,7 @@
-"""The registered generator as MLflow opens it. MLflow runs this file where the model is loaded; this project need not be there.
+"""The registered generator as MLflow opens it: MLflow runs this file where the model is loaded, without this project.
 
-The model's artifact folder holds weights, card.json and, under code/, the files of `gan` that this generator is made of.
-They are imported under a name made from their content, so that versions with different code live in one process.
+The model's artifact folder holds weights, card.json and, under code/, the files of `gan` that open this generator. They are
+imported under a name made from their content, so that versions with different code live in one process.
 """
 
 import hashlib
@@ -25,7 +25,9 @@ def import_code(folder: Path) -> ModuleType:
         digest.update(f"{path.relative_to(folder).as_posix()} {len(content)}\n".encode() + content)
     name = f"ganline_{digest.hexdigest()[:16]}"
     if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, folder / "__init__.py", submodule_search_locations=[str(folder)])
+        spec = importlib.util.spec_from_file_location(
+            name, folder / "__init__.py", submodule_search_locations=[str(folder)]
+        )
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
         spec.loader.exec_module(module)
@@ -41,7 +43,7 @@ class GeneratorModel(PythonModel):
         self.generator = import_code(folder / "code").load(folder)
 
     def predict(self, context, model_input: pd.DataFrame, params=None) -> np.ndarray:
-        """Columns `seed` (>= 0) and optionally `label` -> images (N, H, W, C) uint8; the same row is the same image always."""
+        """Columns `seed` (>= 0) and, if wanted, `label` -> images (N, H, W, C) uint8; a row is always the same image."""
         rows = pd.DataFrame(model_input)
         labels = rows["label"].to_numpy(np.int64) if "label" in rows and rows["label"].notna().any() else None
         return self.generator.sample(rows["seed"].to_numpy(np.int64), labels).transpose(0, 2, 3, 1)

@@ -1,7 +1,7 @@
 """Registers the trained generator in MLflow, once for the same weights, and decides by figures what it is called.
 
     python -m stages.register            # artifacts/train + artifacts/evaluate -> a model version; decision.json
-    python -m stages.register --check    # exit 0: the registry holds the version that decision.json names; 1: not; 3: no answer
+    python -m stages.register --check    # whether the registry holds that version; 0: yes, 1: no, 3: no answer
 
 The answer is recorded with the version: asked again about the same weights and scores, it is the same.
 """
@@ -45,7 +45,9 @@ def register(name: str, track: tracking.Track) -> dict:
         identity = _identity()
         version = registry.version_of(client, name, identity["weights_sha256"])
         if version is None:
-            run_id = run_id or client.create_run(store.experiment_id(client, uri, name), run_name="register").info.run_id
+            run_id = (
+                run_id or client.create_run(store.experiment_id(client, uri, name), run_name="register").info.run_id
+            )
             source = _upload(client, run_id)
             version = client.create_model_version(name, source, run_id, tags=identity)
         return _settle(client, version)
@@ -82,7 +84,10 @@ def _settle(client, version) -> dict:
     champion = registry.version_called(client, version.name, registry.CHAMPION)
     alias, sentence = registry.judge(score, champion, version.version)
     if os.environ.get("DVC_EXP_NAME"):
-        alias, sentence = None, "kept without an alias: an experiment moves none; apply it (dvc exp apply) and run again"
+        alias, sentence = (
+            None,
+            "kept without an alias: an experiment moves none; apply it (dvc exp apply) and run again",
+        )
     decision = {
         "name": version.name,
         "version": str(version.version),
@@ -118,7 +123,7 @@ def _score() -> dict:
 
 
 def check() -> int:
-    """Whether the registry holds the version of decision.json with the same weights: 0 yes, 1 no, 3 cannot be asked."""
+    """Whether the registry holds the version of decision.json with its weights: 0 yes, 1 no, 3 cannot be asked."""
     if not DECISION.is_file():
         return 1
     decision = json.loads(DECISION.read_text("utf-8"))
@@ -140,5 +145,5 @@ def check() -> int:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m stages.register", description="Register the trained generator.")
-    parser.add_argument("--check", action="store_true", help="only ask whether the registry holds it: 0 yes, 1 no, 3 no answer")
+    parser.add_argument("--check", action="store_true", help="only ask whether the registry holds it")
     sys.exit(check() if parser.parse_args().check else params.answer(main))

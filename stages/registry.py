@@ -1,4 +1,4 @@
-"""The versions of the registered model: found by the hash of their weights, named by alias, judged against the champion."""
+"""The versions of the registered model: found by their weights, named by alias, judged against the champion."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,11 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 
 def version_of(client: "MlflowClient", name: str, weights_sha256: str) -> Any | None:
     """The oldest version with these weights, or None."""
-    found = [one for one in client.search_model_versions(f"name = '{name}'") if one.tags.get("weights_sha256") == weights_sha256]
+    found = [
+        one
+        for one in client.search_model_versions(f"name = '{name}'")
+        if one.tags.get("weights_sha256") == weights_sha256
+    ]
     return min(found, key=lambda one: int(one.version), default=None)
 
 
@@ -39,7 +43,10 @@ def judge(score: dict, champion: Any | None, version: str) -> tuple[str, str]:
         return CHAMPION, f"champion: it is the champion already; {mine}"
     theirs = recorded(champion.tags)
     if theirs is None:
-        return CHALLENGER, f"challenger: champion version {champion.version} has no recorded score to compare with; {mine}"
+        return (
+            CHALLENGER,
+            f"challenger: champion version {champion.version} has no recorded score to compare with; {mine}",
+        )
     if theirs["protocol"]["hash"] != score["protocol"]["hash"]:
         return CHALLENGER, (
             f"challenger: champion version {champion.version} was scored by another protocol "

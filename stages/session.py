@@ -121,7 +121,7 @@ def git_state() -> dict[str, str]:
 def _git(*arguments: str) -> str | None:
     """What git says, or None where there is no git, no repository or no commit."""
     try:
-        answer = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=30)
+        answer = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=30, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return answer.stdout.strip() if answer.returncode == 0 else None

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stages import session
 from stages.journal import lock
 
 if TYPE_CHECKING:
@@ -18,6 +17,7 @@ REFUSALS = {
     "BAD_REQUEST", "INVALID_PARAMETER_VALUE", "INVALID_STATE", "RESOURCE_ALREADY_EXISTS", "RESOURCE_CONFLICT",
     "RESOURCE_DOES_NOT_EXIST",
 }  # fmt: skip
+KIND = "custom_model_development"  # of an experiment, as MLflow's page names it
 
 
 class Unreachable(Exception):
@@ -72,7 +72,7 @@ def experiment_id(opened: "MlflowClient", uri: str, name: str) -> str:
         database = database_of(uri)
         place = (database.resolve().parent / "mlartifacts" / name).as_uri() if database else None
         try:
-            return opened.create_experiment(name, artifact_location=place)
+            return opened.create_experiment(name, artifact_location=place, tags={"mlflow.experimentKind": KIND})
         except Exception:  # another process was faster
             found = opened.get_experiment_by_name(name)
             if found is None:

@@ -3,7 +3,7 @@
     with tracking.stage("train", params) as track:
         track.metrics({"loss/discriminator": 0.3}, step=nimg)
 
-    python -m stages.tracking finish --session KEY --status FINISHED    # the flow's word that its run is over; prints the run's id
+    python -m stages.tracking finish --session KEY --status FINISHED    # the flow's word that its run is over
     python -m stages.tracking send                                      # deliver what MLflow has not got yet
     python -m stages.tracking reap                                      # runs whose process is gone: KILLED
 
@@ -96,7 +96,9 @@ def stage(name: str, params: "Params") -> Iterator[Track]:
         track.metrics(_cost(name, started_s), step=0)
         track.published()
     except BaseException as error:
-        journal.append("tags", tags={f"stage.{name}": "failed", f"error.{name}": f"{type(error).__name__}: {error}"[:500]})
+        journal.append(
+            "tags", tags={f"stage.{name}": "failed", f"error.{name}": f"{type(error).__name__}: {error}"[:500]}
+        )
         journal.append("status", status="KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         raise
     journal.append("status", status="FINISHED")
@@ -162,15 +164,17 @@ def follow(journal: Journal) -> None:
     """Start the process that delivers this journal until its session ends, unless one is there.
 
     It is no child of the stage, and not of its process group: it outlives the last stage by the moment it takes to see
-    that the session is over."""
+    that the session is over.
+    """
     with journal.follower_lock() as free:
         if not free:
             return
     command = [sys.executable, "-m", "stages.tracking", "follow", "--folder", str(journal.folder)]
     with open(journal.folder / "follower.log", "ab") as log:
         subprocess.run(
-            ["/bin/sh", "-c", '"$@" &', "sh", *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-        )
+            ["/bin/sh", "-c", '"$@" &', "sh", *command],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, check=True,
+        )  # fmt: skip
 
 
 def _warn(journal: Journal) -> None:

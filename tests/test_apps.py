@@ -47,10 +47,15 @@ def test_a_grid_has_the_asked_columns_and_label(trained):
         assert grid.width * 2 == grid.height * 3
 
 
-@pytest.mark.parametrize("model", ["digits", "digits@champion", "digits/1", "models:/digits/1", "models:/digits@champion"])
+@pytest.mark.parametrize(
+    "model", ["digits", "digits@champion", "digits/1", "models:/digits/1", "models:/digits@champion"]
+)
 def test_a_model_is_named_by_version_or_alias(registered, model):
     folder = models.folder(model)
-    assert artifacts.sha256_of_file(folder / "generator.safetensors") == artifacts.card_of("train")["files"]["generator.safetensors"]
+    assert (
+        artifacts.sha256_of_file(folder / "generator.safetensors")
+        == artifacts.card_of("train")["files"]["generator.safetensors"]
+    )
 
 
 def test_a_changed_weights_file_of_a_version_is_refused(registered, capsys):

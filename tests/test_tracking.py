@@ -11,7 +11,17 @@ import time
 
 import pytest
 from tracked_project import (
-    client, command, empty_store, enter_session, make_evaluate, make_prepare, make_train, picture, project, recipe, runs,
+    client,
+    command,
+    empty_store,
+    enter_session,
+    make_evaluate,
+    make_prepare,
+    make_train,
+    picture,
+    project,
+    recipe,
+    runs,
 )  # fmt: skip
 
 from stages import artifacts, delivery, publication, session, store, tracking
@@ -218,6 +228,17 @@ def test_a_dead_sessions_run_is_killed_and_the_resumed_one_names_it(project, mon
     assert [journal.folder.name for journal in Journal.all()] == ["flow_test"], "a session that is over leaves no spool"
 
 
+def test_a_journal_is_not_swept_from_under_its_follower(project, monkeypatch):
+    with monkeypatch.context() as before:
+        died_in_train(before, "dvc:dead")
+    [journal] = Journal.all()
+    with journal.follower_lock():
+        delivery.sweep()
+        assert Journal.all(), "the follower has still to say how the session ended"
+    delivery.sweep()
+    assert not Journal.all()
+
+
 def test_a_living_sessions_run_is_left_alone(project):
     execute("prepare")
     Journal.of(session.current().key).append("status", status="RUNNING")
@@ -228,7 +249,10 @@ def test_a_living_sessions_run_is_left_alone(project):
 def lock_file(train_used: str) -> None:
     """dvc.lock as DVC writes it, as far as it names artifacts."""
     train = {"outs": [{"path": "artifacts/train", "md5": "t"}]}
-    evaluate = {"deps": [{"path": "artifacts/train", "md5": train_used}], "outs": [{"path": "artifacts/evaluate", "md5": "e"}]}
+    evaluate = {
+        "deps": [{"path": "artifacts/train", "md5": train_used}],
+        "outs": [{"path": "artifacts/evaluate", "md5": "e"}],
+    }
     with open("dvc.lock", "w") as file:
         json.dump({"schema": "2.0", "stages": {"train": train, "evaluate": evaluate}}, file)
 

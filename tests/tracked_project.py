@@ -26,7 +26,9 @@ NETWORKS = {
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory) -> Path:
     """An MLflow database with its tables, made once: that takes seconds."""
-    path = tmp_path_factory.getbasetemp() / "empty_store" / "mlflow.db"  # every test module that imports this fixture shares it
+    path = (
+        tmp_path_factory.getbasetemp() / "empty_store" / "mlflow.db"
+    )  # every test module that imports this fixture shares it
     if not path.exists():
         store.client(f"sqlite:///{path}")
     return path
@@ -67,7 +69,12 @@ def runs() -> list:
 def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
     """python -m ARGUMENTS in the current folder."""
     return subprocess.run(
-        [sys.executable, "-m", *arguments], capture_output=True, text=True, timeout=120, env={**os.environ, **environment}
+        [sys.executable, "-m", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, **environment},
     )
 
 
@@ -78,10 +85,14 @@ def recipe() -> params.Params:
 def make_prepare() -> None:
     """artifacts/prepare as far as others read its card."""
     artifacts.start("prepare")
-    artifacts.seal("prepare", {"resolution": 8, "channels": 1, "classes": CLASSES, "counts": {"train": 30, "heldout": 10}})
+    artifacts.seal(
+        "prepare", {"resolution": 8, "channels": 1, "classes": CLASSES, "counts": {"train": 30, "heldout": 10}}
+    )
 
 
-def make_train(seed: int = 0, network: str = "dcgan", conditional: bool = True, ticks: int = 3, channels: int = 1) -> Path:
+def make_train(
+    seed: int = 0, network: str = "dcgan", conditional: bool = True, ticks: int = 3, channels: int = 1
+) -> Path:
     """artifacts/train with real, untrained networks of 8x8 pixels, a history and pictures."""
     out = artifacts.start("train")
     card = {
@@ -91,7 +102,9 @@ def make_train(seed: int = 0, network: str = "dcgan", conditional: bool = True, 
     }  # fmt: skip
     generator.save(out / "generator.safetensors", _lively(generator.build_generator(card), seed))
     generator.save(out / "discriminator.safetensors", _lively(generator.build_discriminator(card), seed))
-    rows = [f"{nimg},{1 / (nimg + 1 + seed)!r},{'' if nimg == 0 else 5.0 + seed}" for nimg in range(0, ticks * 100, 100)]
+    rows = [
+        f"{nimg},{1 / (nimg + 1 + seed)!r},{'' if nimg == 0 else 5.0 + seed}" for nimg in range(0, ticks * 100, 100)
+    ]
     (out / "history.csv").write_text("\n".join(["nimg,loss/discriminator,quick_fid", *rows]) + "\n")
     (out / "images").mkdir()
     for nimg in range(0, ticks * 100, 100):
