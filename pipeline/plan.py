@@ -13,6 +13,7 @@ from .processes import answer
 DURATIONS = WORK / "durations.json"
 DECISION = Path("artifacts/register/decision.json")
 REGISTER = "register"
+SHOWN_REASONS = 6
 REGISTRY_LACKS, REGISTRY_SILENT = 1, 3  # exit codes of `python -m stages.register --check`
 
 
@@ -33,7 +34,7 @@ def find(say: Callable[[str], None]) -> Stale:
         registry = pool.submit(_registry_check)
         changes = dvc.mended_status(say)
         lock = dvc.locked_params() if changes else {}
-        reasons = {stage: in_words(stage_changes, lock.get(stage, {})) for stage, stage_changes in changes.items()}
+        reasons = {stage: _reasons(stage, found, lock) for stage, found in changes.items()}
         code, words = registry.result()
     if reasons:
         return Stale(reasons)
@@ -50,6 +51,12 @@ def _registry_check() -> tuple[int, str]:
         return 0, ""
     result = answer([sys.executable, "-m", "stages.register", "--check"], environment())
     return result.returncode, result.stderr.strip()
+
+
+def _reasons(stage: str, changes: list, lock: dict[str, dict]) -> list[str]:
+    if stage not in lock and not stage.endswith(".dvc"):
+        return ["has not run yet"]
+    return in_words(changes, lock.get(stage))
 
 
 def in_words(changes: list, ran_with: dict | None = None) -> list[str]:
@@ -69,8 +76,6 @@ def in_words(changes: list, ran_with: dict | None = None) -> list[str]:
 
 def _file_in_words(path: str, state: str | dict, ran_with: dict) -> list[str]:
     verbs = {"modified": "changed", "deleted": "is missing", "new": "is new", "not in cache": "is not in DVC's cache"}
-    if state == "new" and path == "params.yaml":
-        return ["never run with these params"]
     if isinstance(state, str):
         return [f"{path} {verbs.get(state, state)}"]
     params = dvc.read_yaml(Path(path))
@@ -129,13 +134,18 @@ def show() -> None:
     table = Table("stage", "runs", "why", "expected time")
     for stage in graph:
         if stage in stale.reasons:
-            table.add_row(stage, "yes", "\n".join(stale.reasons[stage]), time_in_words(took_s.get(stage)))
+            table.add_row(stage, "yes", _shortened(stale.reasons[stage]), time_in_words(took_s.get(stage)))
         elif stage in after:
             table.add_row(stage, "if needed", f"if {after[stage]} makes something new", time_in_words(took_s.get(stage)))
         else:
             table.add_row(stage, "no", "nothing changed", "")
     console.print(table)
     _show_total([took_s.get(stage) for stage in graph if stage in stale.reasons or stage in after], console)
+
+
+def _shortened(reasons: list[str]) -> str:
+    rest = len(reasons) - SHOWN_REASONS
+    return "\n".join(reasons[:SHOWN_REASONS] + ([f"and {rest} more: dvc status"] if rest > 0 else []))
 
 
 def _show_total(times_s: list[float | None], console) -> None:

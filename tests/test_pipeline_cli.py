@@ -79,7 +79,7 @@ def test_without_git_the_way_out_is_said(tmp_path):
 
 def test_a_folder_below_the_root_is_in_the_project(project):
     result = gan(project / "recipes", "plan")
-    assert result.returncode == 0 and "never run with these params" in result.stdout
+    assert result.returncode == 0 and "has not run yet" in result.stdout
 
 
 def test_ctrl_c_is_code_130(monkeypatch, capsys):

@@ -19,9 +19,9 @@ def test_reasons_name_the_param_its_value_and_the_value_before(tmp_path, monkeyp
     ]
 
 
-def test_a_stage_that_never_ran_says_so():
-    changes = [{"changed deps": {"a": "deleted", "params.yaml": "new"}}, {"changed outs": {"b": "not in cache"}}]
-    assert plan.in_words(changes) == ["a is missing", "never run with these params", "b is not in DVC's cache"]
+def test_files_that_are_gone_are_told_apart():
+    changes = [{"changed deps": {"a": "deleted"}}, {"changed outs": {"b": "not in cache"}}]
+    assert plan.in_words(changes) == ["a is missing", "b is not in DVC's cache"]
 
 
 def test_downstream_names_the_stage_to_wait_for():

@@ -8,6 +8,7 @@ import socket
 
 import pytest
 
+from pipeline import server
 from pipeline_project import call, gan, make, processes_in, start, started, wait_for
 
 
@@ -21,6 +22,17 @@ def project(tmp_path_factory):
     call(folder, "git", "add", "dvc.lock")
     call(folder, "git", "commit", "-qm", "ran")
     return folder
+
+
+@pytest.fixture(scope="module")
+def served(project):
+    """The same project with a Prefect server that its runs find, as under `gan schedule`: no start for each of them."""
+    announcement = project / "work/prefect/server.json"
+    with server.launched(server.any_free_port(), project / "work/prefect") as own:
+        own.wait()
+        announcement.write_text(json.dumps({"url": own.url}))
+        yield project
+    announcement.unlink(missing_ok=True)
 
 
 def finished(folder) -> list[str]:
@@ -56,58 +68,59 @@ def test_nothing_changed_is_said_within_three_seconds_and_without_prefect(projec
     assert {path: path.stat().st_mtime_ns for path in (project / "work/prefect").iterdir()} == prefect_before
 
 
-def test_a_stage_whose_inputs_come_out_equal_is_not_run(project):
+def test_a_stage_whose_inputs_come_out_equal_is_not_run(served):
     """prepare keeps the first letter only: a change behind it reruns prepare and leaves train and register alone."""
-    (project / "data.txt").write_text("other words\n")
-    before = started(project)
-    assert "data.txt changed" in gan(project, "plan").stdout
-    result = gan(project, "run")
-    assert result.returncode == 0 and started(project) == [*before, "prepare"]
-    (project / "data.txt").write_text("one\n")
-    set_back(project)
+    (served / "data.txt").write_text("other words\n")
+    before = started(served)
+    assert "data.txt changed" in gan(served, "plan").stdout
+    result = gan(served, "run")
+    assert result.returncode == 0 and started(served) == [*before, "prepare"]
+    (served / "data.txt").write_text("one\n")
+    set_back(served)
 
 
-def test_a_registry_that_lost_the_version_gets_it_again(project):
-    (project / "work/registry").unlink()
-    before = started(project)
-    assert "the registry does not hold the version" in gan(project, "plan").stdout
-    result = gan(project, "run")
-    assert result.returncode == 0 and started(project) == [*before, "register"]
+def test_a_registry_that_lost_the_version_gets_it_again(served):
+    (served / "work/registry").unlink()
+    before = started(served)
+    assert "the registry does not hold the version" in gan(served, "plan").stdout
+    result = gan(served, "run")
+    assert result.returncode == 0 and started(served) == [*before, "register"]
 
 
-def test_a_failing_stage_ends_the_run_with_a_sentence_and_code_1(project):
-    before = started(project)
-    result = gan(project, "run", "--set", "train.seconds=-1")
-    assert result.returncode == 1 and started(project) == [*before, "train"]
+def test_a_failing_stage_ends_the_run_with_a_sentence_and_code_1(served):
+    before = started(served)
+    result = gan(served, "run", "--set", "train.seconds=-1")
+    assert result.returncode == 1 and started(served) == [*before, "train"]
     assert "train refuses" in result.stdout and "Traceback" not in result.stdout + result.stderr
     assert "gan: stage train failed: its command exited with 1; its own words stand above" in result.stderr
-    assert finished(project)[-1] == "FAILED"
-    set_back(project)
+    assert finished(served)[-1] == "FAILED"
+    set_back(served)
 
 
-def test_a_second_run_is_refused_naming_the_holder_and_ctrl_c_leaves_no_process(project):
-    before = started(project)
-    first = start(project, "run", "--set", "train.seconds=100")
+def test_a_second_run_is_refused_naming_the_holder_and_ctrl_c_leaves_no_process(served):
+    before = started(served)
+    first = start(served, "run", "--set", "train.seconds=100")
     try:
-        wait_for(lambda: started(project) == [*before, "train"], what="the train stage")
-        second = gan(project, "run")
+        wait_for(lambda: started(served) == [*before, "train"], what="the train stage")
+        second = gan(served, "run")
         assert second.returncode == 1 and f"process {first.pid} on {socket.gethostname()}" in second.stderr
         assert "run --set train.seconds=100" in second.stderr
-        assert "run --set train.seconds=100" in gan(project, "status").stdout
-        assert len(processes_in(project)) >= 5  # gan, tether, dvc, stage, helper
+        assert "run --set train.seconds=100" in gan(served, "status").stdout
+        assert len(processes_in(served)) >= 5  # gan, tether, dvc, stage, helper
         first.send_signal(signal.SIGINT)
         assert first.wait(30) == 130
     finally:
         first.kill()
         first.communicate()
-    wait_for(lambda: not processes_in(project), seconds=10, what="the end of every process")
-    assert finished(project)[-1] == "KILLED"
-    set_back(project)
+    wait_for(lambda: not processes_in(served), seconds=10, what="the end of every process")
+    assert finished(served)[-1] == "KILLED"
+    set_back(served)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_run_leaves_no_process_and_the_next_one_goes_on(project, number):
+    (project / "work/prefect/server.json").unlink(missing_ok=True)  # so it has a server of its own to leave behind
     before = started(project)
     run = start(project, "run", "--set", "train.seconds=100")
     try:
@@ -118,7 +131,7 @@ def test_a_killed_run_leaves_no_process_and_the_next_one_goes_on(project, number
         run.kill()
         run.communicate()
     wait_for(lambda: not processes_in(project), seconds=10, what="the end of every process")
-    result = gan(project, "run", "--set", "train.seconds=0.1")
+    result = gan(project, "run", "--set", f"train.seconds=0.{number:d}")
     assert result.returncode == 0, result.stderr
     assert started(project) == [*before, "train", "train"]
     set_back(project)
