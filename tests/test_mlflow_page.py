@@ -129,15 +129,15 @@ def hide_params(page) -> None:
 
 
 def show_last_pictures(page, step: int) -> int:
-    """Enlarge the pictures' chart and move its slider to a step; how many pictures are drawn."""
+    """Enlarge the pictures' chart and move its slider to `step`; how many pictures are drawn."""
+    page.set_viewport_size({"width": 760, "height": 560})  # a picture's chart draws them small
     page.click("[data-component-id='fullscreen_button_chartcard']")
-    slider = page.locator("[role='dialog'] input").last
-    slider.fill(str(step))
-    slider.press("Enter")
-    page.wait_for_selector(f"[role='dialog'] [role='slider'][aria-valuenow='{step}']")
+    box = page.locator("[role='dialog'] input[type='number']")
+    box.fill(str(step))
+    box.blur()
+    page.wait_for_selector(f"[role='dialog'] [role='slider'][aria-valuenow='{step}']", state="attached")
     drawn = "[...document.querySelectorAll('[role=dialog] img')].filter(one => one.naturalWidth > 0).length"
     page.wait_for_function(f"{drawn} >= 2")
-    page.wait_for_timeout(2000)  # the modal slides in
     return page.evaluate(drawn)
 
 
