@@ -142,7 +142,7 @@ def check_tracking() -> str:
     uri = tracking.address()
     file = tracking.database(uri)
     if file is None:
-        tracking.last_runs(1)
+        tracking.open_store()
         return f"{uri} answers"
     if not file.exists():
         return f"{file.name} will be made by the first run"
@@ -150,7 +150,7 @@ def check_tracking() -> str:
         with closing(sqlite3.connect(file, timeout=5)) as database:
             database.execute("BEGIN IMMEDIATE")
             database.rollback()
-        tracking.last_runs(1)
+        tracking.open_store()
     except (sqlite3.Error, Failure) as error:
         raise Broken(f"{file} cannot be used: {error}",
                      f"end what holds it, or move it away (its runs go with it): mv {file} {file}.broken") from None

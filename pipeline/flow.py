@@ -15,7 +15,7 @@ from prefect.states import Completed, State
 
 from . import checkout, door, dvc, plan
 from .errors import Busy
-from .processes import answer, end_with_parent
+from .processes import answer
 
 LOCK_RETRIES, LOCK_RETRY_DELAY_S = 5, 5
 FINISH_TIMEOUT_S = 120  # of sending the run's last points to the tracking store
@@ -27,7 +27,6 @@ def pipeline(stale: dict[str, list[str]] | None = None, forced: tuple[str, ...] 
     if stale is not None:
         _run(plan.Stale(stale, tuple(forced)))
         return None
-    end_with_parent()  # the scheduler, or a worker
     logger = get_run_logger()
     try:
         with checkout.lock():

@@ -6,12 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import dvc
+from . import dvc, summary, tracking
 from .checkout import WORK, environment, recall, remember
 from .processes import answer
 
 DURATIONS = WORK / "durations.json"
-DECISION = Path("artifacts/register/decision.json")
 REGISTER = "register"
 SHOWN_REASONS = 6
 REGISTRY_LACKS, REGISTRY_SILENT = 1, 3  # exit codes of `python -m stages.register --check`
@@ -46,8 +45,9 @@ def find(say: Callable[[str], None]) -> Stale:
 
 
 def _registry_check() -> tuple[int, str]:
-    """(exit code, its words) of the register stage's own check; (0, "") where nothing was registered yet."""
-    if not DECISION.is_file():
+    """(exit code, its words) of the register stage's own check; (0, "") where there is nothing to ask."""
+    decision = summary.read(summary.DECISION)
+    if not decision or tracking.surely_holds(decision):
         return 0, ""
     result = answer([sys.executable, "-m", "stages.register", "--check"], environment())
     return result.returncode, result.stderr.strip()

@@ -1,7 +1,6 @@
 """Runs commands as processes: output streamed as it comes, and no process left behind however this one ends."""
 
 import codecs
-import ctypes
 import os
 import re
 import selectors
@@ -18,7 +17,6 @@ GRACE_S = 5.0  # between SIGTERM and SIGKILL
 TAIL_CHARACTERS = 20_000
 READ_BYTES = 65_536
 MAX_READS_AFTER_THE_END = 64  # more than a pipe holds
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -28,7 +26,9 @@ def answer(command: list[str], env: dict[str, str], timeout_s: float | None = No
 
 
 @contextmanager
-def tethered(command: list[str], env: dict[str, str], **options) -> Iterator[subprocess.Popen]:
+def tethered(
+    command: list[str], env: dict[str, str], grace_s: float = GRACE_S, **options
+) -> Iterator[subprocess.Popen]:
     """A command in a process group of its own, which ends with the `with` block, or with this process."""
     process = subprocess.Popen(
         [sys.executable, "-I", str(TETHER), *command], env=env, stdin=subprocess.PIPE, start_new_session=True, **options
@@ -36,12 +36,12 @@ def tethered(command: list[str], env: dict[str, str], **options) -> Iterator[sub
     try:
         yield process
     finally:
-        end_group(process)
+        end_group(process, grace_s)
 
 
-def end_group(process: subprocess.Popen) -> None:
-    """SIGTERM to the whole group, SIGKILL to whatever of it is left after GRACE_S."""
-    deadline_s = time.monotonic() + GRACE_S
+def end_group(process: subprocess.Popen, grace_s: float) -> None:
+    """SIGTERM to the whole group, SIGKILL to whatever of it is left after the grace."""
+    deadline_s = time.monotonic() + grace_s
     signal_group(process, signal.SIGTERM)
     while group_is_alive(process) and time.monotonic() < deadline_s:
         time.sleep(0.05)
@@ -138,9 +138,3 @@ class Lines:
         sys.stdout.write(text[self.shown :])
         sys.stdout.flush()
         self.shown = len(text)
-
-
-def end_with_parent() -> None:
-    """SIGTERM to this process when its parent goes, however that goes (Linux; elsewhere it works on to its end)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

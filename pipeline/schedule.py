@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from . import checkout, server
-from .errors import Mistake
+from .errors import Failure, Mistake
+from .processes import tethered
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 SHORTEST = timedelta(seconds=5)
 DEPLOYMENT = "schedule"
+GRACE_S = 30  # for a run in its middle to end its stage and its tracking run
 
 
 def interval(every: str) -> timedelta:
@@ -33,11 +35,13 @@ def serve(every: str, port: int | None) -> None:
     step = interval(every)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     checkout.set_up_prefect()
+    command = [sys.executable, "-m", f"{__package__}.runner", str(step.total_seconds())]
     with checkout.lock(checkout.SCHEDULE_LOCK), _api(port) as url:
         os.environ["PREFECT_API_URL"] = url
-        _end_zombies()
-        print(f"every {every}: {url.removesuffix('/api')}   (Ctrl-C ends it)", flush=True)
-        _serve(step)
+        with tethered(command, checkout.environment(), grace_s=GRACE_S) as runner:
+            print(f"every {every}: {url.removesuffix('/api')}   (Ctrl-C ends it)", flush=True)
+            code = runner.wait()
+        raise Failure(f"the runner of the schedule ended by itself with code {code}; try: gan doctor")
 
 
 @contextlib.contextmanager
@@ -49,38 +53,6 @@ def _api(port: int | None) -> Iterator[str]:
     with server.launched(server.port(port)) as own, server.announced(own.url):
         own.wait()
         yield own.url
-
-
-def _serve(step: timedelta) -> None:
-    """One run at a time; one that is due while another goes is dropped, and so are all but one after a downtime."""
-    from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
-    from prefect.flows import EntrypointType
-
-    from .flow import pipeline
-
-    pipeline.serve(
-        name=DEPLOYMENT,
-        interval=step,
-        limit=1,
-        global_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
-        pause_on_shutdown=False,
-        entrypoint_type=EntrypointType.MODULE_PATH,
-        print_starting_message=False,
-    )
-
-
-def _end_zombies() -> None:
-    """Runs whose process was killed stay "Running" on a server of one's own, and hold the place of the next."""
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import DeploymentFilter, FlowRunFilter
-    from prefect.states import Crashed
-
-    going = FlowRunFilter.model_validate({"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}})
-    own = DeploymentFilter.model_validate({"name": {"any_": [DEPLOYMENT]}})
-    with get_client(sync_client=True) as client:
-        for run in client.read_flow_runs(flow_run_filter=going, deployment_filter=own):
-            if checkout.holder() is None:
-                client.set_flow_run_state(run.id, Crashed(message="its process is gone"), force=True)
 
 
 def runs_put_in(url: str, timeout_s: float) -> int:

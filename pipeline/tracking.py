@@ -1,7 +1,9 @@
 """The MLflow store of this checkout, seen from outside the stages: its address, its last runs, its page."""
 
 import os
+import sqlite3
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +12,15 @@ from . import checkout
 from .errors import Failure
 
 DATABASE = Path("mlflow.db")
-IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "2"}
+IMPATIENT = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "2",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+WEIGHTS_OF_VERSION = """
+    SELECT tag.value FROM model_version_tags AS tag JOIN model_versions AS held USING (name, version)
+    WHERE tag.key = 'weights_sha256' AND held.current_stage != 'Deleted_Internal' AND name = ? AND version = ?
+"""
 
 
 @dataclass(frozen=True)
@@ -34,21 +44,68 @@ def database(uri: str) -> Path | None:
 
 def last_runs(count: int) -> list[Run]:
     """The newest runs of every experiment; [] before the first. Failure if the store cannot be read."""
-    uri = address()
-    file = database(uri)
-    if file is not None and not file.is_file():
+    file = database(address())
+    if file is None:
+        return _served_runs(count)
+    if not file.is_file():
         return []
-    os.environ.update({key: value for key, value in IMPATIENT.items() if key not in os.environ})
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    try:
-        import mlflow
+    rows = _look_up(
+        file, "SELECT name, status, start_time FROM runs WHERE lifecycle_stage = 'active' ORDER BY start_time DESC LIMIT ?", count
+    )
+    return [_run(*row) for row in rows]
 
-        client = mlflow.MlflowClient(uri)
-        experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-        runs = client.search_runs(experiments, order_by=["attributes.start_time DESC"], max_results=count)
+
+def surely_holds(decision: dict) -> bool:
+    """Whether a SQLite registry holds the version that the register stage decided on, seen at a glance.
+
+    False means "ask MLflow": another kind of store, no such version, or tables that this does not know.
+    """
+    file = database(address())
+    if file is None or not file.is_file() or not decision.get("weights_sha256"):
+        return False
+    try:
+        return _look_up(file, WEIGHTS_OF_VERSION, decision.get("name"), decision.get("version")) == [(decision["weights_sha256"],)]
+    except Failure:
+        return False
+
+
+def open_store() -> None:
+    """As the stages open it, through MLflow (some seconds); Failure says why it cannot be."""
+    _client()
+
+
+def _look_up(file: Path, query: str, *values: object) -> list[tuple]:
+    """Rows of MLflow's own tables, read only: opening them through MLflow takes seconds."""
+    try:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=2)) as opened:
+            return opened.execute(query, values).fetchall()
+    except sqlite3.Error as error:
+        raise Failure(f"the tracking store {file} cannot be read: {error}") from None
+
+
+def _served_runs(count: int) -> list[Run]:
+    client = _client()
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    runs = client.search_runs(experiments, order_by=["attributes.start_time DESC"], max_results=count)
+    return [_run(run.info.run_name, run.info.status, run.info.start_time) for run in runs]
+
+
+def _run(name: str, status: str, start_time_ms: int) -> Run:
+    return Run(name, status, datetime.fromtimestamp(start_time_ms / 1000))
+
+
+def _client():
+    """MLflow's client, which gives up soon; Failure if the store does not answer."""
+    for key, value in IMPATIENT.items():
+        os.environ.setdefault(key, value)
+    import mlflow
+
+    try:
+        client = mlflow.MlflowClient(address())
+        client.search_experiments(max_results=1)
     except Exception as error:
-        raise Failure(f"the tracking store {uri} cannot be read: {str(error).strip().splitlines()[0]}") from None
-    return [Run(run.info.run_name, run.info.status, datetime.fromtimestamp(run.info.start_time / 1000)) for run in runs]
+        raise Failure(f"the tracking store {address()} cannot be read: {str(error).strip().splitlines()[0]}") from None
+    return client
 
 
 def serve_ui(port: int) -> None:

@@ -48,10 +48,9 @@ def test_leaving_the_block_ends_the_whole_group():
     wait_for(lambda: not any(map(lives, pids)), what="the end of the group")
 
 
-def test_a_group_that_ignores_sigterm_is_killed(monkeypatch):
-    monkeypatch.setattr(processes, "GRACE_S", 0.3)
+def test_a_group_that_ignores_sigterm_is_killed():
     stubborn = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {PARENT_AND_HELPER}"
-    with processes.tethered([sys.executable, "-c", stubborn], environment(), stdout=subprocess.PIPE) as process:
+    with processes.tethered([sys.executable, "-c", stubborn], environment(), 0.3, stdout=subprocess.PIPE) as process:
         pids = [int(word) for word in process.stdout.readline().split()]
     wait_for(lambda: not any(map(lives, pids)), what="the end of the group")
 

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline import schedule
 from pipeline.errors import Mistake
-from pipeline_project import call, gan, make, processes_in, start, started, wait_for
+from pipeline_project import gan, make, processes_in, start, started, wait_for
 
 
 @pytest.mark.parametrize(
@@ -26,43 +26,88 @@ def test_other_words_are_no_interval(words):
         schedule.interval(words)
 
 
-def flow_runs(url: str) -> list[dict]:
-    request = urllib.request.Request(
-        f"{url}/flow_runs/filter", data=b"{}", headers={"Content-Type": "application/json"}, method="POST"
-    )
-    with urllib.request.urlopen(request, timeout=10) as response:
+def call_api(url: str, path: str, content: dict) -> object:
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(f"{url}/{path}", data=json.dumps(content).encode(), headers=headers, method="POST")
+    with urllib.request.urlopen(request, timeout=20) as response:
         return json.loads(response.read())
 
 
-def states(url: str) -> list[tuple[str, str]]:
-    """(name, message) of the state of every flow run that came to an end."""
-    ends = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
-    return [(run["state"]["name"], run["state"]["message"] or "") for run in flow_runs(url) if run["state"]["type"] in ends]
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_a_schedule_fires_again_and_again_and_ends_without_a_trace(tmp_path, number):
-    make(tmp_path)
-    going = start(tmp_path, "schedule", "--every", "5s")
-    try:
-        url = wait_for(lambda: announced(tmp_path), what="the server")
-        wait_for(lambda: started(tmp_path) == ["prepare", "train", "register"], seconds=90, what="the first run")
-        wait_for(lambda: ("Completed", "nothing changed") in states(url), seconds=60, what="a run without changes")
-        assert "schedule --every 5s" in gan(tmp_path, "status").stdout
-        assert gan(tmp_path, "schedule", "--every", "5s").returncode == 1  # one schedule a checkout
-        params = (tmp_path / "params.yaml").read_text()
-        (tmp_path / "params.yaml").write_text(params.replace("train:\n  seconds: 0", "train:\n  seconds: 100"))
-        wait_for(lambda: started(tmp_path)[-1] == "train" and len(started(tmp_path)) == 4, what="the run of the change")
-        going.send_signal(number)
-        going.wait(30)
-        wait_for(lambda: not processes_in(tmp_path), seconds=20, what="the end of every process")
-    finally:
-        going.kill()
-        going.communicate()
+def states(url: str) -> dict[str, tuple[str, str]]:
+    """Flow run -> (name, message) of its state."""
+    runs = call_api(url, "flow_runs/filter", {})
+    return {run["id"]: (run["state"]["name"], run["state"]["message"] or "") for run in runs}
 
 
 def announced(folder) -> str | None:
     path = folder / "work/prefect/server.json"
     return json.loads(path.read_text())["url"] if path.is_file() else None
+
+
+def stages_going(folder) -> int:
+    return sum("stages.work" in process.cmdline() for process in processes_in(folder))
+
+
+def running(url: str) -> str | None:
+    """The flow run that goes now."""
+    return next((run for run, (name, _) in states(url).items() if name == "Running"), None)
+
+
+@pytest.fixture
+def scheduled(tmp_path):
+    """A schedule of five seconds that has made its first run; its process and the address of its server."""
+    make(tmp_path)
+    going = start(tmp_path, "schedule", "--every", "5s")
+    try:
+        url = wait_for(lambda: announced(tmp_path), what="the server")
+        wait_for(lambda: started(tmp_path) == ["prepare", "train", "register"], seconds=90, what="the first run")
+        wait_for(lambda: ("Completed", "nothing changed") in states(url).values(), what="a run without changes")
+        yield going, url
+    finally:
+        end(going, signal.SIGKILL)
+
+
+def end(going, number: int) -> None:
+    """Its output is not waited for: what is left of it might hold that open."""
+    going.send_signal(number)
+    going.wait(60)
+    going.stdout.close()
+
+
+def train_longer(folder) -> None:
+    params = (folder / "params.yaml").read_text()
+    (folder / "params.yaml").write_text(params.replace("train:\n  seconds: 0", "train:\n  seconds: 100"))
+    wait_for(lambda: started(folder).count("train") == 2 and stages_going(folder), what="the run of the change")
+
+
+@pytest.mark.slow
+def test_a_schedule_fires_a_cancelled_run_ends_and_ctrl_c_leaves_no_process(tmp_path, scheduled):
+    going, url = scheduled
+    assert "schedule --every 5s" in gan(tmp_path, "status").stdout
+    second = gan(tmp_path, "schedule", "--every", "5s")
+    assert second.returncode == 1 and f"process {going.pid}" in second.stderr
+    train_longer(tmp_path)
+    cancelled = running(url)
+    call_api(url, f"flow_runs/{cancelled}/set_state", {"state": {"type": "CANCELLING"}})
+    wait_for(lambda: started(tmp_path).count("train") == 3, what="the next run, which goes on where that one was cancelled")
+    assert states(url)[cancelled][0] == "Cancelled" and stages_going(tmp_path) == 1
+    end(going, signal.SIGINT)
+    wait_for(lambda: not processes_in(tmp_path), seconds=20, what="the end of every process")
+
+
+@pytest.mark.slow
+def test_kill_9_of_a_schedule_leaves_no_process_and_the_next_one_clears_up(tmp_path, scheduled):
+    going, url = scheduled
+    train_longer(tmp_path)
+    killed = running(url)
+    end(going, signal.SIGKILL)
+    wait_for(lambda: not processes_in(tmp_path), seconds=20, what="the end of every process")
+    (tmp_path / "work/prefect/server.json").unlink()
+    following = start(tmp_path, "schedule", "--every", "5s")
+    try:
+        url = wait_for(lambda: announced(tmp_path), what="the server")
+        wait_for(lambda: states(url)[killed] == ("Crashed", "its process is gone"), what="the clearing up")
+        wait_for(lambda: started(tmp_path).count("train") == 3, what="the next run")
+    finally:
+        end(following, signal.SIGTERM)
+    wait_for(lambda: not processes_in(tmp_path), seconds=20, what="the end of every process")
