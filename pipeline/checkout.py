@@ -61,6 +61,7 @@ def set_up_prefect() -> None:
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
         "PREFECT_SHOW_UPDATE_NOTIFICATION": "false",
     }
+    PREFECT_HOME.mkdir(parents=True, exist_ok=True)
     for key, value in settings.items():
         os.environ.setdefault(key, value)
     os.environ.update(environment())

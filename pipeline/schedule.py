@@ -50,9 +50,10 @@ def _api(port: int | None) -> Iterator[str]:
     if "PREFECT_API_URL" in os.environ:
         yield os.environ["PREFECT_API_URL"]
         return
-    with server.launched(server.port(port)) as own, server.announced(own.url):
+    with server.launched(server.port(port)) as own:
         own.wait()
-        yield own.url
+        with server.announced(own.url):
+            yield own.url
 
 
 def runs_put_in(url: str, timeout_s: float) -> int:
