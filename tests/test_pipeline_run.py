@@ -5,6 +5,8 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -134,6 +136,30 @@ def test_a_killed_run_leaves_no_process_and_the_next_one_goes_on(project, number
     result = gan(project, "run", "--set", f"train.seconds=0.{number:d}")
     assert result.returncode == 0, result.stderr
     assert started(project) == [*before, "train", "train"]
+    set_back(project)
+
+
+@pytest.mark.slow
+def test_a_stage_that_another_dvc_holds_is_tried_again_until_it_is_free(project, tmp_path):
+    (tmp_path / "dvc").write_text("import time; time.sleep(100)")
+    holder = subprocess.Popen([sys.executable, str(tmp_path / "dvc")])
+    before = started(project)
+    run = start(project, "run", "--set", "prepare.seconds=4", "--set", "train.seconds=0.2")
+    try:
+        wait_for(lambda: started(project) == [*before, "prepare"], what="the prepare stage")
+        rwlock = project / ".dvc/tmp/rwlock"
+        entries = json.loads(rwlock.read_text())
+        entries["write"][str(project / "artifacts/train")] = {"pid": holder.pid, "cmd": "dvc repro"}
+        rwlock.write_text(json.dumps(entries))
+        next(line for line in run.stdout if "is busy" in line)  # DVC's own word, at the first try
+        holder.kill()
+        holder.wait()
+        assert run.wait(60) == 0
+    finally:
+        holder.kill()
+        run.kill()
+        run.communicate()
+    assert started(project) == [*before, "prepare", "train"]
     set_back(project)
 
 
