@@ -15,8 +15,8 @@ from gan.training.config import AverageConfig, LoopConfig
 from stages import numerics
 
 NETWORKS = {
-    "dcgan 64": {"name": "dcgan", "generator_width": 64, "discriminator_width": 64, "discriminator_norm": "none"},
-    "r3gan 64": {"name": "r3gan", "generator_widths": [64], "discriminator_widths": [64]},
+    "dcgan": {"name": "dcgan", "generator_width": 128, "discriminator_width": 64, "discriminator_norm": "none"},
+    "r3gan": {"name": "r3gan", "generator_widths": [64], "discriminator_widths": [64]},
 }
 RESOLUTION, CLASSES, BATCH_SIZE, SECONDS = 16, 10, 64, 8
 

@@ -5,6 +5,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+_GAP = 64  # grey between the images of a grid
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
@@ -54,8 +55,8 @@ def to_pillow(pixels: np.ndarray) -> Image.Image:
 
 
 def grid(pixels: np.ndarray, columns: int | None = None, scale: int | None = None) -> Image.Image:
-    """(N, C, H, W) uint8 -> one picture, row by row; small images are enlarged by whole numbers (`scale`)."""
-    array = np.asarray(pixels, np.uint8)
+    """(N, C, H, W) uint8 -> one picture, row by row, a pixel apart; small images are enlarged by whole numbers (`scale`)."""
+    array = np.pad(np.asarray(pixels, np.uint8), ((0, 0), (0, 0), (0, 1), (0, 1)), constant_values=_GAP)
     count, channels, height, width = array.shape
     columns = columns or int(np.ceil(np.sqrt(count)))
     rows = -(-count // columns)
@@ -63,5 +64,5 @@ def grid(pixels: np.ndarray, columns: int | None = None, scale: int | None = Non
     padded[:count] = array
     tiles = padded.reshape(rows, columns, channels, height, width).transpose(2, 0, 3, 1, 4)
     picture = to_pillow(tiles.reshape(channels, rows * height, columns * width))
-    scale = scale or max(1, 32 // max(height, width))
+    scale = scale or max(1, 48 // max(height, width))
     return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)

@@ -174,6 +174,7 @@ def _card(chosen: params.Params, data: dict) -> dict:
         "latent": config.latent,
         "resolution": data["resolution"],
         "channels": data["channels"],
+        "filter": data["filter"],
         "classes": data["classes"],
         "class_counts": data["class_counts"],
         "conditional": config.conditional,

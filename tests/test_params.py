@@ -18,7 +18,7 @@ MISTAKES = [
     ("resolution: 16", "resolution: 17", "prepare.resolution is 17", "multiple of 2"),
     ("path: data/digits", "path: ../elsewhere", "prepare.source.path is '../elsewhere'", "inside this project"),
     ("name: digits  ", "name: a/b  ", "register.name is 'a/b'", "pattern"),
-    ("    lr: 5.0e-4", "    lr: 5e-4", "train.loop.lr is 5e-4, which YAML reads as text", "write 5.0e-4"),
+    ("    lr: 2.0e-3\n    lr_s", "    lr: 2e-3\n    lr_s", "train.loop.lr is 2e-3, which YAML reads as text", "write 2.0e-3"),
     ("world_size: 1", "world_size: 2", "train.world_size is 2", "should be 1"),
     ("    size: 64", "    size: 0", "train.latent.size is 0", "greater than or equal to 1"),
     ("fetch:", "fetsh:", "fetsh is no key", "did you mean 'fetch'?"),

@@ -1,0 +1,114 @@
+"""The graph under DVC itself, in clones of this checkout with a tiny recipe: same bytes, only what is stale, experiments."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import small
+import yaml
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+ENVIRONMENT = {
+    **{name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "DVC_", "GANLINE_"))},
+    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    "PYTHONPATH": "",
+    "GANLINE_TRACKING": "off",
+    "GIT_AUTHOR_NAME": "test", "GIT_AUTHOR_EMAIL": "test@localhost", "GIT_COMMITTER_NAME": "test", "GIT_COMMITTER_EMAIL": "test@localhost",
+}  # fmt: skip
+
+
+def run(folder: Path, *command: str, **environment: str) -> str:
+    """What a command says; it must succeed."""
+    result = subprocess.run(
+        command, cwd=folder, env={**ENVIRONMENT, "PYTHONPATH": str(folder), **environment}, capture_output=True, text=True, timeout=600
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def clone(folder: Path) -> Path:
+    """This checkout as it is, committed with a tiny recipe, without results."""
+    for name in run(small.ROOT, "git", "ls-files", "--cached", "--others", "--exclude-standard").splitlines():
+        if (small.ROOT / name).is_file() and name != "dvc.lock":
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(small.ROOT / name, folder / name)
+    small.write_params(folder, {**small.TINY, "train.loop.total_kimg": 1})
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "tiny"]):
+        run(folder, "git", *command)
+    return folder
+
+
+def executed(said: str) -> list[str]:
+    """The stages that DVC really ran, by what it says."""
+    return [line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage '")]
+
+
+def lock(folder: Path) -> dict:
+    """dvc.lock without register, whose answer is the registry's."""
+    stages = yaml.safe_load((folder / "dvc.lock").read_text())["stages"]
+    return {name: stage for name, stage in stages.items() if name != "register"}
+
+
+@pytest.fixture(scope="module")
+def repo(tmp_path_factory):
+    """A clone in which everything ran once, with a registry of its own."""
+    folder = clone(tmp_path_factory.mktemp("repo"))
+    assert executed(run(folder, "dvc", "repro", GANLINE_TRACKING="on")) == list(yaml.safe_load((folder / "dvc.yaml").read_text())["stages"])
+    run(folder, "git", "add", "dvc.lock")
+    run(folder, "git", "commit", "-q", "-m", "what ran")
+    return folder
+
+
+def test_nothing_stale_runs_nothing(repo):
+    assert executed(run(repo, "dvc", "repro")) == []
+
+
+def test_forced_again_leaves_dvc_lock_as_it_was(repo):
+    said = run(repo, "dvc", "repro", "--force")
+    assert "train" in executed(said) and "1.02" in said  # kimg really trained
+    assert run(repo, "git", "status", "--porcelain", "dvc.lock") == ""
+
+
+def test_outs_are_equal_with_tracking_on_and_off_and_in_another_clone(repo, tmp_path):
+    other = clone(tmp_path)
+    run(other, "dvc", "repro", "evaluate", GANLINE_TRACKING="off")
+    assert lock(other) == {name: stage for name, stage in lock(repo).items() if name in lock(other)}
+    assert set(lock(other)) == {"fetch", "prepare", "reference", "train", "evaluate"}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("evaluate.draws", 3, ["evaluate", "register"]),
+        ("machine.save_interval_s", 99, []),
+        ("train.ema.half_life_kimg", 0.25, ["train", "evaluate", "register"]),
+    ],
+)
+def test_a_changed_value_runs_only_what_depends_on_it(repo, key, value, expected):
+    before = (repo / "params.yaml").read_text()
+    try:
+        small.write_params(repo, {**small.TINY, "train.loop.total_kimg": 1, key: value})
+        assert executed(run(repo, "dvc", "repro")) == expected
+        (repo / "params.yaml").write_text(before)
+        assert "train" not in executed(run(repo, "dvc", "repro")), "the run-cache restores what ran before"
+    finally:
+        (repo / "params.yaml").write_text(before)
+        run(repo, "git", "checkout", "-q", "dvc.lock")
+
+
+def test_experiments_run_from_the_command_and_from_the_queue(repo):
+    run(repo, "dvc", "exp", "run", "-n", "hinge", "-S", "train.loss.name=hinge")
+    run(repo, "git", "checkout", "-q", ".")
+    run(repo, "dvc", "exp", "run", "--queue", "-n", "minimax", "-S", "train.loss.name=minimax")
+    run(repo, "dvc", "exp", "run", "--run-all")
+    shown = run(repo, "dvc", "exp", "show", "--csv", "--no-pager")
+    rows = {line.split(",")[0] or line.split(",")[1]: line for line in shown.splitlines()}
+    assert any("hinge" in row for row in rows.values()) and any("minimax" in row for row in rows.values())
+    names = run(repo, "dvc", "exp", "list", "--name-only").split()
+    assert sorted(names) == ["hinge", "minimax"]
+    metrics = run(repo, "dvc", "metrics", "diff", "HEAD", "minimax")
+    assert "fid.mean" in metrics
