@@ -89,6 +89,7 @@ class Evaluation:
             found[name] = self._over_draws(
                 lambda draw, place=place: fidelity.precision_recall(draw["features"], real, config.neighborhood)[place],
                 fidelity.precision_recall(heldout, real, config.neighborhood)[place],
+                most=1.0,
             )
         return found | self._classes() | {"memorisation": self._memorisation(), "discriminator": self._discriminator()}
 
@@ -102,8 +103,8 @@ class Evaluation:
         content = json.dumps([self.protocol["hash"], settings], sort_keys=True).encode()
         return {"name": self.protocol["name"], "hash": hashlib.sha256(content).hexdigest(), "reference": self.protocol["hash"]}
 
-    def _over_draws(self, score, floor: float) -> dict[str, float]:
-        return interval([score(draw) for draw in self.draws]) | {"floor": floor}
+    def _over_draws(self, score, floor: float, most: float = math.inf) -> dict[str, float]:
+        return interval([score(draw) for draw in self.draws], most) | {"floor": floor}
 
     def _classes(self) -> dict:
         """Where the extractor names the data's classes: agreement with the asked label, histogram, coverage."""
@@ -114,18 +115,18 @@ class Evaluation:
         counts = np.bincount(np.concatenate(named), minlength=len(card["classes"]))
         found = {"classes": {"covered": int((counts > 0).sum()), "of": len(card["classes"])}}
         if card["conditional"]:
-            agreement = [float((name == draw["labels"]).mean()) for name, draw in zip(named, self.draws, strict=True)]
             right = self.real["heldout.logits"].argmax(axis=1) == self.labels["heldout"]
-            found["agreement"] = interval(agreement) | {"floor": float(right.mean())}
+            found["agreement"] = self._over_draws(
+                lambda draw: float((draw["logits"].argmax(axis=1) == draw["labels"]).mean()), float(right.mean()), most=1.0
+            )
         found["classes"]["histogram"] = {name: int(count) for name, count in zip(card["classes"], counts, strict=True)}
         return found
 
-    def _memorisation(self) -> dict[str, float]:
-        """Median distance to the nearest training image (root mean square a pixel, [0, 255]): generated, held out, ratio."""
-        heldout, _ = self._nearest(self.pixels["heldout"])
-        generated = [float(np.median(self._nearest(draw["pixels"])[0])) for draw in self.draws]
-        floor = float(np.median(heldout))
-        return {"generated": float(np.mean(generated)), "heldout": floor, "ratio": float(np.mean(generated)) / floor if floor else 0.0}
+    def _memorisation(self) -> dict:
+        """Median distance to the nearest training image (root mean square a pixel, [0, 255]), and its ratio to held-out's."""
+        floor = float(np.median(self._nearest(self.pixels["heldout"])[0]))
+        distance = self._over_draws(lambda draw: float(np.median(self._nearest(draw["pixels"])[0])), floor)
+        return {"distance": distance, "ratio": distance["mean"] / floor if floor else 0.0}
 
     def _nearest(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         train = self.pixels["train"].reshape(len(self.pixels["train"]), -1)
@@ -154,11 +155,11 @@ class Evaluation:
         pd.DataFrame(rows, columns=["class", "generated", "real"]).to_csv(out / "classes.csv", index=False)
 
 
-def interval(values: list[float]) -> dict[str, float]:
-    """Mean and 95 % confidence interval of independent draws by Student's t: {mean, low, high}."""
+def interval(values: list[float], most: float = math.inf) -> dict[str, float]:
+    """Mean and 95 % confidence interval of independent draws by Student's t, cut off at `most`: {mean, low, high}."""
     mean = float(np.mean(values))
     reach = float(scipy.stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values)))
-    return {"mean": mean, "low": mean - reach, "high": mean + reach}
+    return {"mean": mean, "low": mean - reach, "high": min(mean + reach, most)}
 
 
 if __name__ == "__main__":

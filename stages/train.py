@@ -190,9 +190,9 @@ def _card(chosen: params.Params, data: dict) -> dict:
 
 def _key(card: dict) -> str:
     """A name for this training: code, params, inputs, versions, kind of processor and threads."""
-    modules = [module for name, module in sys.modules.items() if name.split(".")[0] == "gan" or module.__name__ == "__main__"]
-    files = sorted({Path(module.__file__) for module in modules if getattr(module, "__file__", None)})
-    code = [artifacts.sha256_of_file(file) for file in files]
+    modules = [artifacts, numerics, protocol, *(module for name, module in sys.modules.items() if name.startswith("gan."))]
+    files = sorted({__file__, *(module.__file__ for module in modules if module.__file__)})
+    code = [artifacts.sha256_of_file(Path(file)) for file in files]
     return hashlib.sha256(json.dumps([card, code], sort_keys=True).encode()).hexdigest()[:32]
 
 

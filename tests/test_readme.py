@@ -8,7 +8,7 @@ import pytest
 import small
 
 TEXT = (small.ROOT / "README.md").read_text("utf-8")
-BLOCKS = re.findall(r"```\n(.*?)```", TEXT, re.DOTALL)
+BLOCKS = re.findall(r"^```\w*\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
 
 
 def commands(program: str) -> list[str]:
