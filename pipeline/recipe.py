@@ -8,7 +8,8 @@ import hashlib
 import os
 from pathlib import Path
 
-from . import door, settings as edits
+from . import door
+from . import settings as edits
 from .checkout import WORK, environment, recall, remember
 from .errors import Mistake
 from .processes import answer

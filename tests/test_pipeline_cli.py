@@ -7,9 +7,9 @@ import sys
 import time
 
 import pytest
+from pipeline_project import environment, gan, make
 
 from pipeline import cli
-from pipeline_project import environment, gan, make
 
 COMMANDS = ["plan", "run", "sample", "judge", "ui", "status", "schedule", "doctor", "sync"]
 

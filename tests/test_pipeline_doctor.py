@@ -5,10 +5,10 @@ import shutil
 import socket
 
 import pytest
+from pipeline_project import call, gan, make
 
 from pipeline import doctor, door
 from pipeline.errors import Mistake
-from pipeline_project import call, gan, make
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ import subprocess
 import sys
 
 import pytest
+from pipeline_project import call, environment, make
 
 from pipeline import dvc
 from pipeline.errors import Busy, Failure
-from pipeline_project import call, environment, make
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from pipeline_project import environment, wait_for
 
 from pipeline import processes
-from pipeline_project import environment, wait_for
 
 SILENCE = re.compile("quiet please")
 # A command that starts a helper of its own, as data loaders do, and says both numbers.

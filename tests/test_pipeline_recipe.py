@@ -1,10 +1,10 @@
 """params.yaml, edited by `gan run`: comments stay, the door is asked first, nothing uncommitted is lost."""
 
 import pytest
+from pipeline_project import FILES, call, make
 
 from pipeline import recipe
 from pipeline.errors import Mistake
-from pipeline_project import FILES, call, make
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import subprocess
 import sys
 
 import pytest
+from pipeline_project import call, gan, make, processes_in, start, started, wait_for
 
 from pipeline import server
-from pipeline_project import call, gan, make, processes_in, start, started, wait_for
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,10 @@ import urllib.request
 from datetime import timedelta
 
 import pytest
+from pipeline_project import gan, make, processes_in, start, started, wait_for
 
 from pipeline import schedule
 from pipeline.errors import Mistake
-from pipeline_project import gan, make, processes_in, start, started, wait_for
 
 
 @pytest.mark.parametrize(

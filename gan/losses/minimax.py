@@ -5,7 +5,6 @@ from torch.nn.functional import softplus
 
 from .. import choices
 
-
 PAIRED = False  # the generator's loss does not look at real images
 
 

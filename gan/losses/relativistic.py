@@ -8,7 +8,6 @@ from torch.nn.functional import softplus
 
 from .. import choices
 
-
 PAIRED = True  # the generator's loss looks at real images too
 
 

@@ -5,6 +5,7 @@ discriminator by projection (Miyato and Koyama 2018, arXiv:1802.05637). Weights 
 paper's N(0, 0.02²), which leaves the projection's signal too small to be learnt soon (docs/log.md).
 """
 
+import itertools
 from typing import Literal
 
 import pydantic
@@ -37,7 +38,7 @@ class Generator(nn.Module):
         self.num_classes, self.base = num_classes, (widths[0], sizes[0], sizes[0])
         self.linear = nn.Linear(latent_size + num_classes, widths[0] * sizes[0] ** 2, bias=False)
         layers: list[nn.Module] = [_norm(config.generator_norm, widths[0]), nn.ReLU()]
-        for width, next_width in zip(widths, widths[1:], strict=False):
+        for width, next_width in itertools.pairwise(widths):
             layers += [
                 nn.ConvTranspose2d(width, next_width, 4, 2, 1, bias=config.generator_norm == "none"),
                 _norm(config.generator_norm, next_width),
@@ -58,7 +59,7 @@ class Discriminator(nn.Module):
         sizes = pyramid(resolution)
         widths = [config.discriminator_width * 2**level for level in range(len(sizes) - 1)]
         layers: list[nn.Module] = [nn.Conv2d(channels, widths[0], 4, 2, 1), nn.LeakyReLU(0.2)]
-        for width, next_width in zip(widths, widths[1:], strict=False):
+        for width, next_width in itertools.pairwise(widths):
             layers += [
                 nn.Conv2d(width, next_width, 4, 2, 1, bias=config.discriminator_norm == "none"),
                 _norm(config.discriminator_norm, next_width),
