@@ -30,7 +30,7 @@ def build(config: Config, shape: tuple[int, int, int], num_classes: int) -> nn.M
 def fit(config: Config, network: nn.Module, train: tuple, heldout: tuple, seed: int) -> Iterator[int]:
     """Train on `train`, (pixels (N, C, H, W) uint8, labels (N,)); yields images seen; returns the facts of the protocol."""
     stream = streams.key(seed, "extractor/shift")
-    for pixels, labels in (train, heldout):
+    for _, labels in (train, heldout):
         if (labels < 0).any():
             raise ValueError(
                 f"{int((labels < 0).sum())} of {len(labels)} images have no label, and protocol classifier needs labels; "
