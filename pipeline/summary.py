@@ -14,40 +14,50 @@ def show() -> None:
     from rich.table import Table
 
     metrics, decision = read(METRICS), read(DECISION)
-    if not metrics and not decision:
-        return
-    table = Table(show_header=False)
+    found = scores(metrics)
+    if found:
+        table = Table(title=_protocol(metrics), title_justify="left")
+        for heading in ("score", "mean", "95 % interval", "held-out real images"):
+            table.add_column(heading, justify="left" if heading == "score" else "right")
+        for name, entry in found:
+            table.add_row(name, *_figures(entry))
+        Console().print(table)
+    for line in _places(decision):
+        print(line)
+
+
+def _protocol(metrics: dict) -> str:
     protocol = metrics.get("protocol")
-    if isinstance(protocol, dict):
-        table.add_row("protocol", f"{protocol.get('name')} {str(protocol.get('hash', ''))[:12]}")
-    if "num_images" in metrics:
-        table.add_row("images scored", f"{metrics['num_images']:,} a draw")
-    for name, text in scores(metrics):
-        table.add_row(name, text)
+    known = isinstance(protocol, dict)
+    parts = [f"protocol {protocol.get('name')} {str(protocol.get('hash', ''))[:12]}"] if known else []
+    return ", ".join([*parts, *([f"{metrics['num_images']:,} images a draw"] if "num_images" in metrics else [])])
+
+
+def _figures(entry: dict) -> tuple[str, str, str]:
+    interval = f"{entry['low']:.4g} to {entry['high']:.4g}" if {"low", "high"} <= entry.keys() else ""
+    floor = f"{entry['floor']:.4g}" if isinstance(entry.get("floor"), (int, float)) else ""
+    return f"{entry['mean']:.4g}", interval, floor
+
+
+def _places(decision: dict) -> list[str]:
+    """The model's name and version, and where to look."""
+    lines = []
     if decision:
-        alias = f", {decision['alias']}" if decision.get("alias") else ""
-        table.add_row("model", f"{decision.get('name')} version {decision.get('version')}{alias}: {decision.get('uri')}")
+        lines.append(f"model         {decision.get('uri')}, {decision.get('decision', '')}")
     if GRID.is_file():
-        table.add_row("sample grid", str(GRID))
-    table.add_row("compare runs", "gan ui")
-    Console().print(table)
+        lines.append(f"sample grid   {GRID}")
+    return [*lines, "compare runs  gan ui"] if lines else []
 
 
-def scores(metrics: dict, prefix: str = "") -> list[tuple[str, str]]:
-    """Every entry that has a mean, with its interval and its floor, in the order of the file."""
+def scores(metrics: dict, prefix: str = "") -> list[tuple[str, dict]]:
+    """Every entry that has a mean, in the order of the file."""
     found = []
     for name, entry in metrics.items():
         if isinstance(entry, dict) and isinstance(entry.get("mean"), (int, float)):
-            found.append((f"{prefix}{name}", _score(entry)))
+            found.append((f"{prefix}{name}", entry))
         elif isinstance(entry, dict):
             found += scores(entry, f"{prefix}{name} ")
     return found
-
-
-def _score(entry: dict) -> str:
-    interval = f"  [{entry['low']:.4g}, {entry['high']:.4g}]" if {"low", "high"} <= entry.keys() else ""
-    floor = f"  held-out real images: {entry['floor']:.4g}" if isinstance(entry.get("floor"), (int, float)) else ""
-    return f"{entry['mean']:.4g}{interval}{floor}"
 
 
 def read(path: Path) -> dict:

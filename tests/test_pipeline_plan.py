@@ -1,5 +1,7 @@
 """`gan plan` in words."""
 
+import json
+
 import pytest
 
 from pipeline import plan, summary
@@ -36,9 +38,11 @@ def test_times_are_said_in_two_units_at_most(time_s, words):
     assert plan.time_in_words(time_s) == words
 
 
-def test_every_score_with_a_mean_is_shown_with_interval_and_floor():
+def test_every_score_with_a_mean_is_shown_with_interval_and_floor(tmp_path, monkeypatch, capsys):
     metrics = {"fid": {"mean": 1.5, "low": 1.25, "high": 1.75, "floor": 2.0}, "n": 3, "other": {"kid": {"mean": 0.5}}}
-    assert summary.scores(metrics) == [
-        ("fid", "1.5  [1.25, 1.75]  held-out real images: 2"),
-        ("other kid", "0.5"),
-    ]
+    (tmp_path / "artifacts/evaluate").mkdir(parents=True)
+    (tmp_path / "artifacts/evaluate/metrics.json").write_text(json.dumps(metrics))
+    monkeypatch.chdir(tmp_path)
+    summary.show()
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in capsys.readouterr().out.splitlines() if "│" in line]
+    assert rows == [["fid", "1.5", "1.25 to 1.75", "2"], ["other kid", "0.5", "", ""]]
