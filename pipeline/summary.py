@@ -43,7 +43,8 @@ def _places(decision: dict) -> list[str]:
     """The model's name and version, and where to look."""
     lines = []
     if decision:
-        lines.append(f"model         {decision.get('uri')}, {decision.get('decision', '')}")
+        lines.append(f"model         {decision.get('name')} version {decision.get('version')}, {decision.get('decision', '')}")
+        lines.append(f"load it as    {decision.get('uri')}")
     if GRID.is_file():
         lines.append(f"sample grid   {GRID}")
     return [*lines, "compare runs  gan ui"] if lines else []

@@ -3,7 +3,9 @@
     python -m stages.params [FILE]     # exit 0: fine; exit 2: one sentence a mistake on standard error
 """
 
+import errno
 import re
+import shutil
 import sys
 import traceback
 import warnings
@@ -228,9 +230,17 @@ def answer(main: Callable[[], None]) -> int:
         raised_by_us = isinstance(error, ValueError | LookupError) and last_line.startswith("raise ")
         if not (isinstance(error, OSError) or raised_by_us):
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {error}{_way_out(error)}", file=sys.stderr)
         return 1
     return 0
+
+
+def _way_out(error: Exception) -> str:
+    """What to do about a full disk; other errors say it themselves."""
+    if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return ""
+    free_mb = shutil.disk_usage(Path.cwd()).free // 2**20
+    return f"; {free_mb} MB are free in {Path.cwd()}. Make room and run the same command again: what was finished is kept"
 
 
 def main(arguments: list[str]) -> int:
