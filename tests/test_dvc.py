@@ -47,6 +47,9 @@ def executed(said: str) -> list[str]:
     return [line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage '")]
 
 
+STAGES = list(yaml.safe_load((small.ROOT / "dvc.yaml").read_text())["stages"])
+
+
 def lock(folder: Path) -> dict:
     """dvc.lock without register, whose answer is the registry's."""
     stages = yaml.safe_load((folder / "dvc.lock").read_text())["stages"]
@@ -57,7 +60,7 @@ def lock(folder: Path) -> dict:
 def repo(tmp_path_factory):
     """A clone in which everything ran once, with a registry of its own."""
     folder = clone(tmp_path_factory.mktemp("repo"))
-    assert executed(run(folder, "dvc", "repro", GANLINE_TRACKING="on")) == list(yaml.safe_load((folder / "dvc.yaml").read_text())["stages"])
+    assert executed(run(folder, "dvc", "repro", GANLINE_TRACKING="on")) == STAGES
     run(folder, "git", "add", "dvc.lock")
     run(folder, "git", "commit", "-q", "-m", "what ran")
     return folder
@@ -69,7 +72,7 @@ def test_nothing_stale_runs_nothing(repo):
 
 def test_forced_again_leaves_dvc_lock_as_it_was(repo):
     said = run(repo, "dvc", "repro", "--force")
-    assert "train" in executed(said) and "1.02" in said  # kimg really trained
+    assert executed(said) == STAGES and "train: kept the generator of" in said
     assert run(repo, "git", "status", "--porcelain", "dvc.lock") == ""
 
 
@@ -83,16 +86,17 @@ def test_outs_are_equal_with_tracking_on_and_off_and_in_another_clone(repo, tmp_
 @pytest.mark.parametrize(
     ("key", "value", "expected"),
     [
-        ("evaluate.draws", 3, ["evaluate", "register"]),
+        ("evaluate.draws", 3, ["evaluate"]),
         ("machine.save_interval_s", 99, []),
-        ("train.ema.half_life_kimg", 0.25, ["train", "evaluate", "register"]),
+        ("train.ema.half_life_kimg", 0.25, ["train", "evaluate"]),
     ],
 )
 def test_a_changed_value_runs_only_what_depends_on_it(repo, key, value, expected):
     before = (repo / "params.yaml").read_text()
     try:
         small.write_params(repo, {**small.TINY, "train.loop.total_kimg": 1, key: value})
-        assert executed(run(repo, "dvc", "repro")) == expected
+        ran = executed(run(repo, "dvc", "repro"))
+        assert [stage for stage in ran if stage != "register"] == expected  # the registry may answer otherwise meanwhile
         (repo / "params.yaml").write_text(before)
         assert "train" not in executed(run(repo, "dvc", "repro")), "the run-cache restores what ran before"
     finally:
