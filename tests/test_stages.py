@@ -88,8 +88,8 @@ def saved_nimg(project) -> int:
     return max((int(path.stem.split("-")[1]) for path in (project / "work/train").glob("*/state-*.json")), default=-1)
 
 
-def test_interrupted_between_ticks_and_resumed_gives_the_same_bytes(trained, project, monkeypatch):
-    """An error in the fourth tick, in this process; the next run goes on from the third."""
+def interrupt(project, monkeypatch) -> None:
+    """Train until an error in the fourth tick, in this process: a state of the third is left."""
     real = train.Training._picture
     calls = iter(range(100))
 
@@ -98,23 +98,28 @@ def test_interrupted_between_ticks_and_resumed_gives_the_same_bytes(trained, pro
             raise MemoryError("as if killed")
         return real(training)
 
-    monkeypatch.setattr(train.Training, "_picture", dies)
-    with pytest.raises(MemoryError):
-        small.run_stage(project, "train")
-    monkeypatch.undo()
+    with monkeypatch.context() as patched:
+        patched.setattr(train.Training, "_picture", dies)
+        with pytest.raises(MemoryError):
+            small.run_stage(project, "train")
+    assert saved_nimg(project) > 0
+
+
+def test_interrupted_between_ticks_and_resumed_gives_the_same_bytes(trained, project, monkeypatch):
+    interrupt(project, monkeypatch)
     code, said = small.run_stage(project, "train")
     assert code == 0 and "resumed at" in said
     assert small.contents(project / "artifacts/train") == small.contents(trained / "artifacts/train")
 
 
-def test_another_recipe_does_not_resume_from_this_ones_state(project):
-    small.write_params(project, {**small.TINY, "train.loop.lr": 1e-4})
-    (project / "work/train").mkdir(parents=True)
-    small.run_stages(project, "train")
-    first = small.contents(project / "artifacts/train")["generator.safetensors"]
+@pytest.mark.parametrize("key", ["train.loop.lr", "train.seed"])
+def test_a_recipe_does_not_resume_from_anothers_state(key, trained, project, monkeypatch):
+    small.write_params(project, {**small.TINY, key: {"train.loop.lr": 1e-3, "train.seed": 5}[key]})
+    interrupt(project, monkeypatch)
     small.write_params(project, small.TINY)
-    small.run_stages(project, "train")
-    assert small.contents(project / "artifacts/train")["generator.safetensors"] != first
+    code, said = small.run_stage(project, "train")
+    assert code == 0 and "resumed at" not in said
+    assert small.contents(project / "artifacts/train") == small.contents(trained / "artifacts/train")
 
 
 def test_history_has_a_row_a_tick_and_the_best_is_kept(trained):
