@@ -98,15 +98,16 @@ def test_a_rwlock_of_a_process_that_is_no_dvc_goes(project):
 
 
 def test_a_rwlock_of_a_living_dvc_stays_and_its_holder_is_named(project, tmp_path):
-    (tmp_path / "dvc").write_text("import time; time.sleep(60)")
-    holder = subprocess.Popen([sys.executable, str(tmp_path / "dvc"), "repro"], env=environment())
+    (tmp_path / "dvc").write_text("import time; print('up', flush=True); time.sleep(60)")
+    holder = subprocess.Popen([sys.executable, str(tmp_path / "dvc"), "repro"], env=environment(), stdout=subprocess.PIPE)
     try:
+        assert holder.stdout.readline() == b"up\n"  # before that the system may not know its command line yet
         dvc.RWLOCK.write_text(rwlock_of(holder.pid, project))
         with pytest.raises(Busy, match=f"another dvc works in this checkout .process {holder.pid}, dvc repro"):
             dvc.mended_status(print)
     finally:
         holder.kill()
-        holder.wait()
+        holder.communicate()
 
 
 def test_an_empty_rwlock_stays(project):
