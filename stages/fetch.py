@@ -4,7 +4,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from gan.sources import digits
+from gan.sources import _digits
 from stages import guard, params, tracking
 
 FOLDER = Path("data/digits")
@@ -17,7 +17,7 @@ def main() -> None:
         shutil.rmtree(FOLDER, ignore_errors=True)
         FOLDER.mkdir(parents=True)
         assert chosen.fetch.name == "digits"  # the only embedded example: the door lets no other name in
-        count = digits.write(FOLDER)
+        count = _digits.write(FOLDER)
         print(f"fetch: {count} images in {FOLDER}")
 
 

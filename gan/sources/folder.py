@@ -1,33 +1,59 @@
-"""A folder of image files; where images lie in sub-folders, the first level of sub-folders names the classes."""
+"""A folder of pictures of any format; a labels file, or else the first level of sub-folders, names the classes."""
 
 import os
-from dataclasses import dataclass
+import stat
+from collections.abc import Iterator
 from pathlib import Path
 
-_NOT_DATA = {".gitignore", ".gitkeep", ".DS_Store", "Thumbs.db", "desktop.ini"}
+from .. import choices
+from . import _inputs, _labels
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One input file: where it is, and its class by folder (None at the top level)."""
+class Config(choices.Config):
+    """How to read the labels file, if there is one."""
 
-    path: Path
-    name: str  # relative to the source, with forward slashes
-    class_name: str | None
+    label: str | None = None  # the column that names the classes, where there are several
 
 
-def entries(folder: Path) -> list[Entry]:
-    """Every file below `folder`, sorted by name; what a file system adds by itself is passed over, links are not followed."""
-    if not folder.is_dir():
-        raise FileNotFoundError(
-            f"{folder} is no folder; put images there (sub-folders are classes), or name another in prepare.source.path"
-        )
-    found = []
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for file in files:
-            if file not in _NOT_DATA:
-                path = Path(parent) / file
-                parts = path.relative_to(folder).parts
-                found.append(Entry(path, "/".join(parts), parts[0] if len(parts) > 1 else None))
-    return sorted(found, key=lambda entry: entry.name)
+def recognises(path: Path) -> bool:
+    """Any folder: asked last, after the formats that are folders of something else."""
+    return path.is_dir()
+
+
+def blocks(config: Config, path: Path) -> Iterator[_inputs.Pictures]:
+    """Every file below `path`, folder by folder, sorted by name in each. ValueError: the labels file is malformed."""
+    classes = _labels.find(lambda file: _read(path / file), str(path), config.label)
+    gatherer = _inputs.Gatherer()
+    for name, content in _files(path, ""):
+        if name != classes.file:
+            yield from gatherer.add(name, classes.of(name), content)
+    for listed in classes.missing():
+        yield from gatherer.add(*listed)
+    yield from gatherer.rest()
+
+
+def _read(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
+
+
+def _files(folder: Path, prefix: str) -> Iterator[tuple[str, Path | _inputs.Refusal]]:
+    with os.scandir(folder) as found:
+        entries = sorted(found, key=lambda entry: entry.name)
+    for entry in entries:
+        name = prefix + _inputs.well_formed(entry.name)
+        if entry.is_dir(follow_symlinks=False):
+            if _inputs.is_data(f"{name}/"):
+                yield from _files(Path(entry.path), f"{name}/")
+        elif _inputs.is_data(name):
+            yield name, _content(entry)
+
+
+def _content(entry: os.DirEntry) -> Path | _inputs.Refusal:
+    """A regular file, also by a link to it; a device or a pipe would hang whoever opens it."""
+    try:
+        mode = entry.stat().st_mode
+    except OSError as error:
+        return _inputs.Refusal(f"cannot be read: {error.strerror}")
+    if stat.S_ISDIR(mode):
+        return _inputs.Refusal("is a link to a folder, which is not followed")
+    return Path(entry.path) if stat.S_ISREG(mode) else _inputs.Refusal("is no regular file")

@@ -1,0 +1,89 @@
+"""What a source hands over: blocks of inputs, in the same order each time. A block is what one worker decodes at a time.
+
+A source is a module of this room with
+
+    class Config(choices.Config)                                  # settings of its own in params.yaml, usually none
+    def recognises(path: Path) -> bool                            # by content, never by ending; cheap
+    def blocks(config: Config, path: Path) -> Iterator[Block]     # every input in a block, usable or not
+
+Nothing is lost: what a source will not read (a link, a name that leads outside, too many bytes) it hands over as an input
+with the reason. Memory stays flat in the number of inputs.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+MOST_PICTURES = 128  # in a block
+MOST_BYTES = 4 << 20  # of encoded pictures, or of pixels, in a block (a larger input has a block of its own)
+
+_NOT_DATA = {".gitignore", ".gitkeep", ".DS_Store", ".localized", "Thumbs.db", "ehthumbs.db", "desktop.ini"}
+
+
+def is_data(name: str) -> bool:
+    """False for what systems and tools add by themselves: .DS_Store, ._1.png, __MACOSX/, what lies in hidden folders."""
+    *folders, file = name.split("/")
+    hidden = any(folder.startswith(".") or folder == "__MACOSX" for folder in folders)
+    return not (hidden or file in _NOT_DATA or file.startswith("._"))
+
+
+def well_formed(name: str) -> str:
+    """A name that can be written as UTF-8; bytes of a name that were none stand as \\udcff."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An input that is not to be read."""
+
+    reason: str  # in words, as they stand in the manifest: "is a link"
+    num_bytes: int = -1  # its size, where that is known
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Encoded pictures (PNG, JPEG, …), which a worker decodes."""
+
+    names: list[str]  # unique in the source, relative, with forward slashes
+    classes: list[str | None]  # None: no class is known
+    contents: list[bytes | Path | Refusal]  # a Path is read by the worker
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Pictures that are pixels already, all of one size."""
+
+    names: list[str]  # "train-images-idx3-ubyte#17" is the 17th of an array, from 0
+    classes: list[str | None]
+    array: np.ndarray  # (n, H, W) grey or (n, H, W, 1 | 2 | 3 | 4) grey, grey with alpha, RGB, RGBA; uint8
+
+
+Block = Pictures | Pixels
+
+
+@dataclass
+class Gatherer:
+    """Collects pictures one by one into blocks of a bearable size."""
+
+    names: list[str] = field(default_factory=list)
+    classes: list[str | None] = field(default_factory=list)
+    contents: list[bytes | Path | Refusal] = field(default_factory=list)
+    num_bytes: int = 0
+
+    def add(self, name: str, class_name: str | None, content: bytes | Path | Refusal) -> Iterator[Pictures]:
+        """Take one more; yields the block before it if that is full."""
+        size = len(content) if isinstance(content, bytes) else 0
+        if self.names and (len(self.names) >= MOST_PICTURES or self.num_bytes + size > MOST_BYTES):
+            yield from self.rest()
+        self.names.append(name)
+        self.classes.append(class_name)
+        self.contents.append(content)
+        self.num_bytes += size
+
+    def rest(self) -> Iterator[Pictures]:
+        """The last block, if there is one."""
+        if self.names:
+            yield Pictures(self.names, self.classes, self.contents)
+        self.names, self.classes, self.contents, self.num_bytes = [], [], [], 0

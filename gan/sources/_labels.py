@@ -1,0 +1,187 @@
+"""Which class each file has: from a labels file at the root, or, without one, from the first level of sub-folders.
+
+A labels file is a table, labels.csv or metadata.csv (with a header), labels.jsonl or metadata.jsonl (as of Hugging Face's
+imagefolder), or the dataset.json of StyleGAN's dataset_tool.
+"""
+
+import csv
+import io
+import json
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from . import _inputs
+
+FILES = ("labels.csv", "metadata.csv", "labels.jsonl", "metadata.jsonl", "dataset.json")
+_FILE_COLUMNS = ("file_name", "file", "filename", "path", "image")
+_LABEL_COLUMNS = ("label", "class", "target", "category")
+
+_Rows = Iterable[tuple[int, dict[str, Any]]]  # line number and fields
+
+
+@dataclass
+class Classes:
+    """Gives each file its class, once."""
+
+    file: str = ""  # the labels file, which is no input itself
+    listed: dict[str, str | None] | None = None  # None: there is no labels file
+
+    def of(self, name: str) -> str | None:
+        """The class of a file; None for one the labels file does not list, or one that lies in no sub-folder."""
+        if self.listed is None:
+            return name.partition("/")[0] if "/" in name else None
+        return self.listed.pop(_key(name), None)
+
+    def missing(self) -> Iterator[tuple[str, str | None, _inputs.Refusal]]:
+        """The files that are listed and that nobody asked for: arguments of `Gatherer.add`."""
+        for name, class_name in (self.listed or {}).items():
+            yield name, class_name, _inputs.Refusal(f"is listed in {self.file} and is not there")
+
+
+def find(read: Callable[[str], bytes | None], where: str, column: str | None) -> Classes:
+    """The classes by the labels file that `read` (None: no such file) finds at the root of `where`, a folder or an archive.
+
+    `column` is the column of the labels, where it is not to be guessed. ValueError says what is wrong, and in which line.
+    """
+    found = {}
+    for file in FILES:
+        if (content := read(file)) is not None and (listed := _parse(content, file, where, column)) is not None:
+            found[file] = listed
+    if len(found) > 1:
+        raise ValueError(f"{where} has {' and '.join(found)}; keep only the one that is to give the classes")
+    if not found and column is not None:
+        raise ValueError(f"label is {column!r}, a column of a labels file, but {where} has none of {', '.join(FILES)}")
+    return Classes(*next(iter(found.items()))) if found else Classes()
+
+
+def _parse(content: bytes, file: str, where: str, column: str | None) -> dict[str, str | None] | None:
+    """File -> class; None if it is another dataset.json than StyleGAN's."""
+    try:
+        text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8").lstrip("\ufeff")
+        if file == "dataset.json":
+            return _of_pairs(text)
+        columns, rows = _table(text) if file.endswith(".csv") else _lines(text)
+        return _of_rows(columns, rows, column)
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise ValueError(f"{where}: {file}, line {line}: is no UTF-8 text; save it as UTF-8") from error
+    except _Malformed as error:
+        raise ValueError(f"{where}: {file}{error}, or give {file} another name if it is not to give the classes") from error
+
+
+class _Malformed(Exception):
+    """What is wrong with a labels file and what to do, after its name."""
+
+    def __init__(self, line: int | None, problem: str):
+        super().__init__(f", line {line}: {problem}" if line else f": {problem}")
+
+
+def _table(text: str) -> tuple[list[str], _Rows]:
+    """A CSV file, its fields parted by what parts a file column from the others in the header."""
+    for delimiter in ",;\t|":
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        try:
+            columns = [column.strip() for column in next(reader, [])]
+        except csv.Error as error:
+            raise _Malformed(1, f"{error}; write it as a spreadsheet would") from error
+        if _first(columns, _FILE_COLUMNS):
+            return columns, _table_rows(reader, columns)
+    raise _no_column("file", text.splitlines()[:1], _FILE_COLUMNS)
+
+
+def _table_rows(reader: Any, columns: list[str]) -> _Rows:
+    try:
+        for fields in reader:
+            if fields and len(fields) != len(columns):
+                counts = f"has {len(fields)} fields, but the header has {len(columns)}"
+                raise _Malformed(reader.line_num, f"{counts}; put text with separators in quotes")
+            if fields:
+                yield reader.line_num, dict(zip(columns, fields))
+    except csv.Error as error:
+        raise _Malformed(reader.line_num, f"{error}; write it as a spreadsheet would") from error
+
+
+def _lines(text: str) -> tuple[list[str], _Rows]:
+    """A JSON Lines file: one object a line; its columns are those of all lines."""
+    rows = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            row = _json(line, number)
+            if not isinstance(row, dict):
+                raise _Malformed(number, f'is no object; write {{"{_FILE_COLUMNS[0]}": …, "{_LABEL_COLUMNS[0]}": …}}')
+            rows.append((number, row))
+    return list(dict.fromkeys(key for _, row in rows for key in row)), rows
+
+
+def _json(text: str, line: int | None) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _Malformed(line, f"is no JSON ({error}); write it anew") from error
+
+
+def _of_rows(columns: list[str], rows: _Rows, column: str | None) -> dict[str, str | None]:
+    file_column = _first(columns, _FILE_COLUMNS)
+    if file_column is None:
+        raise _no_column("file", columns, _FILE_COLUMNS)
+    others = [other for other in dict.fromkeys(columns) if other != file_column]
+    if column is not None and column not in others:
+        raise _Malformed(None, f"has no column {column!r} for the labels but {', '.join(others)}; set label to one of these")
+    label_column = column or _first(others, _LABEL_COLUMNS) or (others[0] if len(others) == 1 else None)
+    if label_column is None:
+        raise _no_column("label", columns, _LABEL_COLUMNS)
+    listed: dict[str, str | None] = {}
+    for line, row in rows:
+        _list(listed, row.get(file_column), row.get(label_column), line)
+    return listed
+
+
+def _of_pairs(text: str) -> dict[str, str | None] | None:
+    """StyleGAN's {"labels": [[file, label], …]} or {"labels": null}."""
+    content = _json(text, None)
+    if not isinstance(content, dict) or "labels" not in content:
+        return None
+    listed: dict[str, str | None] = {}
+    pairs = content["labels"] or []
+    if not isinstance(pairs, list) or any(not isinstance(pair, list) or len(pair) != 2 for pair in pairs):
+        raise _Malformed(None, '"labels" is no list of [file, label]; write {"labels": [["00000/1.png", 3], …]}')
+    for file, label in pairs:
+        _list(listed, file, label, None)
+    return listed
+
+
+def _list(listed: dict[str, str | None], file: Any, label: Any, line: int | None) -> None:
+    if not isinstance(file, str) or not file.strip():
+        raise _Malformed(line, "names no file; name one or remove the line")
+    key, class_name = _key(file.replace("\\", "/").removeprefix("./")), _class(label, line)
+    if listed.setdefault(key, class_name) != class_name:
+        raise _Malformed(line, f"{key} has the label {class_name} here and {listed[key]} before; list it once")
+
+
+def _class(label: Any, line: int | None) -> str | None:
+    """The text of a label; several make one class; None for none."""
+    if isinstance(label, list):
+        return "+".join(part for part in (_class(one, line) for one in label) if part is not None) or None
+    if isinstance(label, bool):
+        return str(label).lower()
+    if isinstance(label, int | float):
+        return str(int(label) if label == label // 1 else label)
+    if label is None or isinstance(label, str):
+        return _inputs.well_formed((label or "").strip()) or None
+    raise _Malformed(line, f"the label {label!r:.60} is neither text nor number; set label to another column")
+
+
+def _key(name: str) -> str:
+    """A name as it is compared: macOS writes é as two characters, others as one."""
+    return unicodedata.normalize("NFC", _inputs.well_formed(name))
+
+
+def _first(columns: list[str], known: tuple[str, ...]) -> str | None:
+    return next((column for name in known for column in columns if column.lower() == name), None)
+
+
+def _no_column(what: str, columns: list[str], known: tuple[str, ...]) -> _Malformed:
+    way_out = "call one " + " or ".join(known) + (", or set label to one of them" if what == "label" else "")
+    return _Malformed(None, f"its columns ({', '.join(columns) or 'none'}) do not tell which is the {what}; {way_out}")
