@@ -25,7 +25,7 @@ def images_per_second(network: dict, threads: int, precision: torch.dtype | None
     """Ticks of ten steps for some seconds; the fastest tick."""
     numerics.settle(threads)
     card = {
-        "network": network, "latent": {"name": "normal", "size": 64}, "resolution": RESOLUTION, "channels": 1,
+        "network": network, "latent": {"name": "normal", "size": 64}, "shape": [1, RESOLUTION, RESOLUTION],
         "classes": [str(number) for number in range(CLASSES)], "conditional": True,
     }  # fmt: skip
     config = LoopConfig(

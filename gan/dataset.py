@@ -1,40 +1,39 @@
-"""The one prepared format: shards of uint8 images, a manifest with a row an input file, a card. Write and read.
+"""The one prepared format: shards of uint8 images, a manifest with a row an input, a card. Write and read.
 
-A split is a list of shards `<split>-<number>.npy`, (N, C, H, W) uint8, with `<split>-labels.npy`, (N,) int64 (-1: none).
-Shards are memory-mapped, so a data set may be larger than memory. Images stand in the order of their content hash.
+A split is a list of shards `<split>-b<bits>.npy`, (n, C, H, W) uint8, with `<split>-labels.npy`, (N,) int64 (-1: none).
+Images stand in the order of their content hash; a shard holds those whose hash starts with its bits. Shards are
+memory-mapped, so a data set may be larger than memory.
 """
 
-import hashlib
-import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+FORMAT, VERSION = "ganline-dataset", 2
 SPLITS = ("train", "heldout")
 
 
-def content_hash(pixels: np.ndarray) -> str:
-    """SHA-256 of prepared pixels (C, H, W) uint8 with their shape: what an image is, whatever its file was."""
-    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+def shard_name(split: str, bits: str) -> str:
+    """("train", "0110") -> "train-b0110.npy"."""
+    return f"{split}-b{bits}.npy"
 
 
-def split_of(content: str, heldout: float) -> str:
-    """The split of an image by its content hash alone: adding images moves no other image."""
-    return "heldout" if int(content[:13], 16) / 16**13 < heldout else "train"
+def write_shard(path: Path, shape: tuple[int, int, int], count: int, parts: Iterable[np.ndarray]) -> None:
+    """Write `count` images (C, H, W) uint8 that come in parts (n, C, H, W): never a whole shard in memory."""
+    with open(path, "wb") as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (count, *shape)}
+        np.lib.format.write_array_header_1_0(file, header)
+        for part in parts:
+            file.write(np.ascontiguousarray(part, np.uint8).data)
 
 
-def write_split(folder: Path, split: str, images: list[np.ndarray], labels: list[int], shard_size: int) -> None:
-    """Write a split's shards and labels; the same input gives the same bytes."""
-    for number, start in enumerate(range(0, len(images), shard_size)):
-        _write_array(folder / f"{split}-{number:05d}.npy", np.stack(images[start : start + shard_size]))
-    _write_array(folder / f"{split}-labels.npy", np.asarray(labels, np.int64))
-
-
-def _write_array(path: Path, array: np.ndarray) -> None:
-    np.lib.format.write_array((buffer := io.BytesIO()), array, version=(1, 0), allow_pickle=False)
-    path.write_bytes(buffer.getvalue())
+def write_labels(folder: Path, split: str, labels: np.ndarray) -> None:
+    """Write a split's labels (N,), in the order of its images."""
+    with open(folder / f"{split}-labels.npy", "wb") as file:
+        np.lib.format.write_array(file, np.asarray(labels, np.int64), version=(1, 0), allow_pickle=False)
 
 
 @dataclass(frozen=True)
@@ -48,14 +47,18 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @cached_property
+    def _ends(self) -> np.ndarray:
+        return np.cumsum([len(shard) for shard in self.shards])
+
     def pixels(self, numbers: np.ndarray) -> np.ndarray:
         """Images by number (n,): (n, C, H, W) uint8."""
         numbers = np.asarray(numbers, np.int64)
-        size = len(self.shards[0])  # every shard but the last is of this size
+        shards = np.searchsorted(self._ends, numbers, side="right")
         found = np.empty((len(numbers), *self.shards[0].shape[1:]), np.uint8)
-        for shard in np.unique(numbers // size):
-            here = numbers // size == shard
-            found[here] = self.shards[shard][numbers[here] % size]
+        for shard in np.unique(shards):
+            here = shards == shard
+            found[here] = self.shards[shard][numbers[here] - (self._ends[shard] - len(self.shards[shard]))]
         return found
 
     def batches(self, batch_size: int) -> Iterator[np.ndarray]:
@@ -64,10 +67,19 @@ class Dataset:
             yield self.pixels(np.arange(start, min(start + batch_size, len(self))))
 
 
+def shard(path: Path) -> np.ndarray:
+    """A shard's images (n, C, H, W) uint8, memory-mapped."""
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def shards(folder: Path, split: str) -> Iterator[np.ndarray]:
+    """A split's shards, in the order of its images: pages of one that was let go count as memory no more."""
+    return map(shard, sorted(folder.glob(f"{split}-b*.npy")))
+
+
 def read(folder: Path, split: str, classes: list[str]) -> Dataset:
     """Open one split of a prepared folder."""
-    shards = sorted(folder.glob(f"{split}-[0-9]*.npy"))
-    if not shards:
+    found = tuple(shards(folder, split))
+    if not found:
         raise FileNotFoundError(f"{folder} has no {split} shards; the prepare stage writes them: dvc repro prepare")
-    arrays = tuple(np.load(path, mmap_mode="r", allow_pickle=False) for path in shards)
-    return Dataset(arrays, np.load(folder / f"{split}-labels.npy", allow_pickle=False), tuple(classes))
+    return Dataset(found, np.load(folder / f"{split}-labels.npy", allow_pickle=False), tuple(classes))

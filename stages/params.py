@@ -18,6 +18,7 @@ import yaml
 
 from gan import choices
 from gan.choices import Config
+from gan.preparation.form import Form
 from gan.training.config import AverageConfig, LoopConfig, QuickConfig
 
 Share = Annotated[float, pydantic.Field(ge=0, lt=1)]
@@ -33,47 +34,69 @@ class _Inside(ValueError):
         self.model, self.errors = model, error.errors()
 
 
+class _At(ValueError):
+    """A mistake at a key inside the section that is checked."""
+
+    def __init__(self, key: str, value: Any, message: str):
+        super().__init__(message)
+        self.key, self.value = key, value
+
+
+def _names(room: str) -> str:
+    return ", ".join(choices.names(room))
+
+
+def _chosen(room: str, section: Any) -> dict:
+    """A section {name: ..., **fields} of which the room's file `name` knows the fields, as a plain dict."""
+    if not isinstance(section, dict) or not isinstance(section.get("name"), str):
+        raise ValueError(f"needs a name; {room} has {_names(room)}")
+    try:
+        config = choices.config(room, section)
+    except LookupError as error:
+        raise ValueError(error.args[0].partition(" is ")[2]) from None
+    except pydantic.ValidationError as error:
+        raise _Inside(choices.module(room, section["name"]).Config, error) from None
+    return {"name": section["name"], **config.model_dump(mode="json")}
+
+
 def choice(room: str) -> Any:
-    """A section {name: ..., **fields} of which the room's file `name` knows the fields; kept as a plain dict."""
-
-    def check(section: Any) -> dict:
-        if not isinstance(section, dict) or not isinstance(section.get("name"), str):
-            raise ValueError(f"needs a name; {room} has {', '.join(choices.names(room))}")
-        try:
-            config = choices.config(room, section)
-        except LookupError as error:
-            raise ValueError(error.args[0].partition(" is ")[2]) from None
-        except pydantic.ValidationError as error:
-            raise _Inside(choices.module(room, section["name"]).Config, error) from None
-        return {"name": section["name"], **config.model_dump(mode="json")}
-
-    return Annotated[dict, pydantic.PlainValidator(check)]
+    """The type of a section that chooses a file of a room."""
+    return Annotated[dict, pydantic.PlainValidator(lambda section: _chosen(room, section))]
 
 
 class Fetch(Config):
     name: Literal["digits"]
 
 
-class Source(Config):
-    path: str
+def _source(section: Any) -> dict:
+    """{path, name, **fields}: a folder or file of this project or a URL, and how to read it; `auto` is found out by content."""
+    path = section.get("path") if isinstance(section, dict) else None
+    if not isinstance(path, str) or not path:
+        raise _At("path", path, "must be a folder or file inside this project, or a URL")
+    if path.startswith("file:"):
+        raise _At("path", path, "DVC watches no file:// URL; bring it in by dvc add --out data/mine FOLDER, and name data/mine")
+    if "://" not in path and (Path(path).is_absolute() or ".." in Path(path).parts):
+        raise _At("path", path, "must lie inside this project, so that DVC can version it: dvc add it there")
+    read = {"name": "auto"} | {key: value for key, value in section.items() if key != "path"}
+    if read["name"] != "auto":
+        return {"path": path, **_chosen("sources", read)}
+    if fields := sorted(read.keys() - {"name"}):
+        raise _At("name", "auto", f"only a source that is named can take {', '.join(fields)}: name one of {_names('sources')}")
+    return {"path": path, "name": "auto"}
 
-    @pydantic.field_validator("path")
-    @classmethod
-    def inside(cls, path: str) -> str:
-        if not path or Path(path).is_absolute() or ".." in Path(path).parts:
-            raise ValueError("must be a folder inside this project, so that DVC can version it: dvc add it there")
-        return path
 
-
-class Prepare(Config):
-    source: Source
-    resolution: Annotated[int, pydantic.Field(ge=8, le=1024, multiple_of=2, strict=True)]
-    channels: Literal[1, 3, 4]
-    filter: Literal["box", "bilinear", "bicubic", "lanczos"]
+class Prepare(Form):
+    source: Annotated[dict, pydantic.PlainValidator(_source)]
     heldout: Annotated[float, pydantic.Field(gt=0, lt=0.9)]
+    near_duplicates: Annotated[int, pydantic.Field(ge=0, le=16, strict=True)] | None
     min_images: Count
+    min_class_images: Annotated[int, pydantic.Field(ge=0, strict=True)]
     max_set_aside: Share
-    shard_size: Count
+    shard_mb: Annotated[float, pydantic.Field(gt=0)]
+
+    @property
+    def form(self) -> Form:
+        return Form.model_validate({name: getattr(self, name) for name in Form.model_fields})
 
 
 class Reference(Config):
@@ -112,9 +135,21 @@ class Register(Config):
     name: Annotated[str, pydantic.Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
 
 
+class Preparing(Config):
+    executor: Literal["local", "dask"] = "local"
+    address: str | None = None
+
+    @pydantic.model_validator(mode="after")
+    def found(self) -> "Preparing":
+        if self.executor == "dask" and not self.address:
+            raise ValueError("executor dask needs an address, as in tcp://127.0.0.1:8786")
+        return self
+
+
 class Machine(Config):
     save_interval_s: Annotated[float, pydantic.Field(ge=0)] = 20
     workers: Annotated[int, pydantic.Field(ge=0, strict=True)] = 0
+    prepare: Preparing = Preparing()
 
 
 with warnings.catch_warnings():  # pydantic's metaclass has a method `register`, which no one needs here
@@ -189,7 +224,9 @@ def _sentence(error: dict, model: type[Config], place: tuple) -> str:
         return f"{key} is no key; {_listed(valid)}{choices.did_you_mean(error['loc'][-1], valid)}"
     if error["type"] == "missing":
         return f"{key} is missing; add it, or copy it from recipes/digits.yaml"
-    if isinstance(value, dict) and isinstance(value.get("name"), str):
+    if isinstance(at := error.get("ctx", {}).get("error"), _At):
+        key, value = f"{key}.{at.key}", at.value
+    elif isinstance(value, dict) and isinstance(value.get("name"), str):
         key, value = f"{key}.name", value["name"]
     message = error["msg"].removeprefix("Value error, ")
     valid = re.findall(r"'([^']+)'", str(error.get("ctx", {}).get("expected", "")))

@@ -1,120 +1,364 @@
-"""From a folder of any images to shards of one size, with a row in the manifest for every input file."""
+"""From raw pictures of any kind to shards of one form, with a row in the manifest for every input."""
 
-import concurrent.futures
+import contextlib
+import hashlib
+import json
 import os
+import shutil
 import sys
-import warnings
+import tempfile
+import time
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-from PIL import Image, ImageOps
+import PIL
+import PIL.features
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from gan import dataset, images
-from gan.sources import folder
-from stages import artifacts, guard, params, progress, tracking
+from gan import choices, dataset
+from gan.preparation import form, perceptual, pictures, resampling, selection, store
+from gan.sources import _detect, _remote
+from stages import artifacts, decoding, executors, guard, params, progress, report, tracking
 
-_COLUMNS = ["path", "bytes", "sha256", "width", "height", "mode", "class", "label", "split", "shard", "index", "verdict", "reason"]
+_WORK = artifacts.WORK / "prepare"
+_STORES_KEPT = 2  # of forms used before
+_ROWS_AT_ONCE = 1 << 15
+_READ = pa.schema([
+    ("path", pa.string()), ("bytes", pa.int64()), ("sha256", pa.string()), ("width", pa.int32()), ("height", pa.int32()),
+    ("mode", pa.string()), ("frames", pa.int32()), ("class", pa.string()), ("reason", pa.string()),
+])  # fmt: skip
+_MANIFEST = pa.schema([
+    *list(_READ)[:-1], ("label", pa.int32()), ("split", pa.string()), ("shard", pa.string()), ("index", pa.int32()),
+    ("verdict", pa.string()), ("reason", pa.string()), ("twin", pa.string()),
+])  # fmt: skip
+_NO_CLASS = "has no class, where others have one"
 
 
 def main() -> None:
     guard.die_with_dvc()
     chosen = params.load()
-    with tracking.stage("prepare", chosen):
+    with tracking.stage("prepare", chosen) as track:
         config = chosen.prepare
-        entries = folder.entries(Path(config.source.path))
-        classes = sorted({entry.class_name for entry in entries if entry.class_name})
-        rows, kept = _decode_all(entries, config, classes, chosen.machine.workers)
-        _refuse_poor(rows, config)
         out = artifacts.start("prepare")
-        counts = _write_splits(out, rows, kept, config)
-        pd.DataFrame(rows, columns=_COLUMNS).to_parquet(out / "manifest.parquet", index=False)
-        artifacts.seal("prepare", _card(rows, kept, classes, counts, config))
+        with Inputs(config.form) as inputs:
+            inputs.read(config.source, chosen.machine)
+            choice = Choice(inputs, config)
+            choice.refuse_poor()
+            choice.write(out)
+            card = choice.card()
+            report.write(out, card, inputs.thumbnail)
+        artifacts.seal("prepare", card)
+        counts = card["counts"]
+        track.metrics({f"prepare/{name}": float(count) for name, count in counts.items()}, step=0)
         print(f"prepare: {counts['train']} train and {counts['heldout']} held-out images, {counts['set_aside']} set aside")
 
 
-def _decode_all(entries: list, config: params.Prepare, classes: list[str], workers: int) -> tuple[list[dict], dict]:
-    """A row for each entry, and prepared pixels (C, H, W) uint8 by row number for those that can be used."""
-    rows: list[dict] = []
-    kept: dict[int, np.ndarray] = {}
-    with (
-        concurrent.futures.ThreadPoolExecutor(workers or os.cpu_count()) as pool,
-        progress.bar("prepare", len(entries), "images") as bar,
-    ):
-        for row, pixels in pool.map(lambda entry: _decode(entry, config), entries):
-            row["label"] = classes.index(row["class"]) if row["class"] else -1
-            if classes and not row["class"]:
-                pixels, row["reason"] = None, "lies outside the class folders"
-            row["verdict"] = "set aside" if pixels is None else "kept"
-            if pixels is not None:
-                kept[len(rows)] = pixels
-            rows.append(row)
-            bar.update()
-    return rows, kept
+class Inputs:
+    """All inputs of a source, decoded: their rows and pixels on disk, and a few bytes of each in memory."""
+
+    def __init__(self, wanted: form.Form):
+        self.form = wanted
+        self.shape = wanted.shape
+        self.classes: dict[str, int] = {}  # name -> its number, in the order they were met
+        self.columns = {
+            "records": [np.empty(0, np.int64)], "content": [np.empty((0, 2), np.uint64)], "perceptual": [np.empty(0, np.uint64)],
+            "colour": [np.empty((0, 4), np.uint8)], "class": [np.empty(0, np.int32)],
+        }  # fmt: skip
+
+    def __enter__(self) -> "Inputs":
+        self.store_folder = _WORK / _key(self.form)
+        self.store = store.Store(self.store_folder, self.shape)
+        os.utime(self.store_folder)
+        self.folder = tempfile.TemporaryDirectory(dir=_WORK, prefix="rows-")
+        self.rows_path = Path(self.folder.name) / "rows.arrow"
+        self.scratch = store.Records(Path(self.folder.name) / "pixels", self.shape)  # of inputs that are not worth remembering
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.store.close()
+        self.scratch.close()
+        self.folder.cleanup()
+        if error[0] is None:
+            _drop_old_stores()
+
+    def read(self, source: dict, machine: params.Machine) -> None:
+        """Decode every input of the source that is not known yet."""
+        job = decoding.Job(self.form, str(self.store_folder.absolute()))
+        decode, give_up = partial(decoding.decode, job), partial(decoding.given_up, job)
+        blocks = _blocks(source)
+        with (
+            pa.OSFile(str(self.rows_path), "wb") as file,
+            pa.ipc.new_stream(file, _READ) as writer,
+            progress.bar("prepare", None, "images") as bar,
+            executors.one_thread(),
+        ):
+            for decoded in executors.in_order(decode, blocks, machine, decoding.apart, give_up):
+                writer.write_batch(pa.record_batch([pa.array(decoded.columns[field.name], field.type) for field in _READ], _READ))
+                self._take(decoded)
+                bar.update(len(decoded.records))
+        for name in list(self.columns):
+            setattr(self, name, np.concatenate(self.columns.pop(name)))
+
+    def _take(self, decoded: decoding.Decoded) -> None:
+        """Keep a block's pixels: negative records lie in the scratch file, -2 is its first."""
+        records, new = decoded.records.copy(), np.flatnonzero(decoded.records == decoding.NEW)
+        remembered = np.array([key is not None for key in decoded.keys], bool)
+        if remembered.any():
+            records[new] = self.store.records.append(decoded.pixels) + np.arange(len(new))
+            self._remember(decoded, records, np.flatnonzero(remembered))
+        elif len(new):
+            records[new] = -2 - (self.scratch.append(decoded.pixels) + np.arange(len(new)))
+        numbers = [-1 if name is None else self.classes.setdefault(name, len(self.classes)) for name in decoded.columns["class"]]
+        self.columns["records"].append(records)
+        self.columns["content"].append(decoded.content.view(">u8").astype(np.uint64))
+        self.columns["perceptual"].append(decoded.perceptual)
+        self.columns["colour"].append(decoded.colour)
+        self.columns["class"].append(np.array(numbers, np.int32))
+
+    def _remember(self, decoded: decoding.Decoded, records: np.ndarray, numbers: np.ndarray) -> None:
+        known = []
+        for number in numbers.tolist():
+            facts = {key: decoded.columns[key][number] for key in ("width", "height", "mode", "frames", "reason")}
+            if records[number] < 0:
+                known.append(store.Known(**facts, record=None, content=None, perceptual=None, colour=None))
+                continue
+            prints = {name: getattr(decoded, name)[number].tobytes() for name in ("content", "perceptual", "colour")}
+            known.append(store.Known(**facts, record=int(records[number]), **prints))
+        self.store.add([decoded.keys[number] for number in numbers], known)
+
+    def pixels(self, numbers: np.ndarray) -> np.ndarray:
+        """Prepared pixels (n, C, H, W) uint8 of inputs that have them, checked against their hashes."""
+        records = self.records[numbers]
+        found = np.empty((len(numbers), *self.shape), np.uint8)
+        stored = records >= 0
+        found[stored] = self.store.records.read(records[stored])
+        found[~stored] = self.scratch.read(-2 - records[~stored])
+        contents = np.stack([np.frombuffer(decoding.content_of(one)[:16], ">u8") for one in found]) if len(found) else self.content[:0]
+        if not np.array_equal(contents, self.content[numbers]):
+            shutil.rmtree(self.store_folder)
+            raise ValueError(f"{self.store_folder} was damaged and has been removed; run the same command again: it decodes anew")
+        return found
+
+    def fingerprints(self, numbers: np.ndarray) -> selection.Fingerprints:
+        """What those inputs are told apart by; to be asked for once."""
+        perceptual, colour = self.perceptual[numbers], self.colour[numbers]
+        del self.perceptual, self.colour
+        content = self.content if len(numbers) == len(self.content) else self.content[numbers]
+        return selection.Fingerprints(content, perceptual, colour)
+
+    def thumbnail(self, number: int) -> np.ndarray | None:
+        """Prepared pixels (C, H, W) of an input, whether it was kept or not; None if it could not be decoded."""
+        return None if self.records[number] == decoding.NONE else self.pixels(np.array([number]))[0]
+
+    def rows(self) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """The rows as they were read, in batches, each with the number of its first."""
+        first = 0
+        with pa.OSFile(str(self.rows_path)) as file:
+            for batch in pa.ipc.open_stream(file):
+                yield first, batch
+                first += len(batch)
+
+    def paths(self, numbers: np.ndarray) -> dict[int, str]:
+        """The paths of some inputs."""
+        wanted = np.unique(numbers)
+        found: dict[int, str] = {}
+        for first, batch in self.rows() if len(wanted) else ():
+            here = wanted[np.searchsorted(wanted, first) : np.searchsorted(wanted, first + len(batch))]
+            found |= dict(zip(here.tolist(), batch["path"].take(pa.array(here - first)).to_pylist()))
+        return found
 
 
-def _decode(entry: folder.Entry, config: params.Prepare) -> tuple[dict, np.ndarray | None]:
-    row = dict.fromkeys(_COLUMNS) | {"path": entry.name, "class": entry.class_name, "bytes": entry.path.stat().st_size}
-    row["shard"] = row["index"] = row["width"] = row["height"] = -1
-    row["sha256"] = artifacts.sha256_of_file(entry.path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # Pillow warns of decompression bombs
-            with Image.open(entry.path) as image:
-                row |= {"width": image.width, "height": image.height, "mode": image.mode}
-                upright = ImageOps.exif_transpose(image)
-                return row, images.from_pillow(upright, config.channels, config.resolution, config.filter)
-    except Exception as error:  # any decoder may fail in its own way; the file is set aside with what it said
-        row["reason"] = f"cannot be decoded: {str(error) or type(error).__name__}".replace(str(entry.path), entry.name)
-        return row, None
+class Choice:
+    """Which inputs are kept, and where they go."""
+
+    def __init__(self, inputs: Inputs, config: params.Prepare):
+        self.inputs, self.config = inputs, config
+        self.classes = _sorted(inputs.classes) if len(inputs.classes) > 1 else []  # one class tells nothing apart
+        ranks = {name: rank for rank, name in enumerate(self.classes)}
+        self.label = np.append([ranks.get(name, -1) for name in inputs.classes], -1).astype(np.int32)[getattr(inputs, "class")]
+        count = len(self.label)
+        self.without_class = (inputs.records != decoding.NONE) & (self.label < 0) & bool(self.classes)
+        usable = np.flatnonzero((inputs.records != decoding.NONE) & ~self.without_class).astype(np.int32)
+        prints = inputs.fingerprints(usable)
+        found = selection.select(prints, config.heldout, config.near_duplicates)
+        self.twin, self.near = np.full(count, -1, np.int32), np.zeros(count, bool)
+        has_twin = found.twin >= 0
+        self.twin[usable[has_twin]], self.near[usable] = usable[found.twin[has_twin]], found.near
+        self.heldout = np.zeros(count, bool)
+        self.heldout[usable] = found.heldout
+        order = usable[found.order]
+        self.order = order[self.twin[order] < 0]  # the inputs that are kept, by content
+        self.shard, self.index = np.full(count, -1, np.int32), np.full(count, -1, np.int32)
+        self.shard_names: list[str] = []
+
+    def refuse_poor(self) -> None:
+        """ValueError if too few images can be used, too many inputs cannot, or a class is missing or nearly so."""
+        config, count, kept = self.config, len(self.label), len(self.order)
+        if kept < config.min_images:
+            raise ValueError(
+                f"{config.source['path']} holds {kept} usable images in {count} inputs; prepare.min_images is {config.min_images}. "
+                f"Add images, name another folder in prepare.source.path, or lower min_images.{self._examples()}"
+            )
+        if count - kept > config.max_set_aside * count:
+            raise ValueError(
+                f"{count - kept} of {count} inputs in {config.source['path']} cannot be used, more than prepare.max_set_aside "
+                f"{config.max_set_aside} allows. Remove them, or raise it.{self._examples()}"
+            )
+        for split in dataset.SPLITS:
+            if (number := len(self._of_split(split))) < 2:
+                raise ValueError(f"{number} images fall to the {split} split; add images or change prepare.heldout")
+        poor = [f"{name} has {count}" for name, count in zip(self.classes, self._class_counts()) if count < config.min_class_images]
+        if poor:
+            more = f" and {len(poor) - 10} more" if len(poor) > 10 else ""
+            raise ValueError(
+                f"classes of {config.source['path']} with fewer training images than prepare.min_class_images "
+                f"{config.min_class_images}: {', '.join(poor[:10])}{more}. Add images of them, remove the class, or lower it"
+            )
+
+    def _examples(self) -> str:
+        found = []
+        for _, batch in self._rows():
+            rows = batch.select(["path", "reason"]).filter(pa.compute.is_valid(batch["reason"])).slice(0, 3 - len(found))
+            found += [f"{row['path']} {row['reason']}" for row in rows.to_pylist()]
+            if len(found) == 3:
+                break
+        return f" Set aside: {'; '.join(found)}" if found else ""
+
+    def _of_split(self, split: str) -> np.ndarray:
+        return self.order[self.heldout[self.order] == (split == "heldout")]
+
+    def _class_counts(self) -> list[int]:
+        """Training images of each class."""
+        return np.bincount(self.label[self._of_split("train")] + 1, minlength=len(self.classes) + 1)[1:].tolist()
+
+    def write(self, out: Path) -> None:
+        """Shards, labels and manifest."""
+        record_mb = np.prod(self.inputs.shape) / 2**20
+        with progress.bar("prepare: shards", len(self.order), "images") as bar:
+            for split in dataset.SPLITS:
+                numbers = self._of_split(split)
+                for bits, start, stop in selection.shards(self.inputs.content[numbers, 0], max(1, int(self.config.shard_mb / record_mb))):
+                    name = dataset.shard_name(split, bits)
+                    self.shard[numbers[start:stop]], self.index[numbers[start:stop]] = len(self.shard_names), np.arange(stop - start)
+                    self.shard_names.append(name)
+                    dataset.write_shard(out / name, self.inputs.shape, stop - start, self._parts(numbers[start:stop], bar))
+                dataset.write_labels(out, split, self.label[numbers])
+        with pq.ParquetWriter(out / "manifest.parquet", _MANIFEST, compression="zstd") as writer:
+            for batch in _larger(self._rows()):
+                writer.write_table(batch)
+
+    def _parts(self, numbers: np.ndarray, bar) -> Iterator[np.ndarray]:
+        step = max(1, int(2**22 / np.prod(self.inputs.shape)))
+        for start in range(0, len(numbers), step):
+            part = numbers[start : start + step]
+            yield self.inputs.pixels(part)
+            bar.update(len(part))
+
+    def _rows(self) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """The manifest in batches: what was read, and what became of it."""
+        twins = self.inputs.paths(self.twin[self.twin >= 0])
+        for first, batch in self.inputs.rows():
+            numbers = np.arange(first, first + len(batch))
+            reasons = batch["reason"].to_pylist()
+            twin = [None] * len(batch)
+            for place in np.flatnonzero((self.twin[numbers] >= 0) | self.without_class[numbers]).tolist():
+                twin[place] = twins.get(int(self.twin[numbers[place]]))
+                reasons[place] = self._reason(int(numbers[place]), twin[place])
+            kept = (self.inputs.records[numbers] != decoding.NONE) & (self.twin[numbers] < 0) & ~self.without_class[numbers]
+            column = {
+                "label": self.label[numbers],
+                "split": [None if not k else "heldout" if h else "train" for k, h in zip(kept.tolist(), self.heldout[numbers].tolist())],
+                "shard": [None if shard < 0 else self.shard_names[shard] for shard in self.shard[numbers].tolist()],
+                "index": self.index[numbers],
+                "verdict": ["kept" if k else "set aside" for k in kept.tolist()],
+                "reason": reasons,
+                "twin": twin,
+            }
+            arrays = [pa.array(column[field.name], field.type) if field.name in column else batch[field.name] for field in _MANIFEST]
+            yield first, pa.record_batch(arrays, _MANIFEST)
+
+    def _reason(self, number: int, twin: str | None) -> str:
+        if twin is None:
+            return _NO_CLASS
+        other = int(self.twin[number])
+        words = f"{'is a near duplicate' if self.near[number] else 'has the pixels'} of {twin}"
+        if self.label[other] != self.label[number]:
+            words += f", which is of class {self.classes[self.label[other]]}"
+        if self.heldout[other] != self.heldout[number]:
+            words += f", which is {'held out' if self.heldout[other] else 'trained on'}: it would leak"
+        return words
+
+    def card(self) -> dict:
+        counts = {"inputs": len(self.label), "kept": len(self.order), "set_aside": len(self.label) - len(self.order)}
+        return {
+            "format": dataset.FORMAT,
+            "version": dataset.VERSION,
+            "source": self.config.source,
+            "form": self.config.form.model_dump(mode="json"),
+            "shape": list(self.inputs.shape),
+            "classes": self.classes,
+            "class_counts": self._class_counts(),  # of the train split
+            "counts": counts | {split: len(self._of_split(split)) for split in dataset.SPLITS},
+            "made_with": _versions(),
+        }
 
 
-def _refuse_poor(rows: list[dict], config: params.Prepare) -> None:
-    """ValueError if too few images can be used, or too many files cannot."""
-    aside = [row for row in rows if row["verdict"] != "kept"]
-    examples = "; ".join(f"{row['path']} {row['reason']}" for row in aside[:3])
-    told = f" Set aside: {examples}" if aside else ""
-    if len(rows) - len(aside) < config.min_images:
-        raise ValueError(
-            f"{config.source.path} holds {len(rows) - len(aside)} usable images of {len(rows)} files; prepare.min_images is "
-            f"{config.min_images}. Add images, name another folder in prepare.source.path, or lower min_images.{told}"
-        )
-    if len(aside) > config.max_set_aside * len(rows):
-        raise ValueError(
-            f"{len(aside)} of {len(rows)} files in {config.source.path} cannot be used, more than prepare.max_set_aside "
-            f"{config.max_set_aside} allows. Remove them, or raise it.{told}"
-        )
+def _blocks(source: dict) -> Iterator:
+    """Every input of a source, by its name or by what it is."""
+    place, name = source["path"], source["name"]
+    if "://" in place:
+        with progress.bar("prepare: fetch", None, "MB") as bar:
+            path = _remote.localise(place, artifacts.WORK / "remote", lambda done: bar.update(done / 1e6 - bar.n))
+    else:
+        path = Path(place).absolute()
+        if not path.exists():
+            raise FileNotFoundError(f"{place} does not exist; put images there, or name another folder in prepare.source.path")
+    name = _detect.detect(path) if name == "auto" else name
+    settings = {key: value for key, value in source.items() if key != "path"} | {"name": name}
+    return choices.module("sources", name).blocks(choices.config("sources", settings), path)
 
 
-def _write_splits(out: Path, rows: list[dict], kept: dict[int, np.ndarray], config: params.Prepare) -> dict:
-    contents = {number: dataset.content_hash(pixels) for number, pixels in kept.items()}
-    order = sorted(kept, key=lambda number: (contents[number], rows[number]["path"]))
-    counts = {"inputs": len(rows), "kept": len(kept), "set_aside": len(rows) - len(kept)}
-    for split in dataset.SPLITS:
-        numbers = [number for number in order if dataset.split_of(contents[number], config.heldout) == split]
-        if len(numbers) < 2:
-            raise ValueError(f"{len(numbers)} images fall to the {split} split; add images or change prepare.heldout")
-        for place, number in enumerate(numbers):
-            rows[number] |= {"split": split, "shard": place // config.shard_size, "index": place % config.shard_size}
-        labels = [rows[number]["label"] for number in numbers]
-        dataset.write_split(out, split, [kept[number] for number in numbers], labels, config.shard_size)
-        counts[split] = len(numbers)
-    return counts
+def _larger(rows: Iterator[tuple[int, pa.RecordBatch]]) -> Iterator[pa.Table]:
+    """Batches joined to row groups of a size of their own, whatever the blocks were."""
+    waiting: list[pa.RecordBatch] = []
+    for _, batch in rows:
+        waiting.append(batch)
+        while sum(map(len, waiting)) >= _ROWS_AT_ONCE:
+            table = pa.Table.from_batches(waiting, _MANIFEST)
+            yield table.slice(0, _ROWS_AT_ONCE)
+            waiting = table.slice(_ROWS_AT_ONCE).to_batches()
+    if waiting:
+        yield pa.Table.from_batches(waiting, _MANIFEST)
 
 
-def _card(rows: list[dict], kept: dict[int, np.ndarray], classes: list[str], counts: dict, config: params.Prepare) -> dict:
-    kept_labels = [rows[number]["label"] for number in kept if rows[number]["split"] == "train"]
-    return {
-        "format": "ganline-dataset",
-        "version": 1,
-        "source": config.source.path,
-        "resolution": config.resolution,
-        "channels": config.channels,
-        "filter": config.filter,
-        "classes": classes,
-        "class_counts": [kept_labels.count(label) for label in range(len(classes))],  # of the train split
-        "counts": counts,
-    }
+def _sorted(names: dict[str, int]) -> list[str]:
+    """Class names in order: by number where all are numbers."""
+    return sorted(names, key=lambda name: (int(name), name)) if all(map(str.isdecimal, names)) else sorted(names)
+
+
+def _versions() -> dict[str, str]:
+    """What, besides code and params, decides the bytes of prepared pixels."""
+    return {"pillow": PIL.__version__, "jpeg": str(PIL.features.version("libjpeg_turbo") or PIL.features.version("jpg"))}
+
+
+def _key(wanted: form.Form) -> str:
+    """A name for what was decoded: by which form, code and versions."""
+    code = [artifacts.sha256_of_file(Path(module.__file__)) for module in (form, pictures, resampling, perceptual, store, decoding)]
+    content = json.dumps([wanted.model_dump(mode="json"), _versions(), np.__version__, code], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:24]
+
+
+def _drop_old_stores() -> None:
+    """Keep what was decoded for this form and the one before; and nothing that a kill left unfinished a day ago."""
+    stores = [path for path in _WORK.iterdir() if store.index_of(path).is_file()]
+    old = sorted(stores, key=lambda path: path.stat().st_mtime)[:-_STORES_KEPT]
+    left = [path for path in _WORK.glob("rows-*") if time.time() - path.stat().st_mtime > 86_400]
+    for path in [*old, *left]:
+        with contextlib.suppress(OSError):
+            shutil.rmtree(path)
 
 
 if __name__ == "__main__":

@@ -13,10 +13,10 @@ import numpy as np
 import ruamel.yaml
 import torch
 
-from gan import choices, generator
+from gan import choices, dataset, generator
 from gan.training import loop, state, step
 from gan.training.config import AverageConfig, LoopConfig
-from stages import params
+from stages import artifacts, params
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -44,13 +44,14 @@ TINY = {
     "evaluate.isc_splits": 2,
     "evaluate.kid_subsets": 5,
     "machine.save_interval_s": 0,
+    "machine.workers": 1,
 }
 
 
-def write_params(folder: Path, changes: dict) -> None:
-    """Write the project's params.yaml to a folder with some values changed, by dotted key."""
+def write_params(folder: Path, changes: dict, base: Path = ROOT / "params.yaml") -> None:
+    """Write a recipe (the project's own without one) to a folder's params.yaml, some values changed, by dotted key."""
     yaml = ruamel.yaml.YAML()
-    content = yaml.load((ROOT / "params.yaml").read_text("utf-8"))
+    content = yaml.load(base.read_text("utf-8"))
     for key, value in changes.items():
         *sections, last = key.split(".")
         section = content
@@ -59,6 +60,27 @@ def write_params(folder: Path, changes: dict) -> None:
         section[last] = value
     with open(folder / "params.yaml", "w", encoding="utf-8") as file:
         yaml.dump(content, file)
+
+
+FORM = {
+    "alpha": "black", "fit": "crop", "filter": "lanczos", "jpeg_draft": False, "min_side": 1, "max_pixels": 10**8,
+}  # fmt: skip
+
+
+def write_prepared(folder: Path, shape: tuple[int, int, int], count: int = 120) -> None:
+    """artifacts/prepare as the prepare stage leaves it: striped images (C, H, W) of two classes, a third held out."""
+    random = np.random.default_rng(0)
+    labels = np.arange(count) % 2
+    pixels = random.integers(0, 256, (count, *shape)).astype(np.uint8)
+    pixels[labels == 0, :, ::2], pixels[labels == 1, :, :, ::2] = 0, 0
+    with contextlib.chdir(folder):
+        out = artifacts.start("prepare")
+        for split, here in (("train", slice(count // 3, None)), ("heldout", slice(count // 3))):
+            dataset.write_shard(out / dataset.shard_name(split, ""), shape, len(pixels[here]), [pixels[here]])
+            dataset.write_labels(out, split, labels[here])
+        counts = {"inputs": count, "kept": count, "set_aside": 0, "train": count - count // 3, "heldout": count // 3}
+        classes = {"classes": ["wide", "tall"], "class_counts": [40, 40]}
+        artifacts.seal("prepare", {"shape": list(shape), **classes, "counts": counts, "form": FORM | {"resolution": shape[1:], "channels": shape[0]}})
 
 
 def environment(**more: str) -> dict:
@@ -99,15 +121,15 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def card(network: str = "dcgan", latent: str = "normal", num_classes: int = 3, resolution: int = 8, channels: int = 1) -> dict:
+def card(network: str = "dcgan", latent: str = "normal", num_classes: int = 3, shape: tuple = (1, 8, 8)) -> dict:
     """The card of a small generator."""
     return {
         "format": generator.FORMAT,
         "version": generator.VERSION,
         "network": NETWORKS[network],
         "latent": {"name": latent, "size": 6},
-        "resolution": resolution,
-        "channels": channels,
+        "shape": list(shape),
+        "form": FORM | {"resolution": list(shape[1:]), "channels": shape[0]},
         "classes": [f"class {number}" for number in range(num_classes)],
         "class_counts": [10] * num_classes,
         "conditional": num_classes > 0,
@@ -134,7 +156,7 @@ def loop_config(**changes: object) -> LoopConfig:
 def ticks(training: state.State, card: dict, config: LoopConfig, loss: str = "relativistic", penalties: tuple = ("r1", "r2")):
     """The loop on random pixels."""
     random = np.random.default_rng(0)
-    pixels = random.integers(0, 256, (50, card["channels"], card["resolution"], card["resolution"])).astype(np.uint8)
+    pixels = random.integers(0, 256, (50, *card["shape"])).astype(np.uint8)
     labels = random.integers(0, max(1, len(card["classes"])), 50)
     data = loop.Data(lambda numbers: pixels[numbers], labels if card["conditional"] else None, 50)
     game = step.Game(choices.module("losses", loss), {name: _penalty(name) for name in penalties}, None, "cpu")

@@ -1,17 +1,29 @@
-"""Prepare on what people really have: every file gets a row, nothing is lost, poor folders are refused with a sentence."""
+"""Prepare on what people really have: every input gets a row, nothing is lost, poor sets are refused with a sentence."""
 
 import io
 import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pandas as pd
 import pytest
 import small
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as some
 from PIL import Image
 
 from gan import dataset, images
+from stages import decoding, executors
 
-SETTINGS = {"prepare.resolution": 8, "prepare.min_images": 10, "prepare.max_set_aside": 0.5}
+SETTINGS = {
+    "prepare.resolution": 8, "prepare.min_images": 10, "prepare.max_set_aside": 0.5, "prepare.min_class_images": 0,
+    "machine.workers": 1,
+}  # fmt: skip
 
 
 def noise(number: int, size: tuple[int, int] = (12, 12), mode: str = "L") -> Image.Image:
@@ -22,12 +34,12 @@ def noise(number: int, size: tuple[int, int] = (12, 12), mode: str = "L") -> Ima
 
 def project(folder, count: int = 30, classes: int = 2, **changes: object):
     """A project whose data folder holds `count` images in `classes` classes."""
+    (folder / "data/mine").mkdir(parents=True, exist_ok=True)
     small.write_params(folder, {**SETTINGS, "prepare.source.path": "data/mine", **changes})
     for number in range(count):
         path = folder / "data/mine" / (str(number % classes) if classes else "") / f"{number:03d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         noise(number).save(path)
-    (folder / "data/mine").mkdir(parents=True, exist_ok=True)
     return folder
 
 
@@ -35,18 +47,42 @@ def manifest(folder) -> pd.DataFrame:
     return pd.read_parquet(folder / "artifacts/prepare/manifest.parquet")
 
 
+def card(folder) -> dict:
+    return json.loads((folder / "artifacts/prepare/card.json").read_text())
+
+
+def stored(folder, row: dict) -> np.ndarray:
+    """The prepared pixels that a row of the manifest names."""
+    return np.load(folder / "artifacts/prepare" / row["shard"])[row["index"]]
+
+
+def check_sums(folder, count: int) -> pd.DataFrame:
+    """Every input has a row, and what the rows say adds up to what the card and the shards say."""
+    rows, counts = manifest(folder), card(folder)["counts"]
+    kept, aside = rows[rows["verdict"] == "kept"], rows[rows["verdict"] == "set aside"]
+    assert len(rows) == count == counts["inputs"] == counts["kept"] + counts["set_aside"]
+    assert len(kept) == counts["kept"] == counts["train"] + counts["heldout"] and len(aside) == counts["set_aside"]
+    assert kept["reason"].isna().all() and aside["reason"].str.len().gt(5).all()
+    assert aside["split"].isna().all() and (aside["index"] == -1).all()
+    for split in dataset.SPLITS:
+        data = dataset.read(folder / "artifacts/prepare", split, card(folder)["classes"])
+        assert len(data) == counts[split] == (kept["split"] == split).sum()
+    assert not kept.duplicated(["shard", "index"]).any()
+    return rows
+
+
 def test_prepared_images_are_the_files_pixels(tmp_path):
     """At the files' own size nothing is resized: the shards hold the pixels of the rows they belong to."""
-    project(tmp_path, **{"prepare.resolution": 12})
+    project(tmp_path, **{"prepare.resolution": 12, "prepare.shard_mb": 0.001})
     small.run_stages(tmp_path, "prepare")
-    card = json.loads((tmp_path / "artifacts/prepare/card.json").read_text())
-    splits = {name: dataset.read(tmp_path / "artifacts/prepare", name, card["classes"]) for name in dataset.SPLITS}
-    rows = manifest(tmp_path)
-    assert len(rows) == 30 and card["counts"]["train"] + card["counts"]["heldout"] == 30
+    rows = check_sums(tmp_path, 30)
+    assert rows["shard"].nunique() > 4
+    splits = {name: dataset.read(tmp_path / "artifacts/prepare", name, ["0", "1"]) for name in dataset.SPLITS}
+    seen = {split: {data.pixels(np.array([n])).tobytes(): data.labels[n] for n in range(len(data))} for split, data in splits.items()}
     for row in rows.to_dict("records"):
-        stored = splits[row["split"]].shards[row["shard"]][row["index"]]
-        assert (stored[0] == np.asarray(Image.open(tmp_path / "data/mine" / row["path"]))).all()
-        assert splits[row["split"]].labels[row["index"]] == int(row["class"])
+        pixels = np.asarray(Image.open(tmp_path / "data/mine" / row["path"]))
+        assert (stored(tmp_path, row)[0] == pixels).all()
+        assert seen[row["split"]][pixels.tobytes()] == int(row["class"]) == row["label"]
 
 
 def test_odd_files_are_set_aside_with_a_reason_and_odd_images_are_kept(tmp_path):
@@ -57,30 +93,83 @@ def test_odd_files_are_set_aside_with_a_reason_and_odd_images_are_kept(tmp_path)
     (data / "truncated.jpg").write_bytes(buffer.getvalue()[:-200])
     (data / "text.png").write_text("not an image")
     (data / "empty.png").write_bytes(b"")
+    (data / "jpeg called.png").write_bytes(buffer.getvalue())
+    noise(104, (4, 40)).save(data / "small.png")
     noise(100).save(tmp_path / "data/mine/outside.png")
+    os.mkfifo(data / "pipe.png")
+    os.symlink("nowhere", data / "broken link.png")
+    noise(105).save(tmp_path / "elsewhere.png")
+    os.symlink(tmp_path / "elsewhere.png", data / "link.png")
+    noise(106).save(os.fsencode(data) + b"/\xff\xfe no utf-8.png", "PNG")
+    noise(107).save(data / "line\nbreak \u4e2d\u6587 <b>.png")
     for mode in ("RGB", "RGBA", "LA", "CMYK", "YCbCr"):
         noise(101, (20, 9), mode).save(data / f"{mode}.tif" if mode in ("CMYK", "YCbCr") else data / f"{mode}.png")
     noise(102, (9, 20), "RGB").quantize(16).save(data / "palette.gif")
-    Image.fromarray(np.arange(400, dtype=np.uint16).reshape(20, 20) * 160).save(data / "sixteen.png")
-    Image.fromarray(np.random.default_rng(0).random((9, 9), np.float32) * 255).save(data / "float.tif")
-    noise(103).convert("1").save(data / "bits.png")
     small.run_stages(tmp_path, "prepare")
-    rows = manifest(tmp_path).set_index("path")
-    aside = rows[rows["verdict"] == "set aside"]
-    assert sorted(aside.index) == ["0/empty.png", "0/text.png", "0/truncated.jpg", "outside.png"]
-    assert aside["reason"].str.len().min() > 10
-    card = json.loads((tmp_path / "artifacts/prepare/card.json").read_text())
-    assert card["counts"]["inputs"] == len(rows) == 30 + 4 + 9
-    assert card["counts"]["kept"] + card["counts"]["set_aside"] == card["counts"]["inputs"]
+    rows = check_sums(tmp_path, 30 + 9 + 2 + 6).set_index("path")
+    aside = rows[rows["verdict"] == "set aside"]["reason"]
+    assert sorted(aside.index) == [
+        "0/broken link.png", "0/empty.png", "0/pipe.png", "0/small.png", "0/text.png", "0/truncated.jpg", "outside.png",
+    ]  # fmt: skip
+    assert aside["0/pipe.png"] == "is no regular file" and aside["0/broken link.png"].startswith("cannot be read: No such file")
+    assert aside["0/empty.png"] == "is empty" and aside["0/small.png"] == "is too small: 4×40 is under prepare.min_side 8"
+    assert aside["outside.png"] == "has no class, where others have one"
+    assert rows.loc["0/jpeg called.png", "mode"] == "RGB" and "0/\\udcff\\udcfe no utf-8.png" in rows.index
+
+
+def test_one_class_is_none(tmp_path):
+    project(tmp_path, classes=1)
+    noise(50).save(tmp_path / "data/mine/outside.png")
+    small.run_stages(tmp_path, "prepare")
+    rows = check_sums(tmp_path, 31)
+    assert card(tmp_path)["classes"] == [] and (rows["verdict"] == "kept").all() and (rows["label"] == -1).all()
+
+
+def test_duplicates_are_set_aside_with_the_twin_named(tmp_path):
+    project(tmp_path, **{"prepare.near_duplicates": 3, "prepare.resolution": 16})
+    smooth = noise(7, (5, 5)).resize((40, 40), Image.Resampling.BICUBIC)
+    smooth.save(tmp_path / "data/mine/0/smooth.png")
+    Image.fromarray(np.asarray(smooth) // 2 * 2).save(tmp_path / "data/mine/0/smooth again.png")
+    Image.open(tmp_path / "data/mine/0/000.png").save(tmp_path / "data/mine/1/copy.bmp")
+    small.run_stages(tmp_path, "prepare")
+    rows = check_sums(tmp_path, 33).set_index("path")
+    assert rows.loc["1/copy.bmp", "reason"] == "has the pixels of 0/000.png, which is of class 0"
+    assert rows.loc["1/copy.bmp", "twin"] == "0/000.png"
+    aside = rows[rows["verdict"] == "set aside"].drop("1/copy.bmp")
+    (twins,) = [{path, row["twin"]} for path, row in aside.iterrows()]
+    assert twins == {"0/smooth.png", "0/smooth again.png"} and "is a near duplicate of 0/smooth" in aside["reason"].iloc[0]
+
+
+def test_a_near_duplicate_in_the_other_split_is_named_a_leak(tmp_path):
+    """Twins whose contents fall to different splits are found by trying."""
+    project(tmp_path, **{"prepare.near_duplicates": 3, "prepare.heldout": 0.5})
+    for seed in range(8):
+        smooth = np.asarray(noise(seed, (5, 5)).resize((40, 40), Image.Resampling.BICUBIC))
+        for twin in range(2):
+            Image.fromarray(smooth // (twin + 1) * (twin + 1)).save(tmp_path / f"data/mine/0/twin{seed}{twin}.png")
+    small.run_stages(tmp_path, "prepare")
+    rows = check_sums(tmp_path, 46).set_index("path")
+    leaks = rows[rows["reason"].fillna("").str.contains("it would leak")]
+    assert 0 < len(leaks) < 8
+    for _, row in leaks.iterrows():
+        assert ("held out" if rows.loc[row["twin"], "split"] == "heldout" else "trained on") in row["reason"]
 
 
 @pytest.mark.parametrize(
     ("count", "changes", "sentence"),
     [
-        (0, {}, "data/mine holds 0 usable images of 0 files; prepare.min_images is 10"),
-        (1, {}, "data/mine holds 1 usable images of 1 files; prepare.min_images is 10"),
-        (30, {"prepare.source.path": "data/other"}, "data/other is no folder"),
+        (0, {}, "data/mine holds 0 usable images in 0 inputs; prepare.min_images is 10"),
+        (1, {}, "data/mine holds 1 usable images in 1 inputs; prepare.min_images is 10"),
+        (30, {"prepare.source.path": "data/other"}, "data/other does not exist"),
         (30, {"prepare.resolutoin": 8}, "did you mean 'resolution'"),
+        (30, {"prepare.min_class_images": 20}, "fewer training images than prepare.min_class_images 20: 0 has 1"),
+        (30, {"prepare.alpha": "keep"}, "keep goes with 4"),
+        (30, {"prepare.alpha": "blak"}, "a colour that transparent pictures are laid on"),
+        (30, {"prepare.source": {"path": "data/mine", "name": "foldr"}}, "did you mean 'folder'"),
+        (30, {"prepare.source": {"path": "data/mine", "name": "folder", "sed": 1}}, "sed is no key"),
+        (30, {"prepare.source": {"path": "../mine"}}, "must lie inside this project"),
+        (30, {"machine.prepare.executor": "dask"}, "executor dask needs an address"),
+        (30, {"machine.prepare": {"executor": "dask", "address": "tcp://127.0.0.1:1"}}, "where no Dask scheduler answers"),
     ],
 )
 def test_poor_input_is_refused_with_a_sentence(count, changes, sentence, tmp_path):
@@ -94,7 +183,7 @@ def test_too_many_bad_files_are_refused(tmp_path):
     for number in range(10):
         (tmp_path / f"data/mine/0/bad{number}.png").write_text("x")
     code, said = small.run_stage(tmp_path, "prepare")
-    assert code == 1 and "10 of 40 files" in said and "0/bad0.png cannot be decoded" in said
+    assert code == 1 and "10 of 40 inputs" in said and "0/bad0.png cannot be decoded" in said
 
 
 def test_prepare_gives_the_same_bytes_again_and_with_other_workers(tmp_path):
@@ -106,14 +195,158 @@ def test_prepare_gives_the_same_bytes_again_and_with_other_workers(tmp_path):
     assert small.contents(tmp_path / "artifacts/prepare") == first
 
 
-def test_adding_images_moves_no_other_image_to_another_split(tmp_path):
-    project(tmp_path, 30)
+def test_a_set_that_grew_gets_the_bytes_of_one_prepared_from_scratch(tmp_path):
+    """Nothing is decoded twice, no other image moves, and who looks at the bytes cannot tell."""
+    project(tmp_path / "grown", 30)
+    small.run_stages(tmp_path / "grown", "prepare")
+    before = manifest(tmp_path / "grown").set_index("path")["split"]
+    decoded = []
+    for folder in ("grown", "scratch"):
+        project(tmp_path / folder, 40)
+        with pytest.MonkeyPatch.context() as patch:
+            real = decoding.pictures.decode
+            patch.setattr(decoding.pictures, "decode", lambda *given: (decoded.append(folder), real(*given))[1])  # noqa: B023
+            small.run_stages(tmp_path / folder, "prepare")
+    assert (decoded.count("grown"), decoded.count("scratch")) == (10, 40)
+    assert small.contents(tmp_path / "grown/artifacts") == small.contents(tmp_path / "scratch/artifacts")
+    assert (manifest(tmp_path / "grown").set_index("path")["split"][before.index] == before).all()
+
+
+def test_kept_pixels_that_were_damaged_are_found_out_and_the_same_command_mends(tmp_path):
+    project(tmp_path)
     small.run_stages(tmp_path, "prepare")
-    before = manifest(tmp_path).set_index("path")["split"]
-    project(tmp_path, 40)
+    first = small.contents(tmp_path / "artifacts")
+    (pixels,) = tmp_path.glob("work/prepare/*/pixels")
+    content = bytearray(pixels.read_bytes())
+    content[100] ^= 1
+    pixels.write_bytes(content)
+    code, said = small.run_stage(tmp_path, "prepare")
+    assert code == 1 and "was damaged and has been removed" in said
     small.run_stages(tmp_path, "prepare")
-    after = manifest(tmp_path).set_index("path")["split"]
-    assert len(after) == 40 and (after[before.index] == before).all()
+    assert small.contents(tmp_path / "artifacts") == first
+
+
+def test_a_form_changed_and_changed_back_is_still_known_and_older_ones_go(tmp_path):
+    for resolution in (8, 12, 8, 16):
+        project(tmp_path, **{"prepare.resolution": resolution})
+        small.run_stages(tmp_path, "prepare")
+        time.sleep(0.01)
+    assert len(list(tmp_path.glob("work/prepare/*"))) == 2
+
+
+def crash(job: decoding.Job, block) -> decoding.Decoded:
+    """Decodes; one name ends the process, as a bug in a decoder would."""
+    if "007" in "".join(block.names):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return decoding.decode(job, block)
+
+
+def test_a_file_that_ends_its_decoder_is_set_aside(tmp_path, monkeypatch):
+    project(tmp_path, **{"machine.workers": 2})
+    monkeypatch.setattr(decoding, "decode", crash)
+    small.run_stages(tmp_path, "prepare")
+    rows = check_sums(tmp_path, 30).set_index("path")
+    assert rows[rows["verdict"] == "set aside"]["reason"].to_dict() == {
+        "1/007.png": "cannot be decoded: the decoder crashed, or ran out of memory"
+    }
+
+
+def end(job: decoding.Job, block) -> decoding.Decoded:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_workers_that_end_whatever_they_are_given_are_no_fault_of_the_pictures(tmp_path, monkeypatch):
+    project(tmp_path, **{"machine.workers": 2})
+    monkeypatch.setattr(decoding, "decode", end)
+    code, said = small.run_stage(tmp_path, "prepare")
+    assert code == 1 and "it is not the pictures" in said and "set machine.workers to 1" in said
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(some.lists(some.binary(max_size=60), max_size=6), some.lists(some.integers(0, 4000), max_size=4))
+def test_no_files_whatever_crash_the_stage_and_rows_add_up(tmp_path, contents, cuts):
+    shutil.rmtree(tmp_path)
+    project(tmp_path, 20, classes=0)
+    noise(1, (30, 30), "RGB").save(buffer := io.BytesIO(), "PNG")
+    for number, content in enumerate([*contents, *(buffer.getvalue()[:cut] for cut in cuts)]):
+        (tmp_path / f"data/mine/any{number}").write_bytes(content)
+    small.run_stages(tmp_path, "prepare")
+    check_sums(tmp_path, 20 + len(contents) + len(cuts))
+
+
+def test_killed_while_it_decodes_it_goes_on_from_what_it_has(tmp_path):
+    """With the workers that it started: none of them is left behind."""
+    project(tmp_path, 1500, **{"machine.workers": 2})
+    process = small.start_stage(tmp_path, "prepare")
+    deadline_s = time.monotonic() + 60
+    while not any(path.stat().st_size for path in tmp_path.glob("work/prepare/*/pixels")) and time.monotonic() < deadline_s:
+        time.sleep(0.005)
+    process.kill()
+    process.communicate()
+    project(tmp_path / "whole", 1500)
+    small.run_stages(tmp_path, "prepare")
+    small.run_stages(tmp_path / "whole", "prepare")
+    assert small.contents(tmp_path / "artifacts") == small.contents(tmp_path / "whole/artifacts")
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="a small file system is mounted, which root may on Linux")
+def test_a_full_disk_is_a_sentence_and_the_same_command_goes_on_when_there_is_room(tmp_path):
+    small_disk = tmp_path / "disk"
+    small_disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", small_disk], capture_output=True).returncode:
+        pytest.skip("no file system may be mounted here")
+    try:
+        project(small_disk, 400, **{"prepare.resolution": 64})
+        code, said = small.run_stage(small_disk, "prepare")
+        assert code == 1 and "No space left on device" in said and "run the same command again" in said
+        subprocess.run(["mount", "-o", "remount,size=50m", small_disk], check=True)
+        small.run_stages(small_disk, "prepare")
+        project(tmp_path / "wide", 400, **{"prepare.resolution": 64})
+        small.run_stages(tmp_path / "wide", "prepare")
+        assert small.contents(small_disk / "artifacts") == small.contents(tmp_path / "wide/artifacts")
+    finally:
+        subprocess.run(["umount", "-l", small_disk], check=True)
+
+
+def square(number: int) -> int:
+    return number**2
+
+
+def test_results_come_in_order_whatever_runs_them():
+    for workers in (1, 3):
+        found = executors._window if workers == 1 else executors._Local(square, workers, lambda one: [one], square).run
+        results = found(range(40)) if workers == 3 else map(square, range(40))
+        assert list(results) == [number**2 for number in range(40)]
+
+
+@pytest.mark.slow
+def test_a_dask_cluster_gives_the_same_bytes_though_a_worker_is_killed(tmp_path):
+    pytest.importorskip("distributed", reason="dask[distributed] is not installed")
+    project(tmp_path / "here", 1500)
+    small.run_stages(tmp_path / "here", "prepare")
+    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
+    quiet = {"env": small.environment(), "cwd": tmp_path, "stderr": subprocess.STDOUT, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **quiet) as scheduler:
+        workers = []
+        try:
+            address = next(line for line in scheduler.stdout if "Scheduler at:" in line).split("at:")[1].strip()
+            worker = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-dashboard", "--no-nanny"]
+            for number in range(2):
+                with open(tmp_path / f"worker{number}.log", "w") as log:
+                    workers.append(subprocess.Popen([*worker, "--host", "127.0.0.1"], **{**quiet, "stdout": log}))
+            project(tmp_path / "there", 1500, **{"machine.prepare": {"executor": "dask", "address": address}})
+            stage = small.start_stage(tmp_path / "there", "prepare")
+            deadline_s = time.monotonic() + 60
+            while not any(path.stat().st_size for path in tmp_path.glob("there/work/prepare/*/pixels")) and time.monotonic() < deadline_s:
+                time.sleep(0.005)
+            workers[0].kill()
+            said, _ = stage.communicate(timeout=120)
+            assert stage.returncode == 0, said
+        finally:
+            for process in [*workers, scheduler]:
+                process.kill()
+                process.wait()
+    assert small.contents(tmp_path / "there/artifacts") == small.contents(tmp_path / "here/artifacts")
 
 
 def test_pixels_and_images_are_each_others_inverse():
@@ -125,12 +358,7 @@ def test_pixels_and_images_are_each_others_inverse():
     assert torch.equal(images.images_to_pixels(converted), pixels)
 
 
-def test_exif_orientation_is_applied(tmp_path):
-    project(tmp_path, 30, classes=0, **{"prepare.resolution": 12})
-    picture, exif = noise(500), Image.Exif()
-    exif[0x0112] = 6  # to be turned a quarter clockwise
-    picture.save(tmp_path / "data/mine/turned.png", exif=exif)
-    small.run_stages(tmp_path, "prepare")
-    row = manifest(tmp_path).set_index("path").loc["turned.png"]
-    shard = np.load(tmp_path / f"artifacts/prepare/{row['split']}-{row['shard']:05d}.npy")
-    assert (shard[row["index"]][0] == np.rot90(np.asarray(picture), -1)).all()
+def test_what_a_worker_imports_opens_no_torch():
+    """A worker of `python -m stages.prepare` imports that module again: torch would take it seconds, and memory."""
+    command = "import sys, stages.prepare, stages.decoding; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", command], env=small.environment(), cwd=small.ROOT).returncode == 0

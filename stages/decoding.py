@@ -1,0 +1,186 @@
+"""One block of inputs, decoded: what the prepare stage hands to its workers, here or on a Dask cluster. Opens no torch."""
+
+import functools
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gan.preparation import perceptual, pictures, resampling, store
+from gan.preparation.form import Form
+from gan.sources import _inputs
+
+LARGEST_FILE = 1 << 30  # bytes; a larger one is no picture that anybody wants decoded
+NONE, NEW = -1, -2  # of `Decoded.records`
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all blocks of a data set have in common."""
+
+    form: Form
+    store: str  # the folder of what was decoded before, absolute; where it is not there, everything is decoded
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """The n inputs of a block, column by column, and the pixels that are new."""
+
+    columns: dict[str, list]  # path, bytes, sha256, width, height, mode, frames, class, reason: each of length n
+    records: np.ndarray  # (n,) int64: a record of the store; NEW: the next of `pixels`; NONE: set aside, for `reason`
+    content: np.ndarray  # (n, 16) uint8: the start of the SHA-256 of the prepared pixels
+    perceptual: np.ndarray  # (n,) uint64
+    colour: np.ndarray  # (n, 4) uint8
+    pixels: np.ndarray  # (m, C, H, W) uint8
+    keys: list[bytes | None]  # SHA-256 of the bytes of each input that is worth remembering, None elsewhere
+
+
+def content_of(pixels: np.ndarray) -> bytes:
+    """SHA-256 of prepared pixels (C, H, W) uint8 with their shape: what an image is, whatever its file was."""
+    digest = hashlib.sha256(repr(pixels.shape).encode())
+    digest.update(pixels)
+    return digest.digest()
+
+
+def decode(job: Job, block: _inputs.Block) -> Decoded:
+    """Decode what was not decoded before; whatever an input holds, it gets a row."""
+    return _decode_pixels(job, block) if isinstance(block, _inputs.Pixels) else _Pictures(job, block).decoded()
+
+
+def apart(block: _inputs.Block) -> list[_inputs.Block]:
+    """A block's inputs in a block each: to find the one that ends a worker."""
+    if isinstance(block, _inputs.Pixels):
+        return [block]
+    return [_inputs.Pictures([name], [cls], [content]) for name, cls, content in zip(block.names, block.classes, block.contents)]
+
+
+def given_up(job: Job, block: _inputs.Block) -> Decoded:
+    """Of an input that ended the worker which decoded it."""
+    refused = [_inputs.Refusal("cannot be decoded: the decoder crashed, or ran out of memory") for _ in block.names]
+    return _Pictures(job, _inputs.Pictures(block.names, block.classes, refused)).decoded()
+
+
+def _reader(folder: str) -> store.Reader | None:
+    """Of the store in a folder, if there is one: a worker of a cluster may not see it."""
+    index = store.index_of(Path(folder))
+    return _opened(folder, index.stat().st_ino) if index.is_file() else None
+
+
+@functools.lru_cache(maxsize=1)
+def _opened(folder: str, inode: int) -> store.Reader:
+    return store.Reader(Path(folder))
+
+
+class _Pictures:
+    """Encoded pictures: read, looked up, decoded."""
+
+    def __init__(self, job: Job, block: _inputs.Pictures):
+        self.job, self.block = job, block
+        count = len(block.names)
+        self.columns: dict[str, list] = {
+            "path": [_inputs.well_formed(name) for name in block.names],
+            "bytes": [-1] * count,
+            "sha256": [None] * count,
+            "width": [-1] * count,
+            "height": [-1] * count,
+            "mode": [None] * count,
+            "frames": [-1] * count,
+            "class": [None if name is None else _inputs.well_formed(name) for name in block.classes],
+            "reason": [None] * count,
+        }
+        self.records = np.full(count, NONE, np.int64)
+        self.content = np.zeros((count, 16), np.uint8)
+        self.perceptual, self.colour = np.zeros(count, np.uint64), np.zeros((count, 4), np.uint8)
+        self.keys: list[bytes | None] = [None] * count
+
+    def decoded(self) -> Decoded:
+        contents = [self._read(number, content) for number, content in enumerate(self.block.contents)]
+        digests = [None if content is None else hashlib.sha256(content).digest() for content in contents]
+        reader = _reader(self.job.store)
+        known = reader.find([digest for digest in digests if digest is not None]) if reader else {}
+        new: list[np.ndarray] = []
+        places: list[int] = []
+        for number, (content, digest) in enumerate(zip(contents, digests)):
+            if content is None:
+                continue
+            self.columns["sha256"][number] = digest.hex()
+            if digest in known:
+                self._remember(number, known[digest])
+                continue
+            self.keys[number] = digest
+            found = pictures.decode(content, self.job.form)
+            for key in ("width", "height", "mode", "frames", "reason"):
+                self.columns[key][number] = getattr(found, key)
+            if found.pixels is not None:
+                new.append(found.pixels)
+                places.append(number)
+        self._fingerprint(places, new)
+        pixels = np.stack(new) if new else np.empty((0, *self.job.form.shape), np.uint8)
+        return Decoded(self.columns, self.records, self.content, self.perceptual, self.colour, pixels, self.keys)
+
+    def _read(self, number: int, content: bytes | Path | _inputs.Refusal) -> bytes | None:
+        """An input's bytes, or None with the reason in its row."""
+        if isinstance(content, _inputs.Refusal):
+            self.columns["reason"][number], self.columns["bytes"][number] = content.reason, content.num_bytes
+            return None
+        try:
+            if isinstance(content, Path):
+                with open(content, "rb") as file:
+                    content = file.read(LARGEST_FILE + 1)
+        except OSError as error:
+            self.columns["reason"][number] = f"cannot be read: {error.strerror}"
+            return None
+        if len(content) > LARGEST_FILE:
+            self.columns["reason"][number] = f"is too large: more than {LARGEST_FILE >> 20} MB"
+            return None
+        self.columns["bytes"][number] = len(content)
+        return content
+
+    def _remember(self, number: int, known: store.Known) -> None:
+        for key in ("width", "height", "mode", "frames", "reason"):
+            self.columns[key][number] = getattr(known, key)
+        if known.record is not None:
+            self.records[number] = known.record
+            self.content[number] = np.frombuffer(known.content, np.uint8)
+            self.perceptual[number] = np.frombuffer(known.perceptual, np.uint64)[0]
+            self.colour[number] = np.frombuffer(known.colour, np.uint8)
+
+    def _fingerprint(self, places: list[int], new: list[np.ndarray]) -> None:
+        if places:
+            self.records[places] = NEW
+            self.content[places] = [np.frombuffer(content_of(pixels)[:16], np.uint8) for pixels in new]
+            self.perceptual[places], self.colour[places] = perceptual.hashes(np.stack(new))
+
+
+def _decode_pixels(job: Job, block: _inputs.Pixels) -> Decoded:
+    """Pixels as they are: nothing to look up, decoding them again is as quick."""
+    count, height, width = block.array.shape[:3]
+    channels = block.array.shape[3] if block.array.ndim == 4 else 1
+    if reason := _size_reason(height, width, job.form):
+        refused = [_inputs.Refusal(reason, block.array[0].nbytes)] * count
+        return _Pictures(job, _inputs.Pictures(block.names, block.classes, refused)).decoded()
+    pixels = resampling.arrays(block.array, job.form)
+    digests = [hashlib.sha256(picture.tobytes()).hexdigest() for picture in block.array]
+    content = np.stack([np.frombuffer(content_of(picture)[:16], np.uint8) for picture in pixels])
+    columns = {
+        "path": [_inputs.well_formed(name) for name in block.names],
+        "bytes": [block.array[0].nbytes] * count,
+        "sha256": digests,
+        "width": [width] * count,
+        "height": [height] * count,
+        "mode": [{1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels]] * count,
+        "frames": [1] * count,
+        "class": [None if name is None else _inputs.well_formed(name) for name in block.classes],
+        "reason": [None] * count,
+    }
+    hashes, colours = perceptual.hashes(pixels)
+    return Decoded(columns, np.full(count, NEW, np.int64), content, hashes, colours, pixels, [None] * count)
+
+
+def _size_reason(height: int, width: int, form: Form) -> str | None:
+    if height * width > form.max_pixels:
+        return f"is too large: {width}×{height} is more than prepare.max_pixels {form.max_pixels}"
+    if min(height, width) < form.min_side:
+        return f"is too small: {width}×{height} is under prepare.min_side {form.min_side}"
+    return None

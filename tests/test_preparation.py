@@ -1,0 +1,326 @@
+"""Decoding, resizing, comparing and choosing: of any bytes, exact, and the same whatever stands beside an image."""
+
+import io
+import itertools
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
+from PIL import Image
+
+from gan.preparation import perceptual, pictures, resampling, selection, store
+from gan.preparation.form import Form
+
+PLAIN = {
+    "resolution": 16, "channels": 3, "alpha": "black", "fit": "crop", "filter": "lanczos", "jpeg_draft": False, "min_side": 1,
+    "max_pixels": 10**6,
+}  # fmt: skip
+
+
+def form(**changes: object) -> Form:
+    return Form(**{**PLAIN, **changes})
+
+
+def noise(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, shape).astype(np.uint8)
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    image.save(buffer := io.BytesIO(), kind, **options)
+    return buffer.getvalue()
+
+
+def whole(content: bytes, wanted: Form) -> np.ndarray:
+    found = pictures.decode(content, wanted)
+    assert found.reason is None, found.reason
+    assert found.pixels.shape == wanted.shape and found.pixels.dtype == np.uint8
+    return found.pixels
+
+
+ROOM = Image.fromarray(noise(16, 16, 3))  # of the form's own size: nothing is resized
+
+
+@pytest.mark.parametrize(
+    ("picture", "kind"),
+    [
+        (ROOM, "PNG"), (ROOM, "BMP"), (ROOM, "TIFF"), (ROOM, "PPM"), (ROOM, "TGA"), (ROOM, "QOI"), (ROOM, "SGI"), (ROOM, "PCX"),
+        (ROOM.convert("RGBA"), "PNG"), (ROOM.convert("RGBA"), "TIFF"), (ROOM.convert("RGBA"), "ICO"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_lossless_formats_give_the_pixels_that_were_saved(picture, kind):
+    options = {"sizes": [(16, 16)]} if kind == "ICO" else {}
+    assert (whole(encoded(picture, kind, **options), form()) == noise(16, 16, 3).transpose(2, 0, 1)).all()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "AVIF", "JPEG2000", "GIF"])
+def test_lossy_formats_come_near(kind):
+    smooth = Image.fromarray(np.add.outer(np.arange(16), np.arange(16)).astype(np.uint8) * 8).convert("RGB")
+    found = whole(encoded(smooth, kind), form()).astype(int)
+    assert np.abs(found - np.asarray(smooth).transpose(2, 0, 1)).mean() < 8
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize(
+    ("mode", "kind"),
+    [
+        ("1", "PNG"), ("L", "PNG"), ("LA", "PNG"), ("P", "PNG"), ("RGB", "PNG"), ("RGBA", "PNG"), ("I;16", "PNG"), ("CMYK", "TIFF"),
+        ("YCbCr", "TIFF"), ("I", "TIFF"), ("F", "TIFF"),
+    ],
+)  # fmt: skip
+def test_every_mode_becomes_every_number_of_channels(mode, kind, channels):
+    if mode == "I;16":
+        picture = Image.fromarray(noise(20, 24).astype(np.uint16) << 8)
+    else:
+        picture = Image.fromarray(noise(20, 24, 3)).convert("L" if mode == "LA" else "RGB").convert(mode)
+    found = pictures.decode(encoded(picture, kind), form(channels=channels, alpha="keep" if channels == 4 else "black"))
+    assert found.reason is None and found.pixels.shape == (channels, 16, 16)
+    assert (found.width, found.height, found.mode) == (24, 20, mode)
+    assert found.pixels[:3].std() > 5, "something is to be seen"
+
+
+def test_sixteen_bits_keep_their_high_byte_and_float_shares_become_levels():
+    levels = noise(16, 16)
+    assert (whole(encoded(Image.fromarray(levels.astype(np.uint16) << 8)), form(channels=1))[0] == levels).all()
+    assert (whole(encoded(Image.fromarray(levels.astype(np.float32) / 255), "TIFF"), form(channels=1))[0] == levels).all()
+
+
+@pytest.mark.parametrize(("alpha", "expected"), [("black", 0), ("white", 255), ("#804020", (128, 64, 32))])
+def test_what_is_transparent_shows_the_colour_it_is_laid_on(alpha, expected):
+    clear = Image.new("RGBA", (16, 16), (9, 200, 30, 0))
+    assert (whole(encoded(clear), form(alpha=alpha)) == np.broadcast_to(expected, (16, 16, 3)).transpose(2, 0, 1)).all()
+    palette = Image.new("P", (16, 16), 0)
+    palette.putpalette([9, 200, 30] * 256)
+    assert (whole(encoded(palette, transparency=0), form(alpha=alpha))[:, 0, 0] == expected).all()
+
+
+def test_kept_alpha_is_the_fourth_channel_and_hidden_colours_are_none():
+    picture = np.dstack([noise(16, 16, 3), np.repeat([[0], [255]], 8, axis=0) * np.ones((1, 16), int)]).astype(np.uint8)
+    found = whole(encoded(Image.fromarray(picture)), form(channels=4, alpha="keep"))
+    assert (found[3] == picture[..., 3]).all() and (found[:, :8] == 0).all()
+    assert (found[:, 8:] == picture.transpose(2, 0, 1)[:, 8:]).all()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(orientation):
+    upright = noise(16, 16, 3)
+    turns = {1: 0, 2: 0, 3: 2, 4: 2, 5: 0, 6: 1, 7: 2, 8: 3}[orientation]  # quarter turns, against the clock
+    stored = np.rot90(upright, turns)
+    stored = stored[:, ::-1] if orientation in (2, 4) else stored.swapaxes(0, 1) if orientation in (5, 7) else stored
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    assert (whole(encoded(Image.fromarray(np.ascontiguousarray(stored)), exif=exif), form()) == upright.transpose(2, 0, 1)).all()
+
+
+def test_the_first_frame_of_an_animation_is_taken_and_said():
+    first, second = Image.new("L", (16, 16), 0), Image.new("L", (16, 16), 255)
+    found = pictures.decode(encoded(first, "GIF", save_all=True, append_images=[second]), form())
+    assert found.frames == 2 and (found.pixels == 0).all()
+
+
+BANDS = np.repeat(np.arange(4, dtype=np.uint8) * 60, 16)[None].repeat(32, axis=0)  # four of 16 columns, 32 high
+
+
+def fitted(content: bytes, fit: str) -> list[int]:
+    """The middle row of the bands in a square of 32."""
+    return whole(content, form(fit=fit, filter="box", resolution=32, alpha="white"))[0, 16].tolist()
+
+
+@pytest.mark.parametrize(
+    ("fit", "columns"), [("crop", {60: 16, 120: 16}), ("pad", {0: 8, 60: 8, 120: 8, 180: 8}), ("stretch", {0: 8, 60: 8, 120: 8, 180: 8})]
+)
+def test_another_aspect_is_fitted_as_asked(fit, columns):
+    content = encoded(Image.fromarray(BANDS))
+    assert fitted(content, fit) == [level for level, count in columns.items() for _ in range(count)]
+    outside = whole(content, form(fit=fit, filter="box", resolution=32, alpha="white"))[:, [0, 7, 24, 31]]
+    assert (outside == 255).all() == (fit == "pad")
+
+
+def test_a_random_crop_is_drawn_by_what_is_seen():
+    assert fitted(encoded(Image.fromarray(BANDS)), "random_crop") == fitted(encoded(Image.fromarray(BANDS), "BMP"), "random_crop")
+    starts = {fitted(encoded(Image.fromarray(BANDS + np.uint8(shade))), "random_crop")[0] - shade for shade in range(12)}
+    assert len(starts) > 1
+
+
+def test_not_square_is_height_by_width():
+    assert whole(encoded(Image.fromarray(noise(40, 40, 3))), form(resolution=(12, 24))).shape == (3, 12, 24)
+
+
+def test_draft_decoding_is_near_the_exact_one_and_keeps_the_size_in_the_row():
+    smooth = Image.fromarray(noise(16, 16, 3)).resize((512, 512), Image.Resampling.BICUBIC)
+    content = encoded(smooth, "JPEG", quality=95)
+    exact, draft = (pictures.decode(content, form(jpeg_draft=value)) for value in (False, True))
+    assert (draft.width, draft.height) == (512, 512)
+    assert 0 < np.abs(exact.pixels.astype(int) - draft.pixels).mean() < 2
+
+
+def png_of_size(width: int, height: int) -> bytes:
+    """A PNG that claims a size and holds next to nothing."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "is empty"),
+        (b"not an image", "cannot be decoded: it is no picture"),
+        (png_of_size(60_000, 60_000), "is too large: 60000×60000 is more than prepare.max_pixels 1000000"),
+        (png_of_size(2**31 - 1, 2**31 - 1), "is too large"),
+        (png_of_size(100, 100), "cannot be decoded"),
+        (encoded(Image.new("L", (3, 9))), "is too small: 3×9 is under prepare.min_side 4"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(x) print\n", "cannot be decoded: it is no picture"),
+    ],
+    ids=["empty", "text", "bomb", "huge bomb", "hollow", "small", "program"],
+)
+def test_what_cannot_be_used_has_a_reason(content, reason):
+    found = pictures.decode(content, form(min_side=4))
+    assert found.pixels is None and found.reason.startswith(reason)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "TGA", "ICO", "JPEG2000", "AVIF"])
+def test_no_truncation_and_no_flipped_bit_is_an_exception(kind):
+    content = encoded(Image.fromarray(noise(16, 16, 3)), kind)
+    random = np.random.default_rng(0)
+    damaged = [content[: len(content) * part // 40] for part in range(40)]
+    for place in random.integers(0, len(content), 60).tolist():
+        damaged.append(content[:place] + bytes([content[place] ^ 1 << place % 8]) + content[place + 1 :])
+    found = [pictures.decode(one, form()) for one in damaged]
+    assert all((one.pixels is None) == (one.reason is not None) for one in found)
+    assert any(one.reason for one in found)
+
+
+HEADS = [b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"GIF89a", b"RIFF\0\0\0\0WEBP", b"BM", b"II*\0", b"8BPS\0\1", b"\0\0\1\0\1\0"]
+
+
+@settings(max_examples=300, deadline=None)
+@given(some.sampled_from(HEADS), some.binary(max_size=300))
+def test_no_bytes_whatever_are_an_exception(head, body):
+    found = pictures.decode(head + body, form())
+    assert (found.pixels is None) == bool(found.reason)
+
+
+CASES = itertools.product(
+    ("box", "bilinear", "bicubic", "lanczos"), ("crop", "pad", "stretch", "random_crop"), ((28, 28), (16, 16), (13, 47), (100, 64)),
+    (16, 32, (12, 40)), (1, 3, 4),
+)  # fmt: skip
+
+
+def test_arrays_become_bit_for_bit_what_pillow_makes_of_each():
+    for number, (filter, fit, size, resolution, channels) in enumerate(CASES):
+        for given_channels in (1, 2, 3, 4):
+            wanted = form(filter=filter, fit=fit, resolution=resolution, channels=channels, alpha="keep" if channels == 4 else "white")
+            array = noise(2, *size, given_channels, seed=number)
+            expected = [pictures.from_pillow(resampling._to_pillow(picture), wanted) for picture in array]
+            assert np.array_equal(resampling.arrays(array, wanted), expected), (filter, fit, size, resolution, channels, given_channels)
+
+
+def test_pillows_own_way_is_taken_where_ours_is_not_exact(monkeypatch):
+    monkeypatch.setattr(resampling, "_passes", lambda *sizes: None)
+    wanted, array = form(resolution=32), noise(3, 28, 20, 3)
+    assert np.array_equal(resampling.arrays(array, wanted), [pictures.from_pillow(Image.fromarray(one), wanted) for one in array])
+
+
+def test_a_perceptual_hash_does_not_depend_on_the_images_beside_it():
+    pixels = noise(64, 3, 32, 32)
+    together, _ = perceptual.hashes(pixels)
+    assert together.tolist() == [int(perceptual.hashes(pixels[number : number + 1])[0][0]) for number in range(64)]
+
+
+def test_images_that_look_alike_have_near_hashes_and_others_do_not():
+    smooth = np.stack([np.asarray(Image.fromarray(noise(6, 6, seed=seed)).resize((32, 32), Image.Resampling.BICUBIC)) for seed in range(50)])
+    pictures_of = smooth[:, None]
+    noisy = (pictures_of.astype(int) + noise(*pictures_of.shape) % 9 - 4).clip(0, 255).astype(np.uint8)
+    one, other = perceptual.hashes(pictures_of)[0], perceptual.hashes(noisy)[0]
+    assert np.bitwise_count(one ^ other).max() <= 8
+    assert np.bitwise_count(one[:, None] ^ one[None])[~np.eye(50, dtype=bool)].min() > 8
+
+
+def brute_force(hashes: np.ndarray, colours: np.ndarray, distance: int) -> list[int]:
+    found: list[int] = []
+    for number, value in enumerate(hashes):
+        near = [
+            other for other in range(number)
+            if found[other] < 0 and int(value ^ hashes[other]).bit_count() <= distance
+            and np.abs(colours[number].astype(int) - colours[other]).max() <= selection.COLOUR_REACH
+        ]  # fmt: skip
+        found.append(near[0] if near else -1)
+    return found
+
+
+@pytest.mark.parametrize("distance", [0, 1, 3, 6])
+def test_near_duplicates_are_those_that_comparing_all_finds(distance):
+    random = np.random.default_rng(distance)
+    centres = random.integers(0, 2**63, 12).astype(np.uint64)
+    flips = np.bitwise_or.reduce(np.uint64(1) << random.integers(0, 64, (300, 4)).astype(np.uint64), axis=1)
+    hashes = centres[random.integers(0, 12, 300)] ^ np.where(random.random(300) < 0.7, flips, np.uint64(0))
+    colours = random.choice(np.array([0, 10, 90], np.uint8), (300, 4))
+    colours[:, 1:] = 7
+    found, expected = selection.near_duplicates(hashes, colours, distance), brute_force(hashes, colours, distance)
+    assert ((found >= 0) == (np.array(expected) >= 0)).all()
+    for number in np.flatnonzero(found >= 0).tolist():
+        assert found[found[number]] < 0 and int(hashes[number] ^ hashes[found[number]]).bit_count() <= distance
+    assert distance == 0 or (found >= 0).sum() > 50
+
+
+def prints(count: int, seed: int = 0) -> selection.Fingerprints:
+    random = np.random.default_rng(seed)
+    content = random.integers(0, 2**64, (count, 2), np.uint64)
+    return selection.Fingerprints(content, random.integers(0, 2**64, count, np.uint64), np.zeros((count, 4), np.uint8))
+
+
+def test_the_first_of_equal_images_is_kept():
+    images = prints(100)
+    images.content[[40, 70, 99]] = images.content[20]
+    chosen = selection.select(images, 0.2, None)
+    assert chosen.twin[[40, 70, 99]].tolist() == [20, 20, 20] and (chosen.twin >= 0).sum() == 3 and not chosen.near.any()
+    assert 5 < chosen.heldout.sum() < 40
+
+
+def test_no_images_are_no_trouble():
+    chosen = selection.select(prints(0), 0.2, 4)
+    assert len(chosen.order) == len(chosen.twin) == 0 and selection.shards(np.empty(0, np.uint64), 10) == []
+
+
+def test_added_images_move_no_other_and_change_only_the_shards_they_fall_into():
+    many = prints(5000)
+    few = selection.Fingerprints(many.content[:4990], many.perceptual[:4990], many.colour[:4990])
+    assert (selection.select(few, 0.2, None).heldout == selection.select(many, 0.2, None).heldout[:4990]).all()
+
+    def cut(images: selection.Fingerprints) -> dict[str, bytes]:
+        hashes = np.sort(images.content[:, 0])
+        return {bits: hashes[start:stop].tobytes() for bits, start, stop in selection.shards(hashes, 100)}
+
+    before, after = cut(few), cut(many)
+    assert len(before) > 50 and sum(after.get(bits) == content for bits, content in before.items()) >= len(before) - 10
+
+
+def test_shards_hold_every_image_once_and_none_too_many():
+    hashes = np.sort(prints(3000).content[:, 0])
+    found = selection.shards(hashes, 64)
+    assert [start for _, start, _ in found] == [0, *(stop for _, _, stop in found[:-1])] and found[-1][2] == 3000
+    for bits, start, stop in found:
+        assert 0 < stop - start <= 64 and {format(int(one), "064b")[: len(bits)] for one in hashes[start:stop]} == {bits}
+
+
+KNOWN = store.Known(4, 4, "L", 1, None, 0, b"c" * 16, b"p" * 8, b"o" * 4)
+
+
+def test_a_store_gives_back_what_was_added_and_forgets_what_was_never_named(tmp_path):
+    first = store.Store(tmp_path, (1, 4, 4))
+    pixels = noise(3, 1, 4, 4)
+    assert first.records.append(pixels[:2]) == 0
+    first.add([b"one"], [KNOWN])
+    first.close()  # as a kill would leave it: two records, of which the index names one
+    again = store.Store(tmp_path, (1, 4, 4))
+    assert again.records.append(pixels[2:]) == 1
+    assert (again.records.read(np.array([1, 0])) == pixels[[2, 0]]).all()
+    assert store.Reader(tmp_path).find([b"one", b"two"]) == {b"one": KNOWN}
+    again.close()
