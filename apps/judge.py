@@ -3,19 +3,17 @@
 import argparse
 import json
 import sys
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from apps import answer, models
+from gan.preparation import form, pictures
 from gan.sources import folder as source
 
 BATCH = 256  # images judged at a time
-FILTER = "lanczos"  # where the card does not name the one that its data was prepared with
 EXAMPLES = """examples:
   gan judge artifacts/train photo.png
   gan judge digits@champion data/digits/3/            classes by the folders' names
@@ -67,7 +65,8 @@ def main(arguments: list[str]) -> int:
 def _files(named: Sequence[Path]) -> Iterator[Path]:
     for path in named:
         if path.is_dir():
-            yield from (entry.path for entry in source.entries(path))
+            for block in source.blocks(source.Config(), path):
+                yield from (content for content in block.contents if isinstance(content, Path))
         elif path.exists():
             yield path
         else:
@@ -75,30 +74,19 @@ def _files(named: Sequence[Path]) -> Iterator[Path]:
 
 
 def _read(paths: Sequence[Path], card: dict) -> tuple[list[tuple[Path, np.ndarray]], list[dict]]:
-    """(path, pixels (C, H, W)) of what can be decoded; {image, reason} of what cannot."""
+    """(path, pixels (C, H, W)) of what can be decoded, in the form of the training images; {image, reason} of what cannot."""
+    wanted = form.Form.model_validate(card["form"])
     read, skipped = [], []
     for path in paths:
         try:
-            read.append((path, _pixels(path, card)))
-        except (
-            OSError,
-            ValueError,
-            SyntaxError,
-            Image.DecompressionBombWarning,
-            Image.DecompressionBombError,
-        ) as error:
-            skipped.append({"image": str(path), "reason": str(error).replace(f" '{path}'", "")})
+            found = pictures.decode(path.read_bytes(), wanted)
+        except OSError as error:
+            found = pictures.Decoded(None, str(error).replace(f" '{path}'", ""))
+        if found.pixels is None:
+            skipped.append({"image": str(path), "reason": found.reason})
+        else:
+            read.append((path, found.pixels))
     return read, skipped
-
-
-def _pixels(path: Path, card: dict) -> np.ndarray:
-    from gan import images
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image)
-            return images.from_pillow(upright, card["channels"], card["resolution"], card.get("filter", FILTER))
 
 
 def _judge(judge, batch: list[tuple[Path, np.ndarray]], label: int | None) -> list[Judged]:

@@ -23,19 +23,19 @@ BLOCK_SIZE = 32  # images made at a time
 
 
 def build_generator(card: dict) -> nn.Module:
-    """An untrained generator of the card's network, latent, classes, channels and resolution."""
+    """An untrained generator of the card's network, latent, classes and shape."""
     config = choices.config("networks", card["network"])
     latent_size = choices.config("latents", card["latent"]).size
     return choices.module("networks", card["network"]["name"]).Generator(
-        config, latent_size=latent_size, num_classes=_num_classes(card), **_shape(card)
+        config, latent_size=latent_size, num_classes=_num_classes(card), shape=shape(card)
     )
 
 
 def build_discriminator(card: dict) -> nn.Module:
-    """An untrained discriminator of the card's network, classes, channels and resolution."""
+    """An untrained discriminator of the card's network, classes and shape."""
     config = choices.config("networks", card["network"])
     return choices.module("networks", card["network"]["name"]).Discriminator(
-        config, num_classes=_num_classes(card), **_shape(card)
+        config, num_classes=_num_classes(card), shape=shape(card)
     )
 
 
@@ -43,8 +43,9 @@ def _num_classes(card: dict) -> int:
     return len(card["classes"]) if card["conditional"] else 0
 
 
-def _shape(card: dict) -> dict:
-    return {"channels": card["channels"], "resolution": card["resolution"]}
+def shape(card: dict) -> tuple[int, int, int]:
+    """(C, H, W) of the card's images."""
+    return tuple(card["shape"])
 
 
 def sampler(card: dict) -> Callable[[int, np.ndarray], Tensor]:
@@ -122,7 +123,7 @@ class Generator:
             yield self._block(indices[here], None if chosen is None else chosen[here])
 
     def _none(self) -> np.ndarray:
-        return np.empty((0, self.card["channels"], self.card["resolution"], self.card["resolution"]), np.uint8)
+        return np.empty((0, *shape(self.card)), np.uint8)
 
     def _checked(self, seeds: Sequence[int], labels: Sequence[int] | None) -> np.ndarray | None:
         if not self.card["conditional"]:
@@ -158,8 +159,8 @@ class Discriminator:
         """The probability (N,) in [0, 1] that images (N, C, H, W) uint8 are real: sigmoid of the logit."""
         if self.card["conditional"] and labels is None:
             raise ValueError("this discriminator was trained with classes; give a label for each image")
-        if pixels.shape[1:] != (self.card["channels"], self.card["resolution"], self.card["resolution"]):
-            raise ValueError(f"images are {pixels.shape[1:]}, this discriminator takes {tuple(_shape(self.card).values())}")
+        if pixels.shape[1:] != shape(self.card):
+            raise ValueError(f"images are {pixels.shape[1:]}, this discriminator takes (C, H, W) {shape(self.card)}")
         chosen = torch.as_tensor(np.asarray(labels, np.int64)) if self.card["conditional"] else None
         with threads(self.card["threads"]):
             logits = self.network(images.pixels_to_images(torch.from_numpy(pixels)), chosen)

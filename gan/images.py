@@ -19,35 +19,6 @@ def images_to_pixels(images: Tensor) -> Tensor:
     return ((images.to(torch.float32) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
-def from_pillow(image: Image.Image, channels: int, resolution: int, filter: str) -> np.ndarray:
-    """Any Pillow image -> (C, H, W) uint8: largest centred square, antialiased resize, alpha flattened on black below 4."""
-    square = _centred_square(_to_mode(image, channels))
-    resized = square.resize((resolution, resolution), Image.Resampling[filter.upper()])
-    array = np.asarray(resized, np.uint8)
-    return np.ascontiguousarray(array.reshape(resolution, resolution, channels).transpose(2, 0, 1))
-
-
-def _to_mode(image: Image.Image, channels: int) -> Image.Image:
-    if image.mode.startswith(("I;16", "I")):  # 16-bit grey: keep the high byte, as a display would
-        array = np.asarray(image, np.int64)
-        image = Image.fromarray((array.clip(0, 65535) >> 8).astype(np.uint8))
-    elif image.mode == "F":
-        image = Image.fromarray(np.asarray(image).clip(0, 255).round().astype(np.uint8))
-    if channels == 4:
-        return image.convert("RGBA")
-    if image.has_transparency_data:
-        opaque = image.convert("RGBA")
-        background = Image.new("RGBA", opaque.size, (0, 0, 0, 255))
-        image = Image.alpha_composite(background, opaque)
-    return image.convert(_MODES[channels])
-
-
-def _centred_square(image: Image.Image) -> Image.Image:
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    return image if image.width == image.height else image.crop((left, top, left + side, top + side))
-
-
 def to_pillow(pixels: np.ndarray) -> Image.Image:
     """(C, H, W) uint8 -> a Pillow image of mode L, RGB or RGBA."""
     array = np.asarray(pixels, np.uint8)

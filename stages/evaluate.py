@@ -104,7 +104,7 @@ class Evaluation:
         return {"name": self.protocol["name"], "hash": hashlib.sha256(content).hexdigest(), "reference": self.protocol["hash"]}
 
     def _over_draws(self, score, floor: float, most: float = math.inf) -> dict[str, float]:
-        return interval([score(draw) for draw in self.draws], most) | {"floor": floor}
+        return interval([score(draw) for draw in self.draws], most) | {"floor": rounded(floor)}
 
     def _classes(self) -> dict:
         """Where the extractor names the data's classes: agreement with the asked label, histogram, coverage."""
@@ -126,7 +126,7 @@ class Evaluation:
         """Median distance to the nearest training image (root mean square a pixel, [0, 255]), and its ratio to held-out's."""
         floor = float(np.median(self._nearest(self.pixels["heldout"])[0]))
         distance = self._over_draws(lambda draw: float(np.median(self._nearest(draw["pixels"])[0])), floor)
-        return {"distance": distance, "ratio": distance["mean"] / floor if floor else 0.0}
+        return {"distance": distance, "ratio": rounded(distance["mean"] / floor) if floor else 0.0}
 
     def _nearest(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         train = self.pixels["train"].reshape(len(self.pixels["train"]), -1)
@@ -138,7 +138,7 @@ class Evaluation:
         judge = generator.load_discriminator(self.folder)
         found = {split: judge.probability(self.pixels[split], self.labels[split]) for split in dataset.SPLITS}
         found["generated"] = judge.probability(self.draws[0]["pixels"], self.draws[0]["labels"])
-        return {name: float(probability.mean()) for name, probability in found.items()}
+        return {name: rounded(probability.mean()) for name, probability in found.items()}
 
     def show(self, out: Path) -> None:
         """grid.png, nearest.png (generated images above their nearest training images), classes.csv."""
@@ -159,7 +159,12 @@ def interval(values: list[float], most: float = math.inf) -> dict[str, float]:
     """Mean and 95 % confidence interval of independent draws by Student's t, cut off at `most`: {mean, low, high}."""
     mean = float(np.mean(values))
     reach = float(scipy.stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values)))
-    return {"mean": mean, "low": mean - reach, "high": min(mean + reach, most)}
+    return {"mean": rounded(mean), "low": rounded(mean - reach), "high": rounded(min(mean + reach, most))}
+
+
+def rounded(value: float) -> float:
+    """Six significant digits: the rest differs between processors that agree on every image."""
+    return float(f"{value:.6g}")
 
 
 if __name__ == "__main__":

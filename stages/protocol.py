@@ -1,6 +1,7 @@
 """The protocol that the reference stage wrote: its extractor and the real features."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import safetensors.numpy
@@ -19,12 +20,11 @@ def read() -> dict:
     return json.loads((_FOLDER / "protocol.json").read_text("utf-8"))
 
 
-def extractor(protocol: dict, data: dict) -> torch.nn.Module:
+def extractor(protocol: dict, data: dict, folder: Path = _FOLDER) -> torch.nn.Module:
     """The network that takes features: pixels (N, C, H, W) uint8 -> features (N, D), logits (N, K). `data`: prepare's card."""
     module = choices.module("extractors", protocol["name"])
-    shape = data["channels"], data["resolution"], data["resolution"]
-    network = module.build(choices.config("extractors", protocol["extractor"]), shape, len(data["classes"]))
-    network.load_state_dict(safetensors.torch.load_file(_FOLDER / "extractor.safetensors"))
+    network = module.build(choices.config("extractors", protocol["extractor"]), tuple(data["shape"]), len(data["classes"]))
+    network.load_state_dict(safetensors.torch.load_file(folder / "extractor.safetensors"))
     return network.eval().requires_grad_(False)
 
 

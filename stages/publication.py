@@ -100,7 +100,7 @@ def _data(journal: Journal) -> None:
     """The prepared data as MLflow's data set: its digest is the identity of what prepare made."""
     card = artifacts.card_of("prepare")
     source = yaml.safe_load(Path("params.yaml").read_text("utf-8"))["prepare"]["source"]["path"]
-    profile = {key: card[key] for key in ("resolution", "channels", "counts") if key in card}
+    profile = {key: card[key] for key in ("shape", "counts") if key in card}
     journal.append(
         "data", name=Path(source).name, source=source, digest=artifacts.identity("prepare")[:36], profile=profile
     )

@@ -58,5 +58,6 @@ def signature(card: dict):
     columns = [ColSpec(DataType.long, "seed")]
     if card["conditional"]:
         columns.append(ColSpec(DataType.long, "label", required=False))
-    images = TensorSpec(np.dtype(np.uint8), (-1, card["resolution"], card["resolution"], card["channels"]))
+    channels, height, width = generator.shape(card)
+    images = TensorSpec(np.dtype(np.uint8), (-1, height, width, channels))
     return ModelSignature(inputs=Schema(columns), outputs=Schema([images]))

@@ -39,7 +39,7 @@ def _fit(config: params.Reference, data: dict, splits: dict) -> tuple[torch.nn.M
     torch.manual_seed(streams.key(config.seed, "extractor") % 2**63)
     extractor = choices.module("extractors", config.protocol["name"])
     settings = choices.config("extractors", config.protocol)
-    network = extractor.build(settings, (data["channels"], data["resolution"], data["resolution"]), len(data["classes"]))
+    network = extractor.build(settings, tuple(data["shape"]), len(data["classes"]))
     parts = [(_all_pixels(splits[split]), splits[split].labels) for split in dataset.SPLITS]
     steps = extractor.fit(settings, network, *parts, config.seed)
     total_nimg = round(getattr(settings, "total_kimg", 0) * 1000) or len(parts[0][0])
@@ -76,9 +76,8 @@ def _protocol(config: params.Reference, data: dict, facts: dict, extractor_sha25
         "batch_size": _BATCH_SIZE,
         "data": artifacts.identity("prepare"),
         "data_counts": data["counts"],
-        "resolution": data["resolution"],
-        "channels": data["channels"],
-        "filter": data["filter"],
+        "shape": data["shape"],
+        "form": data["form"],
         "torch": torch.__version__,
     }
     content = json.dumps(protocol, sort_keys=True).encode()

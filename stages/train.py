@@ -96,7 +96,7 @@ class Training:
     def _score(self) -> dict[str, float]:
         """The quick score of the averaged generator, which it keeps if none was better."""
         made = generator.Generator(self.card, self.state.average)
-        score = self.quick.distance(made)
+        score = float(f"{self.quick.distance(made):.6g}")  # the rest differs between processors that agree on the weights
         if not self.state.best or score < self.state.rows_best():
             self.state.best = {name: tensor.detach().clone() for name, tensor in self.state.average.state_dict().items()}
             self.state.best_nimg = self.state.nimg
@@ -172,9 +172,8 @@ def _card(chosen: params.Params, data: dict) -> dict:
         "version": generator.VERSION,
         "network": config.network,
         "latent": config.latent,
-        "resolution": data["resolution"],
-        "channels": data["channels"],
-        "filter": data["filter"],
+        "shape": data["shape"],
+        "form": data["form"],  # that real images were brought into
         "classes": data["classes"],
         "class_counts": data["class_counts"],
         "conditional": config.conditional,

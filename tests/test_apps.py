@@ -128,6 +128,17 @@ def test_judge_without_a_class_takes_the_one_it_looks_most_real_as(trained, proj
     assert free["probability"] >= asked["probability"] and asked["label"] == "0"
 
 
+def test_judge_cuts_an_image_to_the_models_own_aspect(project, capsys):
+    trained = make_train(shape=(1, 8, 12))
+    pixels = generator.load(trained).sample([0], [1])
+    Image.fromarray(pixels[0, 0]).save("own.png")
+    padded = np.pad(pixels[0, 0], ((3, 3), (0, 0)), constant_values=255)
+    Image.fromarray(padded).save("tall.png")
+    assert said(judge, "artifacts/train", "own.png", "tall.png", "--json", "--label", "1") == 0
+    own, tall = json.loads(capsys.readouterr().out)["judged"]
+    assert own["probability"] == tall["probability"]
+
+
 def test_judge_of_a_model_without_classes_names_none(project, capsys):
     make_train(conditional=False)
     Image.new("L", (8, 8)).save("one.png")

@@ -191,7 +191,7 @@ def test_the_packed_model_names_exact_packages_and_holds_no_pickle(project, tmp_
 @pytest.mark.parametrize("network", ["dcgan", "r3gan"])
 @pytest.mark.parametrize("conditional", [True, False])
 def test_every_network_is_packed_with_all_code_it_needs(project, tmp_path, network, conditional):
-    trained = make_train(network=network, conditional=conditional, channels=3)
+    trained = make_train(network=network, conditional=conditional, shape=(3, 8, 12))
     pyfunc.save(trained, tmp_path / "model")
     import mlflow
 

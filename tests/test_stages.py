@@ -159,6 +159,29 @@ def test_scores_carry_their_protocol_interval_and_floor(trained):
         assert (trained / "artifacts/evaluate" / name).stat().st_size > 100
 
 
+@pytest.mark.parametrize("protocol", ["classifier", "pretext"])
+def test_images_that_are_not_square_go_all_the_way(protocol, tmp_path):
+    """Stripes, wide (class 0) or tall (class 1), from a prepared folder to scores."""
+    changes = {"reference.protocol.name": protocol, "reference.protocol.min_accuracy": 0.1, "train.loop.total_kimg": 0.5}
+    small.write_params(tmp_path, {**small.TINY, **changes, "evaluate.kid_subset_size": 10})
+    small.write_prepared(tmp_path, (3, 8, 12))
+    small.run_stages(tmp_path, "reference", "train", "evaluate")
+    card = json.loads((tmp_path / "artifacts/train/card.json").read_text())
+    made = generator.load(tmp_path / "artifacts/train")
+    assert card["shape"] == [3, 8, 12] and made.sample([0, 1]).shape == (2, 3, 8, 12)
+    assert json.loads((tmp_path / "artifacts/evaluate/metrics.json").read_text())["protocol"]["name"] == protocol
+
+
+def test_pretext_turns_only_square_images_by_a_quarter():
+    pretext = choices.module("extractors", "pretext")
+    for shape, num_targets, turns in (((1, 8, 8), 16, 1), ((1, 8, 12), 8, 2)):
+        pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, *shape), np.uint8)).repeat(400, 1, 1, 1)
+        seen, targets = pretext.views(7, pixels, 0)
+        assert seen.shape == pixels.shape and set(targets.tolist()) == set(range(num_targets))
+        first, turned = (seen[targets == target][0] for target in (0, 4))
+        assert torch.equal(torch.rot90(first, turns, (1, 2)), turned)
+
+
 def test_a_memoriser_has_a_ratio_of_zero(trained, tmp_path, monkeypatch):
     """A generator that repeats training images has no distance to them, however good its FID."""
     folder = tmp_path / "project"

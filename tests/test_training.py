@@ -8,18 +8,20 @@ from gan import choices
 from gan.training import averaging, loop, schedules, state
 from gan.training.config import ScheduleConfig
 
+SQUARE = (1, 8, 8)
 CASES = [
-    *[(network, "normal", "relativistic", ("r1", "r2")) for network in choices.names("networks")],
-    *[("dcgan", latent, "relativistic", ("r1",)) for latent in choices.names("latents")],
-    *[("dcgan", "normal", loss, ()) for loss in choices.names("losses")],
-    *[("dcgan", "normal", "hinge", (penalty,)) for penalty in choices.names("penalties")],
+    *[(network, "normal", "relativistic", ("r1", "r2"), SQUARE) for network in choices.names("networks")],
+    *[(network, "normal", "relativistic", ("r1", "r2"), (3, 8, 12)) for network in choices.names("networks")],
+    *[("dcgan", latent, "relativistic", ("r1",), SQUARE) for latent in choices.names("latents")],
+    *[("dcgan", "normal", loss, (), SQUARE) for loss in choices.names("losses")],
+    *[("dcgan", "normal", "hinge", (penalty,), SQUARE) for penalty in choices.names("penalties")],
 ]
 
 
-@pytest.mark.parametrize(("network", "latent", "loss", "penalties"), CASES)
-def test_training_repeats_and_resumes_bit_by_bit(network, latent, loss, penalties, tmp_path):
+@pytest.mark.parametrize(("network", "latent", "loss", "penalties", "shape"), CASES)
+def test_training_repeats_and_resumes_bit_by_bit(network, latent, loss, penalties, shape, tmp_path):
     """A run in one piece, the same again, and one saved, dropped and resumed at a tick, are equal in every tensor."""
-    card, config = small.card(network, latent), small.loop_config()
+    card, config = small.card(network, latent, shape=shape), small.loop_config()
     whole, again, first, resumed = (small.start(card, config) for _ in range(4))
     for training in (whole, again):
         assert [tick.nimg for tick in small.ticks(training, card, config, loss, penalties)] == [32, 64, 96, 128]

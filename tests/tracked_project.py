@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import small
 import torch
 from PIL import Image
 
@@ -86,18 +87,19 @@ def make_prepare() -> None:
     """artifacts/prepare as far as others read its card."""
     artifacts.start("prepare")
     artifacts.seal(
-        "prepare", {"resolution": 8, "channels": 1, "classes": CLASSES, "counts": {"train": 30, "heldout": 10}}
+        "prepare", {"shape": [1, 8, 8], "classes": CLASSES, "counts": {"train": 30, "heldout": 10}}
     )
 
 
 def make_train(
-    seed: int = 0, network: str = "dcgan", conditional: bool = True, ticks: int = 3, channels: int = 1
+    seed: int = 0, network: str = "dcgan", conditional: bool = True, ticks: int = 3, shape: tuple = (1, 8, 8)
 ) -> Path:
-    """artifacts/train with real, untrained networks of 8x8 pixels, a history and pictures."""
+    """artifacts/train with real, untrained networks, a history and pictures."""
     out = artifacts.start("train")
     card = {
-        "format": generator.FORMAT, "version": generator.VERSION, "resolution": 8, "channels": channels, "classes": CLASSES,
+        "format": generator.FORMAT, "version": generator.VERSION, "shape": shape, "classes": CLASSES,
         "class_counts": [5, 3, 2], "conditional": conditional, "block_size": 4, "threads": 1, "data": "d" * 64,
+        "form": small.FORM | {"resolution": list(shape[1:]), "channels": shape[0]},
         "network": {"name": network, **NETWORKS[network]}, "latent": {"name": "normal", "size": 4},
     }  # fmt: skip
     generator.save(out / "generator.safetensors", _lively(generator.build_generator(card), seed))

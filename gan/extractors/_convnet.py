@@ -12,14 +12,18 @@ Views = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]  # (pixels, label
 
 
 class Network(nn.Module):
-    """Pixels (N, C, H, W) uint8 -> features (N, num_features), logits (N, num_targets), both float32."""
+    """Pixels (N, C, H, W) uint8 -> features (N, num_features), logits (N, num_targets), both float32.
 
-    def __init__(self, channels: int, resolution: int, width: int, num_features: int, num_targets: int):
+    Halved until the shorter side has at most 4 pixels.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], width: int, num_features: int, num_targets: int):
         super().__init__()
-        layers: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU()]
-        while resolution > 4:
+        layers: list[nn.Module] = [nn.Conv2d(shape[0], width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU()]
+        side = min(shape[1:])
+        while side > 4:
             layers += [nn.Conv2d(width, 2 * width, 3, 2, 1), nn.BatchNorm2d(2 * width), nn.ReLU()]
-            width, resolution = 2 * width, (resolution + 1) // 2
+            width, side = 2 * width, (side + 1) // 2
         self.layers = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(4 * width, num_features))
         self.logits = nn.Sequential(nn.ReLU(), nn.Linear(num_features, num_targets))
 
@@ -52,9 +56,9 @@ def fit(
 
 
 def shifted(pixels: Tensor, stream: int, number: int) -> Tensor:
-    """Each image (N, C, H, W) moved by up to a sixteenth of its side, edges repeated: the same for (stream, number)."""
+    """Each image (N, C, H, W) moved by up to a sixteenth of each side, edges repeated: the same for (stream, number)."""
     count, _, height, width = pixels.shape
-    reach = max(1, height // 16)
+    reach = np.maximum(1, np.array([height, width]) // 16)
     places = np.arange(number * count, (number + 1) * count)
     moves = streams.words(stream, places, 2).astype(np.int64) % (2 * reach + 1) - reach
     rows = (torch.arange(height)[None] + torch.from_numpy(moves[:, :1])).clamp(0, height - 1)

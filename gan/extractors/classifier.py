@@ -24,7 +24,7 @@ class Config(choices.Config):
 
 def build(config: Config, shape: tuple[int, int, int], num_classes: int) -> nn.Module:
     """An untrained extractor for images of shape (C, H, W)."""
-    return _convnet.Network(shape[0], shape[1], config.width, config.num_features, num_classes)
+    return _convnet.Network(shape, config.width, config.num_features, num_classes)
 
 
 def fit(config: Config, network: nn.Module, train: tuple, heldout: tuple, seed: int) -> Iterator[int]:

@@ -1,7 +1,8 @@
 """Protocol `pretext`: the same small network, for data without labels, trained to name rotation and crop of each image.
 
 Rotation prediction after Gidaris et al. 2018 (arXiv:1803.07728); the crop is one of the four corners at three quarters of
-the side. The 16 pairs of rotation and corner are its targets.
+each side. The 16 pairs of rotation and corner are its targets. An image that is not square is turned by 0 or 180 degrees only,
+since a quarter turn would give another shape away: 8 targets.
 """
 
 from collections.abc import Iterator
@@ -29,18 +30,24 @@ class Config(choices.Config):
 
 def build(config: Config, shape: tuple[int, int, int], num_classes: int) -> nn.Module:
     """An untrained extractor for images of shape (C, H, W)."""
-    return _convnet.Network(shape[0], shape[1], config.width, config.num_features, 16)
+    return _convnet.Network(shape, config.width, config.num_features, _num_targets(*shape[1:]))
+
+
+def _num_targets(height: int, width: int) -> int:
+    """Pairs of rotation and corner."""
+    return 16 if height == width else 8
 
 
 def views(stream: int, pixels: Tensor, number: int) -> tuple[Tensor, Tensor]:
-    """Each image (N, C, H, W) cropped to a corner, enlarged and turned, as (stream, number) say; and which of 16: (N,)."""
+    """Each image (N, C, H, W) cropped to a corner, enlarged and turned, as (stream, number) say; and which view: (N,)."""
     count, _, height, width = pixels.shape
+    num_targets, quarters = _num_targets(height, width), 1 if height == width else 2
     places = torch.arange(number * count, (number + 1) * count).numpy()
-    targets = torch.from_numpy(streams.integers(stream, places, 16))
+    targets = torch.from_numpy(streams.integers(stream, places, num_targets))
     cropped = torch.empty_like(pixels)
-    for target in range(16):
+    for target in range(num_targets):
         here = targets == target
-        corner, turns = target % 4, target // 4
+        corner, turns = target % 4, target // 4 * quarters
         tall, wide = height * 3 // 4, width * 3 // 4
         top, left = (height - tall) * (corner // 2), (width - wide) * (corner % 2)
         part = pixels[here, :, top : top + tall, left : left + wide].float()

@@ -3,12 +3,22 @@
 import torch
 from torch import Tensor, nn
 
+LEAST = 4  # pixels of the lowest resolution's shorter side
 
-def pyramid(resolution: int) -> list[int]:
-    """Resolutions from the lowest (halved while even and at least 4) to `resolution`: 16 -> [4, 8, 16], 28 -> [7, 14, 28]."""
-    sizes = [resolution]
-    while sizes[0] % 2 == 0 and sizes[0] // 2 >= 4:
-        sizes.insert(0, sizes[0] // 2)
+
+def pyramid(shape: tuple[int, int, int]) -> list[tuple[int, int]]:
+    """Sizes (H, W) from the lowest to that of images (C, H, W), halved while both sides are even and their halves at least 4.
+
+    (1, 28, 28) -> [(7, 7), (14, 14), (28, 28)], (3, 16, 24) -> [(4, 6), (8, 12), (16, 24)]. ValueError where nothing halves.
+    """
+    sizes = [(shape[1], shape[2])]
+    while all(side % 2 == 0 and side // 2 >= LEAST for side in sizes[0]):
+        sizes.insert(0, (sizes[0][0] // 2, sizes[0][1] // 2))
+    if len(sizes) == 1:
+        raise ValueError(
+            f"images of {shape[1]}×{shape[2]} pixels (height × width) cannot be halved once, and a network has to; set "
+            f"prepare.resolution so that both sides are even and at least {2 * LEAST}"
+        )
     return sizes
 
 

@@ -1,11 +1,13 @@
-"""DCGAN: transposed convolutions and batch norm (Radford et al. 2015, arXiv:1511.06434), for any even size from 8 up.
+"""DCGAN: transposed convolutions and batch norm (Radford et al. 2015, arXiv:1511.06434).
 
-With classes, the generator gets the label concatenated to its latent (Mirza and Osindero 2014, arXiv:1411.1784), the
-discriminator by projection (Miyato and Koyama 2018, arXiv:1802.05637). Weights start as PyTorch's layers do, not from the
-paper's N(0, 0.02²), which leaves the projection's signal too small to be learnt soon (docs/log.md).
+Any even height and width from 8 up. With classes, the generator gets the label concatenated to its latent (Mirza and
+Osindero 2014, arXiv:1411.1784), the discriminator by projection (Miyato and Koyama 2018, arXiv:1802.05637). Weights start
+as PyTorch's layers do, not from the paper's N(0, 0.02²), which leaves the projection's signal too small to be learnt soon
+(docs/log.md).
 """
 
 import itertools
+import math
 from typing import Literal
 
 import pydantic
@@ -31,12 +33,12 @@ def _norm(name: str, channels: int) -> nn.Module:
 class Generator(nn.Module):
     """Latents (N, Z), labels (N,) -> images (N, C, H, W) in [-1, +1]."""
 
-    def __init__(self, config: Config, *, latent_size: int, num_classes: int, channels: int, resolution: int):
+    def __init__(self, config: Config, *, latent_size: int, num_classes: int, shape: tuple[int, int, int]):
         super().__init__()
-        sizes = pyramid(resolution)
+        sizes = pyramid(shape)
         widths = [config.generator_width * 2**level for level in reversed(range(len(sizes) - 1))]
-        self.num_classes, self.base = num_classes, (widths[0], sizes[0], sizes[0])
-        self.linear = nn.Linear(latent_size + num_classes, widths[0] * sizes[0] ** 2, bias=False)
+        self.num_classes, self.base = num_classes, (widths[0], *sizes[0])
+        self.linear = nn.Linear(latent_size + num_classes, math.prod(self.base), bias=False)
         layers: list[nn.Module] = [_norm(config.generator_norm, widths[0]), nn.ReLU()]
         for width, next_width in itertools.pairwise(widths):
             layers += [
@@ -44,7 +46,7 @@ class Generator(nn.Module):
                 _norm(config.generator_norm, next_width),
                 nn.ReLU(),
             ]
-        self.layers = nn.Sequential(*layers, nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1), nn.Tanh())
+        self.layers = nn.Sequential(*layers, nn.ConvTranspose2d(widths[-1], shape[0], 4, 2, 1), nn.Tanh())
 
     def forward(self, latents_NZ: Tensor, labels_N: Tensor | None = None) -> Tensor:
         features = self.linear(with_class(latents_NZ, labels_N, self.num_classes))
@@ -54,11 +56,11 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Images (N, C, H, W) in [-1, +1], labels (N,) -> logits (N,)."""
 
-    def __init__(self, config: Config, *, num_classes: int, channels: int, resolution: int):
+    def __init__(self, config: Config, *, num_classes: int, shape: tuple[int, int, int]):
         super().__init__()
-        sizes = pyramid(resolution)
+        sizes = pyramid(shape)
         widths = [config.discriminator_width * 2**level for level in range(len(sizes) - 1)]
-        layers: list[nn.Module] = [nn.Conv2d(channels, widths[0], 4, 2, 1), nn.LeakyReLU(0.2)]
+        layers: list[nn.Module] = [nn.Conv2d(shape[0], widths[0], 4, 2, 1), nn.LeakyReLU(0.2)]
         for width, next_width in itertools.pairwise(widths):
             layers += [
                 nn.Conv2d(width, next_width, 4, 2, 1, bias=config.discriminator_norm == "none"),
@@ -66,7 +68,7 @@ class Discriminator(nn.Module):
                 nn.LeakyReLU(0.2),
             ]
         self.layers = nn.Sequential(*layers, nn.Flatten())
-        self.projection = Projection(widths[-1] * sizes[0] ** 2, num_classes)
+        self.projection = Projection(widths[-1] * math.prod(sizes[0]), num_classes)
 
     def forward(self, images_NCHW: Tensor, labels_N: Tensor | None = None) -> Tensor:
         return self.projection(self.layers(images_NCHW), labels_N)

@@ -1,8 +1,10 @@
 """R3GAN: a ResNeXt-like generator and discriminator without normalisation (Huang et al. 2024, arXiv:2501.05441, sec. 4).
 
 A block is 1×1, grouped 3×3, 1×1 with an identity skip; its weights are scaled after Fixup (Zhang et al. 2019,
-arXiv:1901.09321). Resampling is by the binomial filter [1, 2, 1]. Any even size from 8 up, 1 to 4 channels.
+arXiv:1901.09321). Resampling is by the binomial filter [1, 2, 1]. Any even height and width from 8 up, 1 to 4 channels.
 """
+
+import math
 
 import pydantic
 import torch
@@ -100,21 +102,21 @@ class Resample(nn.Module):
 class Generator(nn.Module):
     """Latents (N, Z), labels (N,) -> images (N, C, H, W), around [-1, +1], not bounded by the network."""
 
-    def __init__(self, config: Config, *, latent_size: int, num_classes: int, channels: int, resolution: int):
+    def __init__(self, config: Config, *, latent_size: int, num_classes: int, shape: tuple[int, int, int]):
         super().__init__()
-        sizes = pyramid(resolution)
+        sizes = pyramid(shape)
         widths = _widths(config.generator_widths, len(sizes))
         num_blocks = config.blocks * len(sizes)
         self.num_classes = num_classes
         self.embedding = nn.Linear(num_classes, config.class_size, bias=False) if num_classes else None
         self.modulation = nn.Linear(latent_size + (config.class_size if num_classes else 0), widths[0], bias=False)
-        self.basis = nn.Parameter(torch.randn(widths[0], sizes[0], sizes[0]))
+        self.basis = nn.Parameter(torch.randn(widths[0], *sizes[0]))
         layers: list[nn.Module] = []
         for level, width in enumerate(widths):
             if level:
                 layers.append(Resample(widths[level - 1], width, up=True))
             layers += [Block(width, config, num_blocks) for _ in range(config.blocks)]
-        self.layers = nn.Sequential(*layers, _convolution(widths[-1], channels, 1))
+        self.layers = nn.Sequential(*layers, _convolution(widths[-1], shape[0], 1))
         nn.init.normal_(self.modulation.weight, 0.0, self.modulation.in_features**-0.5)
         if self.embedding is not None:
             nn.init.normal_(self.embedding.weight, 0.0, 1.0)
@@ -129,19 +131,19 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Images (N, C, H, W) in [-1, +1], labels (N,) -> logits (N,)."""
 
-    def __init__(self, config: Config, *, num_classes: int, channels: int, resolution: int):
+    def __init__(self, config: Config, *, num_classes: int, shape: tuple[int, int, int]):
         super().__init__()
-        sizes = pyramid(resolution)[::-1]
+        sizes = pyramid(shape)[::-1]
         widths = _widths(config.discriminator_widths, len(sizes))[::-1]
         num_blocks = config.blocks * len(sizes)
-        layers: list[nn.Module] = [_convolution(channels, widths[0], 1)]
+        layers: list[nn.Module] = [_convolution(shape[0], widths[0], 1)]
         for level, width in enumerate(widths):
             if level:
                 layers.append(Resample(widths[level - 1], width, up=False))
             layers += [Block(width, config, num_blocks) for _ in range(config.blocks)]
         self.layers = nn.Sequential(*layers)
         self.pool = nn.Conv2d(widths[-1], widths[-1], sizes[-1], groups=widths[-1], bias=False)  # depth-wise, to 1×1
-        nn.init.normal_(self.pool.weight, 0.0, 1 / sizes[-1])
+        nn.init.normal_(self.pool.weight, 0.0, math.prod(sizes[-1]) ** -0.5)
         size = config.class_size if num_classes else 1
         self.linear = nn.Linear(widths[-1], size, bias=False)
         nn.init.normal_(self.linear.weight, 0.0, widths[-1] ** -0.5)
