@@ -1,1 +1,1 @@
-"""One module per command that opens a model."""
+"""One module per command that opens a model, or a folder of pictures."""

@@ -51,6 +51,26 @@ def run(
     run.run(recipe, settings or [])
 
 
+@app.command(epilog=_examples(
+    "gan init data/mine",
+    "gan init ~/pictures/birds",
+    "gan init ~/pictures/birds --name robins --resolution 64",
+))
+def init(
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="Of pictures; its sub-folders are the classes.")],
+    name: Annotated[
+        str | None, typer.Option(help="Of the generator, and below data/ of a folder from outside; the folder's own.")
+    ] = None,
+    resolution: Annotated[
+        str | None, typer.Option(help="Pixels: 64, or HEIGHTxWIDTH as in 48x64; what fits if not given.")
+    ] = None,
+) -> None:
+    """Bring a folder of pictures in, look at it, and write a params.yaml that fits it, with the reasons."""
+    from . import init
+
+    init.init(folder, name, resolution)
+
+
 @app.command(**FORWARDED)
 def sample(context: typer.Context) -> None:
     """Images from a trained generator: gan sample MODEL -n 64 --seed 0 -o grid.png"""
@@ -61,6 +81,12 @@ def sample(context: typer.Context) -> None:
 def judge(context: typer.Context) -> None:
     """How real images look to a trained discriminator: gan judge MODEL IMAGES"""
     _forward("apps.judge", context.args)
+
+
+@app.command(**FORWARDED)
+def drift(context: typer.Context) -> None:
+    """How the data set differs from the champion's: gan drift"""
+    _forward("apps.drift", context.args)
 
 
 @app.command(epilog=_examples("gan ui", "gan ui --port 5050"))

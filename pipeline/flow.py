@@ -13,7 +13,7 @@ from prefect import flow, get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, State
 
-from . import checkout, door, dvc, plan
+from . import checkout, door, drift, dvc, plan
 from .errors import Busy
 from .processes import answer
 
@@ -54,6 +54,8 @@ def _run(stale: plan.Stale) -> None:
             )
             if outcome != "unchanged":
                 ran.add(stage)
+                if stage == "reference":
+                    drift.tell(session, get_run_logger().info)
         status = "FINISHED"
     except Exception:
         status = "FAILED"

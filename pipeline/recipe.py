@@ -1,4 +1,4 @@
-"""Edits params.yaml for `gan run`: a whole recipe (--recipe), single values (--set). Nothing uncommitted is overwritten.
+"""Edits params.yaml for `gan run` and `gan init`: a whole recipe, single values. Nothing uncommitted is overwritten.
 
 The door sees the new params before params.yaml is replaced; comments and layout stay.
 """
@@ -6,6 +6,8 @@ The door sees the new params before params.yaml is replaced; comments and layout
 import difflib
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from . import door
@@ -24,23 +26,37 @@ def apply(recipe: str | None, settings: list[str]) -> bool:
 
     Mistake, with params.yaml untouched: no such recipe, a setting the door refuses, edits that git does not hold.
     """
-    current = door.PARAMS.read_text("utf-8") if door.PARAMS.is_file() else None
-    text = current if recipe is None else _recipe(recipe)
+    current = _current()
+    text = current if recipe is None else read(recipe)
     if text is None:
         raise Mistake(f"{door.PARAMS} does not exist; copy a recipe: gan run --recipe digits (there are: {_listed()})")
     text = edits.put(text, settings)
     if text == current:
         return False
-    _refuse_to_lose(current)
+    with replacing(text):
+        return True
+
+
+@contextmanager
+def replacing(text: str) -> Iterator[None]:
+    """Put a whole text into params.yaml at the end of the `with` block, which runs when nothing forbids that any more.
+
+    Mistake before the block, with params.yaml untouched: edits that git does not hold, a text that the door refuses.
+    """
+    _refuse_to_lose(_current())
     CANDIDATE.parent.mkdir(exist_ok=True)
     CANDIDATE.write_text(text, "utf-8")
     try:
         door.check(CANDIDATE)
+        yield
         os.replace(CANDIDATE, door.PARAMS)
     finally:
         CANDIDATE.unlink(missing_ok=True)
     remember(WRITTEN, {"sha256": _sha256(text)})
-    return True
+
+
+def _current() -> str | None:
+    return door.PARAMS.read_text("utf-8") if door.PARAMS.is_file() else None
 
 
 def names() -> list[str]:
@@ -52,7 +68,8 @@ def _listed() -> str:
     return ", ".join(names()) or f"none in {RECIPES}/"
 
 
-def _recipe(name: str) -> str:
+def read(name: str) -> str:
+    """The text of a recipe; Mistake lists those that there are."""
     if name not in names():
         near = difflib.get_close_matches(name, names(), n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""

@@ -9,12 +9,26 @@ from typing import Any
 
 from .errors import Mistake
 
+COMMENT_COLUMN = 32  # where the recipes' comments stand
+
 
 def put(text: str, settings: list[str]) -> str:
     """YAML text with every setting in it; Mistake if one names nothing or its value is not YAML."""
     for setting in settings:
         text = _put(text, setting)
     return text
+
+
+def annotate(text: str, key: str, words: str) -> str:
+    """YAML text with these words as the comment behind a key's value, in place of the one that stood there."""
+    node = _find(text, key.split("."), key)
+    if node is None:
+        raise Mistake(f"{key} has no value of one line that a comment could stand behind")
+    start, end = text.rfind("\n", 0, node.end_mark.index) + 1, text.find("\n", node.end_mark.index)
+    line = text[start : end if end >= 0 else len(text)]
+    kept, column = re.sub(r"\s+#.*$", "", line), re.search(r"(?<=\s)#", line)
+    blanks = max(1, (column.start() if column else COMMENT_COLUMN) - len(kept))
+    return f"{text[:start]}{kept}{' ' * blanks}# {words}{text[start + len(line) :]}"
 
 
 def _put(text: str, setting: str) -> str:

@@ -50,7 +50,7 @@ def register(name: str, track: tracking.Track) -> dict:
             )
             source = _upload(client, run_id)
             version = client.create_model_version(name, source, run_id, tags=identity)
-        return _settle(client, version)
+        return _settle(client, version, track)
 
 
 def _identity() -> dict[str, str]:
@@ -75,12 +75,13 @@ def _upload(client, run_id: str) -> str:
     return f"{client.get_run(run_id).info.artifact_uri}/{MODEL_FOLDER}"
 
 
-def _settle(client, version) -> dict:
+def _settle(client, version, track: tracking.Track) -> dict:
     """The recorded answer if these scores were decided on before; else decide, and move the alias."""
     evaluated = artifacts.identity("evaluate")
     if version.tags.get("settled") == evaluated:
         return json.loads(version.tags["decision"])
     score = _score()
+    drifted = _drift(version.name, track)
     champion = registry.version_called(client, version.name, registry.CHAMPION)
     alias, sentence = registry.judge(score, champion, version.version)
     if os.environ.get("DVC_EXP_NAME"):
@@ -99,9 +100,21 @@ def _settle(client, version) -> dict:
         "evaluate": evaluated,
         "weights_sha256": version.tags["weights_sha256"],
         "card_sha256": version.tags["card_sha256"],
+        "drift": drifted,
     }
     _record(client, decision, score)
     return decision
+
+
+def _drift(name: str, track: tracking.Track) -> dict:
+    """How the data differ from what the champion was trained on, also told to MLflow; it decides nothing."""
+    from stages import drift  # opens torch: --check does without
+
+    answer = drift.against_champion(name)
+    drift.record(answer)
+    track.metrics(drift.points(answer), step=0)
+    track.tags({"drift": drift.sentence(answer)})
+    return answer
 
 
 def _record(client, decision: dict, score: dict) -> None:

@@ -91,7 +91,7 @@ def answers(uri: str) -> Iterator[None]:
         yield
     except MlflowException as error:
         if error.error_code in REFUSALS:
-            raise Refused(_first_line(error)) from error
+            raise Refused(_first_line(error, uri)) from error
         raise Unreachable(_sentence(uri, error)) from error
     except (OSError, _database_error()) as error:
         raise Unreachable(_sentence(uri, error)) from error
@@ -104,11 +104,12 @@ def _database_error() -> type[Exception]:
 
 
 def _sentence(uri: str, error: Exception) -> str:
-    return f"{without_password(uri)} cannot be reached or written ({_first_line(error)})."
+    return f"{without_password(uri)} cannot be reached or written ({_first_line(error, uri)})."
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:300].rstrip(".") or type(error).__name__
+def _first_line(error: Exception, uri: str) -> str:
+    words = str(error).strip().partition("\n")[0].replace(uri, without_password(uri))
+    return words[:300].rstrip(".") or type(error).__name__
 
 
 def without_password(uri: str) -> str:

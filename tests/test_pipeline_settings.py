@@ -64,6 +64,26 @@ def test_no_setting_leaves_the_text_alone():
 
 
 @pytest.mark.parametrize(
+    ("key", "before", "after"),
+    [
+        ("train.lr", "lr: 5.0e-4                    # Adam", "lr: 5.0e-4                    # why"),
+        ("train.penalties.0.gamma", "gamma: 0.3}", "gamma: 0.3}    # why"),
+        ("train.title", '"a: b"', '"a: b"                 # why'),
+        ("machine", "machine: {}", "machine: {}                     # why"),
+    ],
+)
+def test_a_comment_is_put_behind_its_value_and_no_other_character_changes(key, before, after):
+    assert PARAMS.count(before) == 1
+    assert settings.annotate(PARAMS, key, "why") == PARAMS.replace(before, after)
+    assert yaml.safe_load(settings.annotate(PARAMS, key, "why")) == yaml.safe_load(PARAMS)
+
+
+def test_a_section_of_many_lines_takes_no_comment():
+    with pytest.raises(Mistake, match="train has no value of one line"):
+        settings.annotate(PARAMS, "train", "why")
+
+
+@pytest.mark.parametrize(
     ("setting", "words"),
     [
         ("train.lr", "write key=value"),

@@ -1,0 +1,338 @@
+"""Looks at a folder of pictures and proposes a recipe: python -m apps.propose FOLDER
+
+Prints JSON: `facts`, the recipe that is the `base` and holds the rest, and `settings`, each with its key, its value and its
+reason in words. Every number below is a rule of thumb. `gan init` writes what is proposed here into params.yaml.
+"""
+
+import argparse
+import json
+import math
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from apps import answer
+from gan.preparation import form, pictures
+from gan.sources import folder as source
+
+MOST_LOOKED_AT = 2000  # pictures, evenly over all; shares are then known to about two in a hundred
+LOOK = form.Form(  # the small copy that colour and transparency are judged by
+    resolution=64, channels=4, alpha="keep", fit="crop", filter="box", jpeg_draft=True, min_side=8, max_pixels=100_000_000
+)
+GREY_REACH = 12  # of 255, between red, green and blue: what JPEG makes of a grey picture
+ALPHA_SHARE = 0.01  # mean share of pixels that are not opaque from which transparency is a part of the pictures
+LEAST_IMAGES = 50  # fewer leave ten held-out pictures, and a score of ten says nothing
+JPEG = b"\xff\xd8"  # how such a file starts
+MOSTLY = 0.5  # share of JPEG pictures from which their decoder's own halving is worth its other bytes
+MOST_UNUSABLE = 0.5  # a folder of which more cannot be used is not what was meant
+CLASS_IMAGES = 50  # a class of fewer is not learnt as one
+CLASSIFIER_IMAGES = 1000  # in all; 104 pictures of two shapes taught a classifier no more than guessing (docs/log.md)
+ABOVE_CHANCE = 0.25  # of the way from guessing to certainty: what a protocol's network has to reach at least
+LARGEST_SIDE = {"cpu": 32, "cuda": 64}  # from there on, a training of an hour is too short
+IMAGES_PER_S = {"cpu": 680, "cuda": 8000}  # at 16×16: cpu from docs/log.md (half at each doubling), cuda guessed
+TRAINING_S = 3600
+PASSES = 300  # over the pictures; more than that, a small set is learnt by heart (the digits recipe makes 100)
+LEAST_KIMG = 20  # below it even digits are blurs (docs/log.md)
+TICKS = 30  # quick scores in a training, as in the digits recipe; a half-life of the averaged generator is as long as one
+GAMMA_AT_16 = 0.3  # the digits recipe's; ×4 at each doubling, as StyleGAN2-ADA's γ ~ size²
+WIDTHS_AT_16 = {"generator": 96, "discriminator": 64}  # the digits recipe's, as powers of two; halved at each doubling, so 4×4 stays as wide
+LEAST_WIDTH = 16
+R3GAN = {"name": "r3gan", "generator_widths": [256], "discriminator_widths": [256]}  # a third of the paper's, for a GPU
+R3GAN_ADAM = {"lr": 2.0e-4, "betas": [0, 0.99]}  # the paper's first values (arXiv:2501.05441)
+
+# What a choice is called here -> its keys in params.yaml.
+KEYS = {
+    "resolution": ["prepare.resolution"],
+    "channels": ["prepare.channels"],
+    "alpha": ["prepare.alpha"],
+    "jpeg_draft": ["prepare.jpeg_draft"],
+    "min_class_images": ["prepare.min_class_images"],
+    "min_images": ["prepare.min_images"],
+    "max_set_aside": ["prepare.max_set_aside"],
+    "protocol": ["reference.protocol.name"],
+    "min_accuracy": ["reference.protocol.min_accuracy"],
+    "device": ["train.device"],
+    "conditional": ["train.conditional"],
+    "network": ["train.network"],  # as a whole, where it is not the base's
+    "network_name": ["train.network.name"],
+    "generator_width": ["train.network.generator_width"],
+    "discriminator_width": ["train.network.discriminator_width"],
+    "lr": ["train.loop.lr"],
+    "betas": ["train.loop.betas"],
+    "gamma": ["train.penalties.0.gamma", "train.penalties.1.gamma"],
+    "total_kimg": ["train.loop.total_kimg"],
+    "tick_kimg": ["train.loop.tick_kimg"],
+    "half_life_kimg": ["train.ema.half_life_kimg"],
+    "isc_splits": ["evaluate.isc_splits"],
+    "kid_subset_size": ["evaluate.kid_subset_size"],
+}
+BASE = "digits"  # the recipe that holds what is not proposed
+HELDOUT, MIN_IMAGES, MAX_SET_ASIDE, KID_SUBSET_SIZE, ISC_SPLITS = 0.2, 100, 0.1, 100, 10  # its values (a test compares)
+
+
+@dataclass(frozen=True)
+class Look:
+    """One picture."""
+
+    short_side: int  # pixels
+    mode: str  # Pillow's
+    jpeg: bool
+    grey: bool
+    transparent: float  # share of pixels that are not opaque
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a folder holds, as far as it was looked at."""
+
+    files: int
+    looked_at: int
+    unreadable: list[str]  # name and reason of those looked at
+    outside: int  # files beside the class folders
+    classes: dict[str, int]  # files of each
+    short_side: dict[str, int]  # pixels: least, tenth (percentile), median, most
+    modes: dict[str, int]
+    jpeg: float  # share of pictures
+    grey: float  # share of pictures
+    transparent: float  # mean share of a picture's pixels
+
+    @property
+    def unusable(self) -> float:
+        """The share of files that the prepare stage will set aside."""
+        outside = self.outside / self.files if self.classes else 0.0
+        return outside + (1 - outside) * len(self.unreadable) / self.looked_at
+
+    @property
+    def images(self) -> int:
+        """About how many pictures can be used."""
+        return round(self.files * (1 - self.unusable))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A value for what KEYS calls `name`, and why."""
+
+    name: str
+    value: object
+    reason: str
+
+
+def look_at(folder: Path) -> Facts:
+    """The facts about a folder; ValueError says why nothing can be made of it."""
+    files = list(_files(folder))
+    count = min(len(files), MOST_LOOKED_AT)
+    chosen = [files[place * len(files) // count] for place in range(count)]
+    looks = [_look(content) for _, _, content in chosen]
+    unreadable = [f"{name}: {look}" for (name, _, _), look in zip(chosen, looks, strict=True) if isinstance(look, str)]
+    seen = [look for look in looks if isinstance(look, Look)]
+    if not seen:
+        found = f"{len(files)} files, as {unreadable[0]}" if unreadable else "0 files"
+        raise ValueError(f"{folder} holds no picture that can be read among {found}; name a folder of pictures")
+    classes = Counter(class_name for _, class_name, _ in files if class_name)
+    least, tenth, median, most = (int(side) for side in np.percentile([look.short_side for look in seen], [0, 10, 50, 100]))
+    facts = Facts(
+        files=len(files),
+        looked_at=len(looks),
+        unreadable=unreadable,
+        outside=sum(class_name is None for _, class_name, _ in files),
+        classes=dict(sorted(classes.items())),
+        short_side={"least": least, "tenth": tenth, "median": median, "most": most},
+        modes=dict(Counter(look.mode for look in seen).most_common()),
+        jpeg=float(np.mean([look.jpeg for look in seen])),
+        grey=float(np.mean([look.grey for look in seen])),
+        transparent=float(np.mean([look.transparent for look in seen])),
+    )
+    _refuse_poor(folder, facts)
+    return facts
+
+
+def _files(folder: Path) -> Iterator[tuple[str, str | None, object]]:
+    """Name, class and content of everything that the prepare stage would find there."""
+    for block in source.blocks(source.Config(), folder):
+        yield from zip(block.names, block.classes, block.contents, strict=True)
+
+
+def _look(content: object) -> Look | str:
+    """A picture, or why it cannot be read."""
+    if not isinstance(content, Path):
+        return getattr(content, "reason", "cannot be read")
+    try:
+        found = pictures.decode(data := content.read_bytes(), LOOK)
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    if found.pixels is None:
+        return found.reason
+    pixels = found.pixels.astype(int)
+    colours, alpha = pixels[:3] * (pixels[3] / 255), pixels[3]
+    grey = bool((colours.max(axis=0) - colours.min(axis=0)).max() <= GREY_REACH)
+    return Look(min(found.width, found.height), found.mode, data.startswith(JPEG), grey, float((alpha < 255).mean()))
+
+
+def _refuse_poor(folder: Path, facts: Facts) -> None:
+    """ValueError where too few pictures can be used."""
+    if facts.unusable > MOST_UNUSABLE:
+        beside = facts.classes and facts.outside > facts.files * MOST_UNUSABLE
+        why = f"{facts.outside} lie beside the class folders" if beside else f"such as {facts.unreadable[0]}"
+        raise ValueError(
+            f"of {facts.files} files in {folder} only about {facts.images} can be used: {why}; keep only pictures there, "
+            "all in class folders or none"
+        )
+    if facts.images < LEAST_IMAGES:
+        held = f"{facts.images} picture{'s' * (facts.images != 1)}"
+        raise ValueError(f"{folder} holds {held} that can be used; at least {LEAST_IMAGES} are needed")
+
+
+def propose(facts: Facts, device: str, resolution: int | list[int] | None = None) -> list[Choice]:
+    """Every choice that differs between folders; `device`: cpu or cuda; `resolution`: where it is not to be chosen here."""
+    size = _resolution(facts, device, resolution)
+    sides = size.value if isinstance(size.value, list) else [size.value, size.value]
+    side = math.prod(sides) ** 0.5
+    return [
+        size, *_channels(facts), *_draft(facts, min(sides)), *_small_folder(facts), *_classes(facts), *_network(side, device), *_length(facts, side, device),
+        Choice("gamma", _round(GAMMA_AT_16 * (side / 16) ** 2), f"{GAMMA_AT_16} at 16 pixels a side, ×4 at each doubling"),
+    ]  # fmt: skip
+
+
+def _resolution(facts: Facts, device: str, asked: int | list[int] | None) -> Choice:
+    if asked is not None:
+        return Choice("resolution", asked, "as asked")
+    tenth, largest = facts.short_side["tenth"], LARGEST_SIDE[device]
+    fitting = max(8, 2 ** int(math.log2(tenth)))
+    if fitting <= largest:
+        why = f"9 in 10 pictures have a short side of {tenth} or more"
+    elif device == "cpu":
+        why = f"the pictures have {tenth} or more, but a CPU learns {largest} in an hour; 64 on a GPU"
+    else:
+        why = f"the pictures have {tenth} or more; {largest} is learnt in an hour, raise it for longer trainings"
+    return Choice("resolution", min(fitting, largest), why)
+
+
+def _channels(facts: Facts) -> list[Choice]:
+    if facts.transparent > ALPHA_SHARE:
+        why = f"RGBA: on average {facts.transparent:.0%} of a picture is not opaque"
+        return [Choice("channels", 4, why), Choice("alpha", "keep", "the fourth channel")]
+    laid = Choice("alpha", "black", "what little is transparent is laid on it")
+    if facts.grey == 1:
+        return [Choice("channels", 1, "every picture is grey"), laid]
+    return [Choice("channels", 3, f"RGB: {1 - facts.grey:.0%} of the pictures have colours; none has transparency to speak of"), laid]
+
+
+def _draft(facts: Facts, side: int) -> list[Choice]:
+    if facts.jpeg < MOSTLY or facts.short_side["median"] < 2 * pictures.DRAFT_MARGIN * side:
+        return []
+    return [Choice("jpeg_draft", True, "large JPEG pictures: halved while they are decoded, twice as quick")]
+
+
+def _small_folder(facts: Facts) -> list[Choice]:
+    """What a folder of few pictures, or with some that cannot be used, has to lower."""
+    heldout = int(facts.images * HELDOUT - 3 * (facts.images * HELDOUT * (1 - HELDOUT)) ** 0.5)  # chance takes no more
+    choices = []
+    if facts.images * 0.8 < MIN_IMAGES:
+        least = int(facts.images * 0.8)
+        choices.append(Choice("min_images", least, f"there are about {facts.images}"))
+    if facts.unusable > MAX_SET_ASIDE / 2:
+        share = math.ceil(facts.unusable * 20 + 1) / 20
+        choices.append(Choice("max_set_aside", share, f"about {facts.unusable:.0%} of the files cannot be used"))
+    if heldout < KID_SUBSET_SIZE:
+        choices.append(Choice("kid_subset_size", max(2, heldout), "the held-out pictures are few"))
+    if heldout < 2 * ISC_SPLITS:
+        choices.append(Choice("isc_splits", max(1, heldout // 2), "the held-out pictures are few"))
+    return choices
+
+
+def _classes(facts: Facts) -> list[Choice]:
+    smallest = min(facts.classes.items(), key=lambda item: item[1], default=None)
+    number = len(facts.classes)
+    if number >= 2 and smallest[1] >= CLASS_IMAGES:
+        conditional = Choice("conditional", True, f"{number} class folders, the smallest of {smallest[1]} pictures")
+        if facts.images < CLASSIFIER_IMAGES:
+            return [conditional, *_pretext(f"{facts.images} pictures are too few to train a classifier on")]
+        return [
+            conditional,
+            Choice("protocol", "classifier", "there are classes to train a classifier on"),
+            Choice("min_accuracy", _above(1 / number), f"guessing one of {number} classes gives {1 / number:.2g}"),
+        ]
+    if number >= 2:
+        why = f"the class folder {smallest[0]!r} has {smallest[1]} pictures, fewer than {CLASS_IMAGES}"
+    else:
+        why = "the pictures lie in one folder" if facts.classes else "there are no class folders"
+    unused = Choice("min_class_images", 0, "the classes are not used")
+    return [Choice("conditional", False, why), unused, *_pretext("no classes to train a classifier on")]
+
+
+def _pretext(why: str) -> list[Choice]:
+    return [
+        Choice("protocol", "pretext", why),
+        Choice("min_accuracy", 0.125, "twice what guessing one of 16 views gives; round things look alike when turned"),
+    ]
+
+
+def _above(chance: float) -> float:
+    return round(chance + ABOVE_CHANCE * (1 - chance), 3)
+
+
+def _network(side: float, device: str) -> list[Choice]:
+    if device == "cuda":
+        return [
+            Choice("device", "cuda", "this machine has a GPU"),
+            Choice("network", R3GAN, "the better one, where there is a GPU"),
+            *[Choice(name, value, "as r3gan's paper starts") for name, value in R3GAN_ADAM.items()],
+        ]
+    why = "half of the digits recipe's at each doubling of the side"
+    widths = [
+        Choice(f"{part}_width", max(LEAST_WIDTH, 2 ** round(math.log2(width * 16 / max(side, 16)))), why)
+        for part, width in WIDTHS_AT_16.items()
+    ]
+    return [Choice("device", "cpu", "this machine has no GPU that torch can use"),
+            Choice("network_name", "dcgan", "the fast one, for a CPU"), *widths]  # fmt: skip
+
+
+def _length(facts: Facts, side: float, device: str) -> list[Choice]:
+    images_per_s = IMAGES_PER_S[device] * 16 / max(side, 16)
+    in_time, in_passes = TRAINING_S * images_per_s / 1000, PASSES * facts.images * (1 - HELDOUT) / 1000
+    total = _round(max(LEAST_KIMG, min(in_time, in_passes)))
+    minutes = max(1, round(total * 1000 / images_per_s / 60))
+    passes = f"{PASSES} passes over the pictures" if in_passes > LEAST_KIMG else "the least that shows something"
+    limit = "an hour" if in_time <= in_passes else passes
+    return [
+        Choice("total_kimg", total, f"{limit}: about {minutes} minutes, where {images_per_s:.0f} images/s are trained"),
+        Choice("tick_kimg", _round(total / TICKS), f"{TICKS} quick scores"),
+        Choice("half_life_kimg", _round(total / TICKS), "as in the digits recipe, a thirtieth of the length"),
+    ]
+
+
+def _round(value: float) -> float | int:
+    """Two significant digits: more would promise what a rule of thumb does not know."""
+    rounded = float(f"{value:.2g}")
+    return int(rounded) if rounded.is_integer() else rounded
+
+
+def device_here() -> str:
+    """cuda where torch can use one, else cpu."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def main(arguments: list[str]) -> int:
+    made = argparse.ArgumentParser(prog="python -m apps.propose", description="Propose a recipe for a folder of pictures.")
+    made.add_argument("folder", type=Path)
+    made.add_argument("--resolution", type=json.loads, help="instead of a proposed one: 32, or [32, 48] (height, width)")
+    asked = made.parse_args(arguments)
+    facts, device = look_at(asked.folder), device_here()
+    choices = propose(facts, device, asked.resolution)
+    settings = [
+        {"key": key, "value": choice.value, "reason": choice.reason} for choice in choices for key in KEYS[choice.name]
+    ]
+    said = {"files": facts.files, "images": facts.images, "looked_at": facts.looked_at, "unreadable": facts.unreadable[:3],
+            "modes": facts.modes, "short_side": facts.short_side, "classes": len(facts.classes)}  # fmt: skip
+    print(json.dumps({"facts": said, "base": BASE, "settings": settings}, indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(answer.with_sentences("gan init", main, sys.argv[1:]))

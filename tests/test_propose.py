@@ -1,0 +1,173 @@
+"""What a folder of pictures is found to hold, and the recipe that is proposed for it."""
+
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import small
+from PIL import Image
+
+from apps import propose
+from stages import params
+
+EMOJI = Path(os.environ.get("GANLINE_DATA", small.ROOT.parent / "shared" / "data")) / "noto-emoji-128.zip"
+
+
+def draw(folder: Path, counts: dict[str, int], size: tuple[int, int] = (40, 36), mode: str = "RGB") -> Path:
+    """`counts` noisy pictures (width, height) in each sub-folder; "" is the folder itself."""
+    random = np.random.default_rng(0)
+    for name, count in counts.items():
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for number in range(count):
+            bands = len(mode)
+            array = random.integers(0, 256, (size[1], size[0], bands)).astype(np.uint8)
+            Image.fromarray(array.squeeze(), mode if bands > 1 else None).save(folder / name / f"{number:04d}.png")
+    return folder
+
+
+def chosen(folder: Path, device: str = "cpu", resolution: int | list[int] | None = None) -> dict:
+    return {choice.name: choice.value for choice in propose.propose(propose.look_at(folder), device, resolution)}
+
+
+def facts(**changes: object) -> propose.Facts:
+    known = {
+        "files": 5000, "looked_at": 2000, "unreadable": [], "outside": 5000, "classes": {}, "modes": {"RGB": 2000}, "jpeg": 0.0, "grey": 0.0,
+        "transparent": 0.0, "short_side": {"least": 90, "tenth": 100, "median": 200, "most": 900},
+    }  # fmt: skip
+    return propose.Facts(**(known | changes))
+
+
+def proposed(device: str = "cpu", **changes: object) -> dict:
+    return {choice.name: choice.value for choice in propose.propose(facts(**changes), device)}
+
+
+@pytest.mark.parametrize(("tenth", "cpu", "cuda"), [(5, 8, 8), (16, 16, 16), (63, 32, 32), (64, 32, 64), (900, 32, 64)])
+def test_size_is_the_largest_power_of_two_that_pictures_and_machine_allow(tenth, cpu, cuda):
+    sides = {"least": 5, "tenth": tenth, "median": 900, "most": 900}
+    assert proposed("cpu", short_side=sides)["resolution"] == cpu
+    assert proposed("cuda", short_side=sides)["resolution"] == cuda
+
+
+def test_gamma_grows_fourfold_and_widths_halve_at_each_doubling():
+    by_size = {side: {one.name: one.value for one in propose.propose(facts(), "cpu", side)} for side in (16, 32, 64)}
+    assert [by_size[side]["gamma"] for side in by_size] == [0.3, 1.2, 4.8]
+    assert [by_size[side]["generator_width"] for side in by_size] == [128, 64, 32]
+    assert [by_size[side]["discriminator_width"] for side in by_size] == [64, 32, 16]
+
+
+@pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("RGB", 3), ("RGBA", 4)])
+def test_channels_are_those_that_the_pixels_need(mode, channels, tmp_path):
+    assert chosen(draw(tmp_path, {"": 50}, mode=mode))["channels"] == channels
+
+
+def test_grey_pixels_in_colour_files_and_unused_transparency_need_no_channels(tmp_path):
+    draw(tmp_path, {"": 50}, mode="L")
+    for number, path in enumerate(sorted(tmp_path.glob("*.png"))):
+        with Image.open(path) as image:
+            grey = image.convert("RGBA" if number % 2 else "RGB")
+        path.unlink()
+        grey.save(path) if number % 2 else grey.save(path.with_suffix(".jpg"))
+    found = propose.look_at(tmp_path)
+    assert found.modes == {"RGB": 25, "RGBA": 25} and found.transparent == 0
+    assert chosen(tmp_path)["channels"] == 1
+    Image.new("RGB", (40, 40), (200, 0, 0)).save(tmp_path / "red.png")
+    assert chosen(tmp_path)["channels"] == 3
+
+
+@pytest.mark.parametrize(
+    ("classes", "conditional", "protocol"),
+    [
+        ({}, False, "pretext"),
+        ({"one": 5000}, False, "pretext"),
+        ({"one": 5000, "two": 49}, False, "pretext"),
+        ({"one": 50, "two": 50}, True, "pretext"),
+        ({"one": 949, "two": 50}, True, "pretext"),
+        ({"one": 950, "two": 50}, True, "classifier"),
+        ({str(number): 50 for number in range(100)}, True, "classifier"),
+    ],
+)
+def test_classes_are_used_where_each_has_enough_and_classified_where_all_are_enough(classes, conditional, protocol):
+    found = proposed(classes=classes, outside=0 if classes else 5000, files=sum(classes.values()) or 5000)
+    assert (found["protocol"], found["conditional"]) == (protocol, conditional)
+    assert found["min_accuracy"] > (1 / len(classes) if protocol == "classifier" else 1 / 16)
+
+
+def test_length_is_an_hour_or_300_passes_whichever_is_shorter():
+    hour = propose.IMAGES_PER_S["cpu"] * 16 / 32 * 3600 / 1000
+    assert proposed(files=10**6)["total_kimg"] == pytest.approx(hour, rel=0.05)
+    assert proposed(files=1000, outside=1000)["total_kimg"] == pytest.approx(300 * 0.8, rel=0.05)
+    assert proposed(files=60, outside=60, looked_at=60)["total_kimg"] == propose.LEAST_KIMG
+    for found in (proposed(files=10**6), proposed(files=1000)):
+        assert found["half_life_kimg"] == found["tick_kimg"] == pytest.approx(found["total_kimg"] / 30, rel=0.05)
+
+
+def test_few_pictures_lower_what_would_refuse_them():
+    assert not {"min_images", "kid_subset_size", "isc_splits", "max_set_aside"} & proposed().keys()
+    few = proposed(files=100, looked_at=100)
+    assert few["min_images"] == 80 and few["kid_subset_size"] == 8 and few["isc_splits"] == 4
+    assert proposed(files=200, looked_at=200, unreadable=["x"] * 40)["max_set_aside"] > 40 / 200
+
+
+def test_a_gpu_gets_the_larger_network():
+    found = proposed("cuda")
+    assert (found["device"], found["network"]["name"]) == ("cuda", "r3gan") and "generator_width" not in found
+
+
+def test_what_is_lowered_is_compared_with_the_base_recipe():
+    base = params.load(small.ROOT / "recipes" / f"{propose.BASE}.yaml")
+    assert (base.prepare.heldout, base.prepare.min_images, base.prepare.max_set_aside) == (
+        propose.HELDOUT, propose.MIN_IMAGES, propose.MAX_SET_ASIDE
+    )  # fmt: skip
+    assert (base.evaluate.kid_subset_size, base.evaluate.isc_splits) == (propose.KID_SUBSET_SIZE, propose.ISC_SPLITS)
+    assert (base.train.network["generator_width"], base.train.penalties[0]["gamma"]) == (
+        propose.WIDTHS_AT_16["generator"], propose.GAMMA_AT_16
+    )  # fmt: skip
+
+
+def test_every_choice_has_keys_and_a_reason():
+    for device in ("cpu", "cuda"):
+        for choice in propose.propose(facts(files=60, unreadable=["x"] * 300), device):
+            assert choice.reason and "\n" not in choice.reason and choice.name in propose.KEYS
+
+
+def test_what_is_no_picture_is_counted_and_named(tmp_path):
+    draw(tmp_path, {"a": 30, "b": 30})
+    (tmp_path / "a/notes.txt").write_text("no picture")
+    (tmp_path / "README.md").write_text("no picture")
+    found = propose.look_at(tmp_path)
+    assert found.files == 62 and found.outside == 1 and found.classes == {"a": 31, "b": 30}
+    assert [one.split(":")[0] for one in found.unreadable] == ["README.md", "a/notes.txt"]
+    assert str(tmp_path) not in "".join(found.unreadable)
+
+
+@pytest.mark.parametrize(
+    ("counts", "beside", "sentence"),
+    [
+        ({"": 0}, 0, "holds no picture that can be read among 0 files"),
+        ({"": 0}, 3, "holds no picture that can be read among 3 files, as 0.txt: cannot be decoded"),
+        ({"": 1}, 0, "holds 1 picture that can be used; at least 50 are needed"),
+        ({"": 60}, 90, "of 150 files in .* only about 60 can be used: such as 0.txt"),
+        ({"": 60, "a": 20}, 0, "of 80 files in .* only about 20 can be used: 60 lie beside the class folders"),
+    ],
+)
+def test_a_folder_of_which_nothing_can_be_made_is_refused(counts, beside, sentence, tmp_path):
+    draw(tmp_path, counts)
+    for number in range(beside):
+        (tmp_path / f"{number}.txt").write_text("no picture")
+    with pytest.raises(ValueError, match=sentence):
+        propose.look_at(tmp_path)
+
+
+@pytest.mark.skipif(not EMOJI.is_file(), reason=f"needs {EMOJI.name}; set GANLINE_DATA to the folder that holds it")
+def test_real_emoji_are_seen_as_transparent_pictures_without_classes(tmp_path):
+    with zipfile.ZipFile(EMOJI) as archive:
+        archive.extractall(tmp_path)
+    found = propose.look_at(tmp_path)
+    assert found.images == 1433 and found.modes == {"RGBA": 1433} and found.transparent > 0.3
+    choices = {choice.name: choice for choice in propose.propose(found, "cpu")}
+    readme = (small.ROOT / "README.md").read_text("utf-8")
+    assert all(choices[name].reason in readme for name in ("resolution", "channels")), "README shows these"
+    picked = {name: choice.value for name, choice in choices.items()}
+    assert (picked["resolution"], picked["channels"], picked["protocol"], picked["conditional"]) == (32, 4, "pretext", False)
