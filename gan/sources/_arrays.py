@@ -15,7 +15,7 @@ import numpy as np
 
 from . import _inputs
 
-MOST_IMAGES = 4096  # in a block
+MOST_EMPTY_READS = 8  # tarfile skips a petabyte that a header claims by as many reads behind the end as it would take
 TROUBLES = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError, RuntimeError, ValueError)
 _MOST_IMAGE_BYTES = 256 << 20  # an image of 16,384×16,384 grey; more is a damaged header
 _ENDS_EARLY = "the file ends early"
@@ -60,15 +60,19 @@ class Sound:
 
     file: BinaryIO
     trouble: str = ""
+    num_empty: int = 0  # reads in vain
     tail: bytes = b""  # the last 512 bytes handed over
 
     def read(self, size: int) -> bytes:
-        """At most `size` bytes; ValueError at the damage."""
+        """At most `size` bytes; ValueError at the damage, and if asked again and again behind the end."""
         data = bytearray()
         if not self.trouble:
             data, self.trouble = up_to(self.file, size)
         if not data and self.trouble not in ("", _ENDS_EARLY):
             raise ValueError(self.trouble)
+        self.num_empty = 0 if data else self.num_empty + 1
+        if self.num_empty > MOST_EMPTY_READS:
+            raise ValueError(_ENDS_EARLY)
         self.tail = (self.tail + data[-512:])[-512:]
         return bytes(data)
 
@@ -114,7 +118,7 @@ class Images:
         if not 0 < self.num_bytes <= _MOST_IMAGE_BYTES:
             yield refused(self.name, f"says that an image has {self.num_bytes:,} bytes; 1 to {_MOST_IMAGE_BYTES:,} are read")
             return
-        step = max(1, min(MOST_IMAGES, _inputs.MOST_BYTES // self.num_bytes))
+        step = max(1, min(_inputs.MOST_PICTURES, _inputs.MOST_BYTES // self.num_bytes))
         trouble, start = "", 0
         while start < self.count and not trouble:
             data, trouble = up_to(self.file, min(step, self.count - start) * self.num_bytes)

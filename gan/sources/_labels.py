@@ -7,6 +7,7 @@ imagefolder), or the dataset.json of StyleGAN's dataset_tool.
 import csv
 import io
 import json
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -155,7 +156,10 @@ def _of_pairs(text: str) -> dict[str, str | None] | None:
 def _list(listed: dict[str, str | None], file: Any, label: Any, line: int | None) -> None:
     if not isinstance(file, str) or not file.strip():
         raise _Malformed(line, "names no file; name one or remove the line")
-    key, class_name = _key(file.replace("\\", "/").removeprefix("./")), _class(label, line)
+    file = file.replace("\\", "/")
+    if file.startswith("/") or re.match("[A-Za-z]:", file) or ".." in file.split("/"):
+        raise _Malformed(line, f"{file[:100]!r} leads outside; write paths relative to the labels file")
+    key, class_name = _key("/".join(part for part in file.split("/") if part not in ("", "."))), _class(label, line)
     if listed.setdefault(key, class_name) != class_name:
         raise _Malformed(line, f"{key} has the label {class_name} here and {listed[key]} before; list it once")
 

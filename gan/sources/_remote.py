@@ -29,7 +29,7 @@ def localise(url: str, folder: Path, progress: Callable[[int], None]) -> Path:
         filesystem, root = fsspec.core.url_to_fs(url, **(_http_options() if _is_http(url) else {}))
         filesystem.invalidate_cache()
         files = _files(filesystem, root, url)
-        base = folder / hashlib.sha256(shown.encode()).hexdigest()[:16]
+        base = folder / hashlib.sha256(_without_secret(url).encode()).hexdigest()[:16]
         target = base / _name(root)
         _mirror(filesystem, files, target, progress)
     except ImportError as error:
@@ -159,7 +159,12 @@ class _Progress(fsspec.Callback):
 
 def _shown(url: str) -> str:
     """Without user:secret@ and without a query, which may hold a signature."""
-    return re.sub(r"\?.*", "", re.sub(r"//[^/\s]*@", "//", url))
+    return re.sub(r"\?.*", "", _without_secret(url))
+
+
+def _without_secret(url: str) -> str:
+    """Without user:secret@; with the query, which may name the file."""
+    return re.sub(r"//[^/\s]*@", "//", url)
 
 
 def _redacted(error: Exception, url: str) -> str:

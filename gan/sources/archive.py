@@ -35,6 +35,7 @@ _MOST_EXPANSION = 200  # bytes read for one stored: pictures are packed already,
 _SLACK = 128 << 10  # bytes a decompressor may have read ahead, and that any member may take
 _STEP = 1 << 20
 _SMALL_STEP = 4 << 10  # for the methods of which zipfile expands at once whatever it is asked for
+_MOST_EMPTY_READS = 8
 _REST = 16 << 20  # bytes looked at after a tar's end mark; real ones fill at most a few blocks
 
 
@@ -72,6 +73,8 @@ def recognises(path: Path) -> bool:
 
 def blocks(config: Config, path: Path) -> Iterator[_inputs.Pictures]:
     """Every member in the order of the archive, and what damage ends it. ValueError: a limit, or a malformed labels file."""
+    if not path.is_file():  # a pipe would hang whoever opens it
+        raise ValueError(f"{path} is no regular file; name a zip or a tar")
     top, classes = _survey(config, path)
     limit, seen, damage, gatherer = int(config.max_member_mb * 1e6), set(), "", _inputs.Gatherer()
     try:
@@ -235,10 +238,20 @@ class _Header(tarfile.TarInfo):
 
 
 class _Prompt:
-    """A file for tarfile that hands over what it has, so that nothing is lost when the next bytes turn out damaged."""
+    """A file for tarfile that hands over what it has, so that nothing is lost when the next bytes turn out damaged.
+
+    tarfile would skip a petabyte that a header claims by as many reads behind the end as it takes; here a few are enough.
+    """
 
     def __init__(self, file: Any):
-        self.read = file.read1
+        self._file, self._num_empty = file, 0
+
+    def read(self, size: int) -> bytes:
+        part = self._file.read1(size)
+        self._num_empty = 0 if part else self._num_empty + 1
+        if self._num_empty > _MOST_EMPTY_READS:
+            raise EOFError("it ends within a member")
+        return part
 
 
 def _starts_as_tar(path: Path, kind: str) -> bool:

@@ -68,8 +68,8 @@ def _batch(config: Config, name: str, num_bytes: int, file: BinaryIO, class_name
     except _arrays.TROUBLES as error:
         yield _arrays.refused(name, str(error), num_bytes)
         return
-    for start in range(0, len(array), _arrays.MOST_IMAGES):
-        planes = array[start : start + _arrays.MOST_IMAGES].reshape(-1, 3, _SIDE, _SIDE)
+    for start in range(0, len(array), _inputs.MOST_PICTURES):
+        planes = array[start : start + _inputs.MOST_PICTURES].reshape(-1, 3, _SIDE, _SIDE)
         names = [f"{name}#{number}" for number in range(start, start + len(planes))]
         classes = [
             class_names[label] if 0 <= label < len(class_names) else str(label) for label in labels[start : start + len(planes)]

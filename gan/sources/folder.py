@@ -22,6 +22,8 @@ def recognises(path: Path) -> bool:
 
 def blocks(config: Config, path: Path) -> Iterator[_inputs.Pictures]:
     """Every file below `path`, folder by folder, sorted by name in each. ValueError: the labels file is malformed."""
+    if not path.is_dir():
+        raise ValueError(f"{path} is no folder; name one, or another source")
     classes = _labels.find(lambda file: _read(path / file), str(path), config.label)
     gatherer = _inputs.Gatherer()
     for name, content in _files(path, ""):

@@ -46,6 +46,9 @@ def blocks(config: Config, path: Path) -> Iterator[_inputs.Block]:
 def blocks_of(path: Path) -> Iterator[_inputs.Block]:
     """The images of one file."""
     name = _unpacked(path.name)
+    if not path.is_file():  # a pipe would hang whoever opens it
+        yield _arrays.refused(name, "is no regular file")
+        return
     with ExitStack() as stack:
         images = stack.enter_context(_arrays.opened(path))
         header, _ = _arrays.up_to(images, 16)

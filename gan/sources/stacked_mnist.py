@@ -13,7 +13,6 @@ import pydantic
 from .. import choices, streams
 from . import _inputs, idx
 
-_STEP = 2048  # images in a block: 4.8 MB
 _CHANNELS = ("red", "green", "blue")
 
 
@@ -33,8 +32,8 @@ def blocks(config: Config, path: Path) -> Iterator[_inputs.Pixels]:
     """The images; class "307" is a red 3, a green 0 and a blue 7. ValueError if MNIST is not whole and labelled."""
     digits, labels = _digits(path)
     keys = [streams.key(config.seed, f"stacked mnist/{channel}") for channel in _CHANNELS]
-    for start in range(0, config.num_images, _STEP):
-        numbers = np.arange(start, min(start + _STEP, config.num_images))
+    for start in range(0, config.num_images, _inputs.MOST_PICTURES):
+        numbers = np.arange(start, min(start + _inputs.MOST_PICTURES, config.num_images))
         drawn = np.stack([streams.integers(key, numbers, len(digits)) for key in keys], axis=-1)  # (n, 3)
         classes = [f"{red}{green}{blue}" for red, green, blue in labels[drawn]]
         array = np.ascontiguousarray(digits[drawn].transpose(0, 2, 3, 1))
