@@ -278,7 +278,7 @@ def test_arrays_come_out_as_they_went_in(dtype, order):
     assert np.array_equal(found[b"data"], array) and found[b"data"].dtype == array.dtype
 
 
-def test_what_numpy_writes_today_with_python_2_strings_is_the_same_to_pickle_and_to_us():
+def test_a_batch_is_the_same_to_pickle_and_to_us():
     content = cifar_batch(images(3, 32, 32, 3), [0, 1, 0])
     theirs, ours = pickle.loads(content, encoding="bytes"), load(content)
     assert list(theirs) == list(ours) and np.array_equal(theirs[b"data"], ours[b"data"])
