@@ -695,6 +695,7 @@ def test_stacked_mnist_has_all_1000_modes():
     assert len(histogram(stacked_mnist, DATA / "mnist")) == 1000
 
 
+@pytest.mark.slow
 @needs_cifar
 def test_cifar_10_has_ten_classes_of_6_000():
     assert cifar.recognises(DATA / "cifar10")

@@ -85,7 +85,7 @@ def test_the_same_folder_again_with_another_size_is_no_clash(initialised):
     result = gan(folder, "init", "data/Bird-pictures", "--resolution", "16", "--name", "birds")
     assert result.returncode == 0, result.stderr
     written = params.load(folder / "params.yaml")
-    assert (written.prepare.resolution, written.register.name) == (16, "birds")
+    assert (written.prepare.resolution, written.register.name) == ((16, 16), "birds")
     assert written.prepare.source["path"] == "data/Bird-pictures"
     tracked = call(folder, "git", "status", "--porcelain").stdout
     assert "data/" in tracked and "M params.yaml" in tracked
@@ -163,7 +163,7 @@ def test_what_is_proposed_for_any_machine_passes_the_door(device, classes, tmp_p
     (tmp_path / "params.yaml").write_text(text, "utf-8")
     written = params.load(tmp_path / "params.yaml")
     assert written.train.device == device and written.train.network["name"] == {"cpu": "dcgan", "cuda": "r3gan"}[device]
-    assert written.prepare.source.path == "data/ü: mine" and written.train.conditional == bool(classes)
+    assert written.prepare.source["path"] == "data/ü: mine" and written.train.conditional == bool(classes)
     for setting in json.loads(said.getvalue())["settings"]:
         assert f"# {setting['reason']}" in text
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as some
 from PIL import Image
 
 from gan import dataset, images
-from stages import decoding, executors
+from stages import decoding, executors, params
 
 SETTINGS = {
     "prepare.resolution": 8, "prepare.min_images": 10, "prepare.max_set_aside": 0.5, "prepare.min_class_images": 0,
@@ -169,7 +169,10 @@ def test_a_near_duplicate_in_the_other_split_is_named_a_leak(tmp_path):
         (30, {"prepare.source": {"path": "data/mine", "name": "folder", "sed": 1}}, "sed is no key"),
         (30, {"prepare.source": {"path": "../mine"}}, "must lie inside this project"),
         (30, {"machine.prepare.executor": "dask"}, "executor dask needs an address"),
-        (30, {"machine.prepare": {"executor": "dask", "address": "tcp://127.0.0.1:1"}}, "where no Dask scheduler answers"),
+        pytest.param(
+            30, {"machine.prepare": {"executor": "dask", "address": "tcp://127.0.0.1:1"}}, "where no Dask scheduler answers",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_poor_input_is_refused_with_a_sentence(count, changes, sentence, tmp_path):
@@ -255,6 +258,7 @@ def end(job: decoding.Job, block) -> decoding.Decoded:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_workers_that_end_whatever_they_are_given_are_no_fault_of_the_pictures(tmp_path, monkeypatch):
     project(tmp_path, **{"machine.workers": 2})
     monkeypatch.setattr(decoding, "decode", end)
@@ -312,11 +316,9 @@ def square(number: int) -> int:
     return number**2
 
 
-def test_results_come_in_order_whatever_runs_them():
-    for workers in (1, 3):
-        found = executors._window if workers == 1 else executors._Local(square, workers, lambda one: [one], square).run
-        results = found(range(40)) if workers == 3 else map(square, range(40))
-        assert list(results) == [number**2 for number in range(40)]
+def test_results_of_processes_come_in_order():
+    machine = params.Machine(workers=2)
+    assert list(executors.in_order(square, range(40), machine, lambda one: [one], square)) == [number**2 for number in range(40)]
 
 
 @pytest.mark.slow
