@@ -37,10 +37,10 @@ def gan(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, env=clean, capture_output=True, text=True, timeout=800)
 
 
-def draw_buttons(folder: Path, count: int) -> Path:
-    """Round RGBA pictures of many sizes with nothing around them."""
+def draw_buttons(folder: Path, count: int, first: int = 0) -> Path:
+    """Round RGBA pictures of many sizes with nothing around them; another `first`, other pictures."""
     folder.mkdir(parents=True)
-    for number in range(count):
+    for number in range(first, first + count):
         width, height = 20 + number % 7, 20 + number % 5
         image = Image.new("RGBA", (width, height))
         colour = (number * 37 % 256, number * 91 % 256, number * 53 % 256, 255)
@@ -197,7 +197,7 @@ def test_init_then_run_makes_a_registered_generator(pictures, tmp_path):
         draw_buttons(tmp_path / pictures, 110)
     else:
         draw_buttons(tmp_path / pictures / "one", 52)
-        draw_buttons(tmp_path / pictures / "two", 55)
+        draw_buttons(tmp_path / pictures / "two", 55, first=100)
     assert gan(folder, "init", os.path.relpath(tmp_path / pictures, folder)).returncode == 0
     chosen = params.load(folder / "params.yaml")
     assert (chosen.prepare.channels, chosen.train.conditional) == (4, pictures == "two kinds")
