@@ -16,6 +16,7 @@ import small
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 from PIL import Image
+from pipeline_project import processes_in, wait_for
 
 from gan import dataset, images
 from stages import decoding, executors, params
@@ -285,8 +286,11 @@ def test_killed_while_it_decodes_it_goes_on_from_what_it_has(tmp_path):
     deadline_s = time.monotonic() + 60
     while not any(path.stat().st_size for path in tmp_path.glob("work/prepare/*/pixels")) and time.monotonic() < deadline_s:
         time.sleep(0.005)
+    assert len(processes_in(tmp_path)) >= 3, "the stage and its two workers"
     process.kill()
-    process.communicate()
+    process.wait()
+    wait_for(lambda: not processes_in(tmp_path), seconds=20, what="the end of every worker")
+    process.stdout.close()
     project(tmp_path / "whole", 1500)
     small.run_stages(tmp_path, "prepare")
     small.run_stages(tmp_path / "whole", "prepare")
