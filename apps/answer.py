@@ -4,8 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from apps import models
-from stages import store
+from stages import models, store
 
 
 def with_sentences(name: str, main: Callable[[list[str]], int], arguments: list[str]) -> int:

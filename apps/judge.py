@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from apps import answer, models
+from apps import answer
 from gan.preparation import form, pictures
 from gan.sources import folder as source
+from stages import models
 
 BATCH = 256  # images judged at a time
 EXAMPLES = """examples:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from apps import answer, models
+from apps import answer
+from stages import models
 
 EXAMPLES = """examples:
   gan sample artifacts/train -n 64 -o grid.png

@@ -1,44 +1,68 @@
-"""Images trained a second, by threads and precision, for the architectures of the recipes.
+"""Images trained a second: architectures by threads and precision; then what attention, augmentation and penalties cost.
 
-    python benchmarks/training.py            # a minute or two; compare ratios within one run, machines are noisy
+    python benchmarks/training.py            # five minutes; compare ratios within one run, machines are noisy
+    python benchmarks/training.py dcgan      # one architecture
 """
 
+import argparse
 import itertools
 import time
 
 import numpy as np
 import torch
 
-from gan import choices, generator
-from gan.training import loop, state, step
-from gan.training.config import AverageConfig, LoopConfig
-from stages import numerics
+from gan import choices, generator, images
+from gan.training import loop, state
+from stages import numerics, params, rules
 
 NETWORKS = {
-    "dcgan": {"name": "dcgan", "generator_width": 128, "discriminator_width": 64, "discriminator_norm": "none"},
-    "r3gan": {"name": "r3gan", "generator_widths": [64], "discriminator_widths": [64]},
+    "dcgan": {"generator_width": 128, "discriminator_width": 64, "discriminator_norm": "none"},
+    "r3gan": {"generator_widths": [64], "discriminator_widths": [64]},
 }
-RESOLUTION, CLASSES, BATCH_SIZE, SECONDS = 16, 10, 64, 8
+R1_R2 = [{"name": "r1", "gamma": 0.3}, {"name": "r2", "gamma": 0.3}]
+SWITCHES = {
+    "as it is": {},
+    "attention at 8": {"network": {"attention": [8]}},
+    "flip": {"augment": ["flip"]},
+    "diffaugment": {"augment": ["diffaugment"]},
+    "ada": {"augment": ["ada"]},
+    "no penalty": {"penalties": []},
+    "r1 only": {"penalties": R1_R2[:1]},
+    "wgan_gp": {"penalties": ["wgan_gp"]},
+}
+SHAPE, CLASSES, BATCH_SIZE, SECONDS = (3, 16, 16), 10, 64, 6
 
 
-def images_per_second(network: dict, threads: int, precision: torch.dtype | None) -> float:
+def section(room: str, name: str, **fields: object) -> dict:
+    """A section of params.yaml; fields that are not given are the least that the choice can be."""
+    return {"name": name, **choices.module(room, name).SMALL, **fields}
+
+
+def settings(network: dict, changes: dict, precision: str) -> params.Train:
+    penalties, augment = changes.get("penalties", R1_R2), changes.get("augment", [])
+    return params.Train.model_validate({
+        "seed": 0, "device": "cpu", "threads": 1, "world_size": 1, "precision": precision, "conditional": True,
+        "network": network | changes.get("network", {}), "latent": {"name": "normal", "size": 64}, "loss": {"name": "relativistic"},
+        "penalties": [section("penalties", one) if isinstance(one, str) else one for one in penalties],
+        "augment": [section("augment", name) for name in augment], "ema": {"half_life_kimg": 1}, "quick": {"num_images": 2},
+        "loop": {"total_kimg": 10_000, "tick_kimg": BATCH_SIZE / 100, "batch_size": BATCH_SIZE, "lr": 1e-4,
+                 "lr_schedule": {"name": "constant"}, "betas": (0.5, 0.9)},
+    })  # fmt: skip
+
+
+def images_per_second(chosen: params.Train, threads: int) -> float:
     """Ticks of ten steps for some seconds; the fastest tick."""
     numerics.settle(threads)
     card = {
-        "network": network, "latent": {"name": "normal", "size": 64}, "shape": [1, RESOLUTION, RESOLUTION],
+        "network": chosen.network, "latent": chosen.latent, "shape": list(SHAPE),
         "classes": [str(number) for number in range(CLASSES)], "conditional": True,
     }  # fmt: skip
-    config = LoopConfig(
-        total_kimg=10_000, tick_kimg=BATCH_SIZE / 50, batch_size=BATCH_SIZE, lr=1e-3, lr_schedule={"name": "constant"}, betas=(0.5, 0.9)
-    )
-    penalties = {name: _penalty(name) for name in ("r1", "r2")}
-    game = step.Game(choices.module("losses", "relativistic"), penalties, precision, "cpu")
-    pixels = np.random.default_rng(0).integers(0, 256, (2000, 1, RESOLUTION, RESOLUTION)).astype(np.uint8)
-    data = loop.Data(lambda numbers: pixels[numbers], np.arange(2000) % CLASSES, 2000)
-    training = state.start(generator.build_generator(card), generator.build_discriminator(card), config)
+    pixels = np.random.default_rng(0).integers(0, 256, (2000, *SHAPE)).astype(np.uint8)
+    real = loop.Data(lambda numbers: images.pixels_to_images(torch.from_numpy(pixels[numbers])), np.arange(2000) % CLASSES, 2000)
+    training = state.start(generator.build_generator(card), generator.build_discriminator(card), chosen.loop)
     best, begun_s, seen = 0.0, time.perf_counter(), 0
     tick_s = begun_s
-    for tick in loop.train(training, data, generator.sampler(card), game, config, AverageConfig(half_life_kimg=1), 0):
+    for tick in loop.train(training, real, generator.sampler(card, training.generator), rules.rules(chosen, "cpu")):
         now_s = time.perf_counter()
         best, tick_s, seen = max(best, (tick.nimg - seen) / (now_s - tick_s)), now_s, tick.nimg
         if now_s - begun_s > SECONDS:
@@ -46,17 +70,20 @@ def images_per_second(network: dict, threads: int, precision: torch.dtype | None
     return best
 
 
-def _penalty(name: str):
-    module = choices.module("penalties", name)
-    return lambda real, fake: module.penalty(module.Config(gamma=0.3), real, fake)
-
-
 def main() -> None:
-    print(f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, {RESOLUTION}x{RESOLUTION}, batch {BATCH_SIZE}")
+    made = argparse.ArgumentParser(description="Images trained a second.")
+    made.add_argument("names", nargs="*", metavar="NETWORK", help="architectures; all without one")
+    names = made.parse_args().names or [name for name in choices.names("networks") if name != "mlp"]
+    size = "×".join(map(str, SHAPE))
+    print(f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, {size}, batch {BATCH_SIZE}, R1 and R2")
     print(f"{'network':10} {'threads':>7} {'precision':>10} {'img/s':>8}")
-    for (name, network), threads, precision in itertools.product(NETWORKS.items(), (1, 2), (None, torch.bfloat16)):
-        speed = images_per_second(network, threads, precision)
-        print(f"{name:10} {threads:7} {str(precision or torch.float32)[6:]:>10} {speed:8.0f}", flush=True)
+    for name, threads, precision in itertools.product(names, (1, 2), ("float32", "bfloat16")):
+        chosen = settings(section("networks", name, **NETWORKS.get(name, {})), {}, precision)
+        print(f"{name:10} {threads:7} {precision:>10} {images_per_second(chosen, threads):8.0f}", flush=True)
+    print(f"\n{'dcgan, one thread, float32':28} {'img/s':>8}")
+    for what, changes in SWITCHES.items():
+        chosen = settings(section("networks", "dcgan", **NETWORKS["dcgan"]), changes, "float32")
+        print(f"{what:28} {images_per_second(chosen, 1):8.0f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -24,11 +24,45 @@ BLOCK_SIZE = 32  # images made at a time
 
 def build_generator(card: dict) -> nn.Module:
     """An untrained generator of the card's network, latent, classes and shape."""
-    config = choices.config("networks", card["network"])
-    latent_size = choices.config("latents", card["latent"]).size
-    return choices.module("networks", card["network"]["name"]).Generator(
-        config, latent_size=latent_size, num_classes=_num_classes(card), shape=shape(card)
+    config, latent = choices.config("networks", card["network"]), choices.config("latents", card["latent"])
+    network = choices.module("networks", card["network"]["name"]).Generator(
+        config, latent_size=latent.size, num_classes=_num_classes(card), shape=shape(card)
     )
+    room = choices.module("latents", card["latent"]["name"])
+    if not hasattr(room, "Layer"):
+        return network
+    embedded = StyledEmbedded if hasattr(network, "to_styles") else Embedded
+    return embedded(room.Layer(latent), network, room.raw_size(latent))
+
+
+class Embedded(nn.Module):
+    """A generator's network behind the learned layer of its latent space: raw samples (N, S[+E]) -> images (N, C, H, W)."""
+
+    def __init__(self, layer: nn.Module, network: nn.Module, raw_size: int):
+        super().__init__()
+        self.layer, self.network, self.raw_size = layer, network, raw_size
+
+    def forward(self, latents_NZ: Tensor, labels_N: Tensor | None = None) -> Tensor:
+        return self.network(self.embedded(latents_NZ), labels_N)
+
+    def embedded(self, latents_NZ: Tensor) -> Tensor:
+        """The latents that the network takes: (N, Z[+E])."""
+        return torch.cat([self.layer(latents_NZ[:, : self.raw_size]), latents_NZ[:, self.raw_size :]], dim=1)
+
+
+class StyledEmbedded(Embedded):
+    """The same for a network with styles and draws of its own. A second style's latents teach the layer nothing."""
+
+    def draws(self, sample: Callable[[int, np.ndarray], Tensor], stream: int, indices: np.ndarray) -> Tensor:
+        device = next(self.network.parameters()).device
+        with torch.no_grad():
+            return self.network.draws(lambda key, places: self.layer(sample(key, places).to(device)).cpu(), stream, indices)
+
+    def to_styles(self, latents_NZ: Tensor, labels_N: Tensor | None) -> Tensor:
+        return self.network.to_styles(self.embedded(latents_NZ), labels_N)
+
+    def from_styles(self, styles: Tensor, latents_NZ: Tensor) -> Tensor:
+        return self.network.from_styles(styles, self.embedded(latents_NZ))
 
 
 def build_discriminator(card: dict) -> nn.Module:
@@ -48,10 +82,17 @@ def shape(card: dict) -> tuple[int, int, int]:
     return tuple(card["shape"])
 
 
-def sampler(card: dict) -> Callable[[int, np.ndarray], Tensor]:
-    """(stream, indices) -> latents (N, Z) of the card's latent space."""
+def sampler(card: dict, network: nn.Module) -> Callable[[int, np.ndarray], Tensor]:
+    """(stream, indices) -> what `network` makes images of, (N, Z[+E]): latents of the card's space and its own draws (noise)."""
     module, config = choices.module("latents", card["latent"]["name"]), choices.config("latents", card["latent"])
-    return lambda stream, indices: module.sample(config, stream, indices)
+
+    def sample(stream: int, indices: np.ndarray) -> Tensor:
+        return module.sample(config, stream, indices)
+
+    def with_draws(stream: int, indices: np.ndarray) -> Tensor:
+        return torch.cat([sample(stream, indices), network.draws(sample, stream, indices)], dim=1)
+
+    return with_draws if hasattr(network, "draws") else sample
 
 
 def save(path: Path, tensors: dict[str, Tensor]) -> None:
@@ -105,7 +146,7 @@ class Generator:
     def __init__(self, card: dict, network: nn.Module):
         self.card = card
         self.network = network.eval()
-        self.latents = sampler(card)
+        self.latents = sampler(card, self.network)
 
     def labels(self, seeds: Sequence[int]) -> np.ndarray:
         """The label (N,) int64 of each seed where none is asked for: drawn by the data's histogram."""
@@ -164,7 +205,7 @@ class Discriminator:
         chosen = torch.as_tensor(np.asarray(labels, np.int64)) if self.card["conditional"] else None
         with threads(self.card["threads"]):
             logits = self.network(images.pixels_to_images(torch.from_numpy(pixels)), chosen)
-        return logits.float().sigmoid().numpy()
+        return (logits if logits.ndim == 1 else logits[:, 0]).float().sigmoid().numpy()  # beside it: an auxiliary classifier's
 
 
 def _seeds(seeds: Sequence[int]) -> np.ndarray:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 TETHER = Path(__file__).with_name("tether.py")
-GRACE_S = 5.0  # between SIGTERM and SIGKILL
+GRACE_S = 12.0  # between SIGTERM and SIGKILL: a training saves its state within 10
 TAIL_CHARACTERS = 20_000
 READ_BYTES = 65_536
 MAX_READS_AFTER_THE_END = 64  # more than a pipe holds

@@ -4,15 +4,37 @@ DVC leaves its stage running when it is killed. What stands between them (a shel
 own signal (PR_SET_PDEATHSIG) would come sooner than the watch, but before this process can end those that help it.
 """
 
+import contextlib
 import os
 import signal
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 
 POLL_S = 0.5
+LEAVE_S = 10.0  # that a stage gets to save what it has after it was asked to end
+
+_asked, _saves = threading.Event(), threading.Event()
+
+
+class Left(BaseException):
+    """A stage ended because it was asked to; a sentence says what it saved."""
+
+
+@contextlib.contextmanager
+def saving_when_asked() -> Iterator[Callable[[], bool]]:
+    """In between, SIGTERM does not end this process: it makes the function that is handed out true, and the stage leaves."""
+    _asked.clear()
+    before = signal.signal(signal.SIGTERM, lambda number, frame: _asked.set())
+    _saves.set()
+    try:
+        yield _asked.is_set
+    finally:
+        _saves.clear()
+        signal.signal(signal.SIGTERM, before)
 
 
 def die_with_dvc() -> None:
@@ -44,6 +66,11 @@ def _is_dvc(process: psutil.Process) -> bool:
 def _watch(chain: list[psutil.Process]) -> None:
     while all(map(_lives, chain)) and os.getppid() == chain[0].pid:
         time.sleep(POLL_S)
+    if _saves.is_set():
+        os.kill(os.getpid(), signal.SIGTERM)
+        deadline_s = time.monotonic() + LEAVE_S
+        while _saves.is_set() and time.monotonic() < deadline_s:
+            time.sleep(POLL_S / 10)
     for child in psutil.Process().children(recursive=True):
         try:
             child.kill()

@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 import traceback
+import urllib.parse
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ import yaml
 from gan import choices
 from gan.choices import Config
 from gan.preparation.form import Form
-from gan.training.config import AverageConfig, LoopConfig, QuickConfig
+from gan.training.config import AverageConfig, GuardConfig, LoopConfig, QuickConfig
 
 Share = Annotated[float, pydantic.Field(ge=0, lt=1)]
 Count = Annotated[int, pydantic.Field(ge=1, strict=True)]
@@ -69,14 +70,14 @@ class Fetch(Config):
 
 
 def _source(section: Any) -> dict:
-    """{path, name, **fields}: a folder or file of this project or a URL, and how to read it; `auto` is found out by content."""
+    """{path, name, **fields}: a folder, a file or a URL, and how to read it; `auto` is found out by content."""
     path = section.get("path") if isinstance(section, dict) else None
     if not isinstance(path, str) or not path:
-        raise _At("path", path, "must be a folder or file inside this project, or a URL")
+        raise _At("path", path, "must be a folder, a file or a URL")
     if path.startswith("file:"):
-        raise _At("path", path, "DVC watches no file:// URL; bring it in by dvc add --out data/mine FOLDER, and name data/mine")
-    if "://" not in path and (Path(path).is_absolute() or ".." in Path(path).parts):
-        raise _At("path", path, "must lie inside this project, so that DVC can version it: dvc add it there")
+        raise _At("path", path, f"DVC watches files by their path; write {urllib.parse.urlparse(path).path or '/…'}")
+    if "://" not in path and ".." in Path(path).parts:
+        raise _At("path", path, "write it without ..: a path from this project's folder, or from the root (DVC watches both)")
     read = {"name": "auto"} | {key: value for key, value in section.items() if key != "path"}
     if read["name"] != "auto":
         return {"path": path, **_chosen("sources", read)}
@@ -105,6 +106,20 @@ class Reference(Config):
     protocol: choice("extractors")
 
 
+class Init(Config):
+    """A registered version to begin with: a number, since an alias would mean another one tomorrow."""
+
+    model: Annotated[str, pydantic.Field(pattern=r"^models:/[A-Za-z0-9][A-Za-z0-9_.-]*/[0-9]+$")]
+    sha256: Annotated[str, pydantic.Field(pattern=r"^[0-9a-f]{64}$")]  # of its generator.safetensors: the tag weights_sha256
+
+
+def _each_once(sections: list[dict]) -> list[dict]:
+    names = [section["name"] for section in sections]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"{', '.join(twice)} stands there twice; name each once")
+    return sections
+
+
 class Train(Config):
     seed: Seed
     device: Literal["cpu", "cuda", "auto"]
@@ -112,12 +127,16 @@ class Train(Config):
     world_size: Literal[1]
     precision: Literal["float32", "bfloat16"]
     conditional: bool
+    labels: Literal["data", "balanced"] = "data"
+    init: Init | None = None
     network: choice("networks")
     latent: choice("latents")
     loss: choice("losses")
-    penalties: list[choice("penalties")]
+    penalties: Annotated[list[choice("penalties")], pydantic.AfterValidator(_each_once)]
+    augment: Annotated[list[choice("augment")], pydantic.AfterValidator(_each_once)] = []
     loop: LoopConfig
     ema: AverageConfig
+    guards: GuardConfig = GuardConfig()
     quick: QuickConfig
 
 

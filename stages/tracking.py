@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from stages import publication, session
+from stages import guard, publication, session
 from stages.journal import Journal
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def stage(name: str, params: "Params") -> Iterator[Track]:
         journal.append(
             "tags", tags={f"stage.{name}": "failed", f"error.{name}": f"{type(error).__name__}: {error}"[:500]}
         )
-        journal.append("status", status="KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        journal.append("status", status="KILLED" if isinstance(error, KeyboardInterrupt | guard.Left) else "FAILED")
         raise
     journal.append("status", status="FINISHED")
     _warn(journal)

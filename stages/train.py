@@ -1,10 +1,13 @@
 """Adversarial training, resumed exactly: run the same command again after a kill and the same bytes come out."""
 
+import copy
 import hashlib
 import json
 import shutil
+import signal
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +15,10 @@ import pandas as pd
 import psutil
 import torch
 
-from gan import choices, dataset, generator, images, streams
+from gan import dataset, generator, images, streams
 from gan.metrics import frechet
-from gan.training import loop, state, step
-from stages import artifacts, guard, numerics, params, progress, protocol, tracking
+from gan.training import guards, loop, state
+from stages import artifacts, attention, beginnings, guard, numerics, params, progress, protocol, rules, tracking
 
 _GRID_COLUMNS = 10
 
@@ -23,16 +26,24 @@ _GRID_COLUMNS = 10
 def main() -> None:
     guard.die_with_dvc()
     chosen = params.load()
-    with tracking.stage("train", chosen) as track:
-        numerics.settle(chosen.train.threads)
-        training = Training(chosen)
-        training.resume(track)
-        out = artifacts.start("train")
-        training.run(track, chosen.machine.save_interval_s)
-        card = training.write(out)
-        artifacts.seal("train", card)
-        training.forget()
-        print(f"train: kept the generator of {card['best_nimg']} images, quick score {card['best_quick_fid']:.4g}")
+    try:
+        with guard.saving_when_asked() as asked_to_stop, tracking.stage("train", chosen) as track:
+            _train(chosen, track, asked_to_stop)
+    except guard.Left as left:
+        print(f"train: {left}")
+        sys.exit(128 + signal.SIGTERM)
+
+
+def _train(chosen: params.Params, track: tracking.Track, asked_to_stop: Callable[[], bool]) -> None:
+    numerics.settle(chosen.train.threads)
+    training = Training(chosen)
+    training.resume(track)
+    out = artifacts.start("train")
+    training.run(track, chosen.machine.save_interval_s, asked_to_stop)
+    card = training.write(out)
+    artifacts.seal("train", card)
+    training.finish()
+    print(f"train: kept the generator of {card['best_nimg']} images, quick score {card['best_quick_fid']:.4g}")
 
 
 class Training:
@@ -42,65 +53,87 @@ class Training:
         self.config = chosen.train
         data = artifacts.card_of("prepare")
         self.card = _card(chosen, data)
-        self.data = dataset.read(artifacts.ROOT / "prepare", "train", data["classes"])
+        self.pixels = dataset.read(artifacts.ROOT / "prepare", "train", data["classes"])
         torch.manual_seed(streams.key(self.config.seed, "weights") % 2**63)
         self.device = self.card["device"]
-        networks = generator.build_generator(self.card).to(self.device), generator.build_discriminator(self.card).to(self.device)
-        self.state = state.start(*networks, self.config.loop)
+        networks = {"generator": generator.build_generator(self.card), "discriminator": generator.build_discriminator(self.card)}
+        if self.config.init is not None:
+            beginnings.warm(self.config.init, networks, self.card)
+        self.state = state.start(*(network.to(self.device) for network in networks.values()), self.config.loop)
+        self.rules = rules.rules(self.config, self.device)
         self.quick = _Quick(chosen, data)
-        self.folder = artifacts.WORK / "train" / _key(self.card)
+        code = _code()
+        self.key_without_length = beginnings.key_without_length(self.card, code)
+        self.folder = artifacts.WORK / "train" / _key(self.card, code)
 
     def resume(self, track: tracking.Track) -> None:
-        """Go on from the newest whole state, if this training was interrupted."""
+        """Go on from the newest whole state, if this training was interrupted or a shorter one ended where it can go on."""
+        adopted = beginnings.adopt(self.folder, self.config, self.key_without_length)
         for sentence in state.load(self.folder, self.state):
             print(f"train: {sentence}")
         if self.state.nimg:
-            print(f"train: resumed at {self.state.nimg} images")
-            track.tags({"resumed_from_nimg": str(self.state.nimg)})
+            print(f"train: {'goes on from a finished training' if adopted else 'resumed'} at {self.state.nimg} images")
+            track.tags({f"{'continued' if adopted else 'resumed'}_from_nimg": str(self.state.nimg)})
             for row in self.state.rows:
                 track.metrics(_measured(row), step=row["nimg"])
 
-    def run(self, track: tracking.Track, save_interval_s: float) -> None:
-        """Train to the end; score, show and save at ticks."""
+    def run(self, track: tracking.Track, save_interval_s: float, asked_to_stop: Callable[[], bool]) -> None:
+        """Train to the end, or until a guard says stop; score, show and save at ticks."""
         saved_s = tick_s = time.perf_counter()
         tick_nimg = self.state.nimg
-        with progress.bar("train", self.config.loop.total_kimg, "kimg", initial=self.state.nimg / 1000) as bar:
-            for tick in self._ticks():
+        ticks = self._ticks(asked_to_stop)
+        total_kimg = self.config.loop.total_kimg
+        with progress.bar("train", total_kimg, "kimg", initial=min(self.state.nimg / 1000, total_kimg)) as bar:
+            while not self._stopped_by_a_guard() and (tick := next(ticks, None)):
                 row = {"nimg": tick.nimg, **tick.metrics, **self._score()}
                 self.state.rows.append(row)
                 picture = self._picture()
                 now_s = time.perf_counter()
                 speed = (tick.nimg - tick_nimg) / (now_s - tick_s)
                 tick_s, tick_nimg = now_s, tick.nimg
-                track.metrics(_measured(row) | _system(speed), step=tick.nimg)
+                track.metrics(_measured(row) | _system(speed, self.device), step=tick.nimg)
                 track.image("samples", picture, step=tick.nimg)
                 bar.update(min(tick.nimg / 1000, bar.total) - bar.n)
-                bar.set_postfix({"img/s": round(speed), "quick_fid": f"{row['quick_fid']:.3g}"}, refresh=False)
+                bar.set_postfix(_shown(row, speed), refresh=False)
                 if now_s - saved_s >= save_interval_s:
                     state.save(self.folder, self.state)
                     saved_s = time.perf_counter()
 
-    def _ticks(self):
+    def _stopped_by_a_guard(self) -> bool:
+        reason = guards.reason_to_stop(self.state.rows, self.state.best_nimg, self.config.guards)
+        if reason:
+            print(f"train: stopped at {self.state.nimg} images: {reason}; the best generator so far is kept")
+            self.card["stopped"] = reason
+        return reason is not None
+
+    def _ticks(self, asked_to_stop: Callable[[], bool]) -> Iterator[loop.Tick]:
         config = self.config
-        data = loop.Data(self.data.pixels, self.data.labels if config.conditional else None, len(self.data))
+        data = loop.Data(self._images, self.pixels.labels if config.conditional else None, len(self.pixels), config.labels == "balanced")
+        latents = generator.sampler(self.card, self.state.generator)
         try:
-            yield from loop.train(
-                self.state, data, generator.sampler(self.card), _game(config, self.device), config.loop, config.ema, config.seed
-            )
+            yield from loop.train(self.state, data, latents, self.rules, asked_to_stop)
+        except loop.Stopped:
+            if self.state.nimg:
+                state.save(self.folder, self.state)
+            raise guard.Left(f"asked to end; the state of {self.state.nimg} images is saved: run again to go on") from None
         except loop.Diverged as error:
             if not self.state.best:
                 raise ValueError(f"training gave {error}; lower train.loop.lr or raise a penalty's gamma") from None
             print(f"train: {error}; the best generator so far is kept")
             self.card["diverged_at_nimg"] = self.state.nimg
 
+    def _images(self, numbers: np.ndarray) -> torch.Tensor:
+        return images.pixels_to_images(torch.from_numpy(self.pixels.pixels(numbers)).to(self.device))
+
     def _score(self) -> dict[str, float]:
-        """The quick score of the averaged generator, which it keeps if none was better."""
+        """The quick score of the averaged generator, which it keeps if none was better; and how wide its images spread."""
         made = generator.Generator(self.card, self.state.average)
-        score = float(f"{self.quick.distance(made):.6g}")  # the rest differs between processors that agree on the weights
+        # the digits after the sixth differ between processors that agree on the weights
+        score, diversity = (float(f"{value:.6g}") for value in self.quick.score(made))
         if not self.state.best or score < self.state.rows_best():
             self.state.best = {name: tensor.detach().clone() for name, tensor in self.state.average.state_dict().items()}
             self.state.best_nimg = self.state.nimg
-        return {"quick_fid": score}
+        return {"quick_fid": score, "diversity": diversity}
 
     def _picture(self) -> Path:
         """A grid of the averaged generator now, in the state's folder; the same seeds at each tick."""
@@ -117,6 +150,9 @@ class Training:
         (out / "images").mkdir()
         for row in self.state.rows:
             shutil.copy(self.folder / "images" / f"{row['nimg']:09d}.png", out / "images")
+        best = copy.deepcopy(self.state.average)
+        best.load_state_dict(self.state.best)
+        attention.draw(generator.Generator(self.card, best), out / "attention")
         return self.card | {
             "attempt": self.state.attempt,
             "trained_nimg": self.state.nimg,
@@ -124,9 +160,14 @@ class Training:
             "best_quick_fid": self.state.rows_best(),
         }
 
-    def forget(self) -> None:
-        """The state of a finished training is not kept: run again, it is trained again."""
-        shutil.rmtree(self.folder)
+    def finish(self) -> None:
+        """The state of a finished training is not resumed: run again, it is trained again. A longer one may go on from it."""
+        if {"stopped", "diverged_at_nimg"} & self.card.keys() or not rules.can_go_on(self.config):
+            shutil.rmtree(self.folder)
+        else:
+            state.save(self.folder, self.state)
+            beginnings.keep(self.folder, self.key_without_length)
+
 
 
 def grid(made: generator.Generator, rows: int):
@@ -146,19 +187,13 @@ class _Quick:
         self.num_images, self.seed = chosen.train.quick.num_images, chosen.train.seed
 
     @torch.inference_mode()
-    def distance(self, made: generator.Generator) -> float:
+    def score(self, made: generator.Generator) -> tuple[float, float]:
+        """The distance, and the spread of generated features as a share of real ones': √(tr Σ / tr Σ of real)."""
         pixels = made.sample(np.arange(self.num_images))
         features = [self.network(torch.from_numpy(part))[0] for part in np.array_split(pixels, max(1, len(pixels) // 256))]
-        return frechet.statistics_to_distance(frechet.features_to_statistics(torch.cat(features).numpy()), self.real)
-
-
-def _game(config: params.Train, device: str) -> step.Game:
-    penalties = {}
-    for section in config.penalties:
-        module, settings = choices.module("penalties", section["name"]), choices.config("penalties", section)
-        penalties[section["name"]] = lambda real, fake, module=module, settings=settings: module.penalty(settings, real, fake)
-    autocast = {"float32": None, "bfloat16": torch.bfloat16}[config.precision]
-    return step.Game(choices.module("losses", config.loss["name"]), penalties, autocast, device)
+        found = frechet.features_to_statistics(torch.cat(features).numpy())
+        spread, real_spread = (np.trace(one.covariance) for one in (found, self.real))
+        return frechet.statistics_to_distance(found, self.real), float((spread / real_spread) ** 0.5)
 
 
 def _card(chosen: params.Params, data: dict) -> dict:
@@ -187,11 +222,15 @@ def _card(chosen: params.Params, data: dict) -> dict:
     }
 
 
-def _key(card: dict) -> str:
-    """A name for this training: code, params, inputs, versions, kind of processor and threads."""
-    modules = [artifacts, numerics, protocol, *(module for name, module in sys.modules.items() if name.startswith("gan."))]
+def _code() -> list[str]:
+    """The hashes of the code that makes a training: what lies open now of gan, and the modules of stages that it uses."""
+    modules = [artifacts, attention, numerics, protocol, rules, *(module for name, module in sys.modules.items() if name.startswith("gan."))]
     files = sorted({__file__, *(module.__file__ for module in modules if module.__file__)})
-    code = [artifacts.sha256_of_file(Path(file)) for file in files]
+    return [artifacts.sha256_of_file(Path(file)) for file in files]
+
+
+def _key(card: dict, code: list[str]) -> str:
+    """A name for this training: code, params, inputs, versions, kind of processor and threads."""
     return hashlib.sha256(json.dumps([card, code], sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -199,13 +238,27 @@ def _measured(row: dict) -> dict[str, float]:
     return {name: value for name, value in row.items() if name != "nimg"}
 
 
-def _system(speed: float) -> dict[str, float]:
+def _shown(row: dict, speed: float) -> dict:
+    """What the progress line says beside the rate and the time left: D(x), D(G(z)), quick score, an augmentation's p, memory."""
+    adapted = {f"p({name.removeprefix('augment/')})": f"{value:.2f}" for name, value in row.items() if name.startswith("augment/")}
     return {
+        "img/s": round(speed),
+        "D(x)": f"{row['probability/real']:.2f}",
+        "D(G)": f"{row['probability/fake']:.2f}",
+        **adapted,
+        "quick_fid": f"{row['quick_fid']:.3g}",
+        "MB": round(psutil.Process().memory_info().rss / 2**20),
+    }
+
+
+def _system(speed: float, device: str) -> dict[str, float]:
+    found = {
         "speed/images_per_s": speed,
         "speed/s_per_kimg": 1000 / speed,
         "system/memory_mb": psutil.Process().memory_info().rss / 2**20,
         "system/cpu_percent": psutil.cpu_percent(),
     }
+    return found | ({"system/gpu_memory_mb": torch.cuda.max_memory_allocated() / 2**20} if device == "cuda" else {})
 
 
 if __name__ == "__main__":

@@ -13,17 +13,17 @@ import numpy as np
 import ruamel.yaml
 import torch
 
-from gan import choices, dataset, generator
-from gan.training import loop, state, step
-from gan.training.config import AverageConfig, LoopConfig
-from stages import artifacts, params
+from gan import choices, dataset, generator, images
+from gan.training import loop, state
+from gan.training.config import LoopConfig
+from stages import artifacts, params, rules
 
 ROOT = Path(__file__).resolve().parents[1]
 
-NETWORKS = {
-    "dcgan": {"name": "dcgan", "generator_width": 8, "discriminator_width": 8, "generator_norm": "batch", "discriminator_norm": "none"},
-    "r3gan": {"name": "r3gan", "generator_widths": [8], "discriminator_widths": [8], "blocks": 1, "group_channels": 4},
-}
+def section(room: str, name: str, **changes: object) -> dict:
+    """A section of a recipe that chooses a file: the least it can be."""
+    return {"name": name, **choices.module(room, name).SMALL, **changes}
+
 
 TINY = {
     "prepare.resolution": 8,
@@ -33,7 +33,7 @@ TINY = {
     "reference.protocol.total_kimg": 20,
     "reference.protocol.min_accuracy": 0.5,
     "train.threads": 1,
-    "train.network": NETWORKS["dcgan"],
+    "train.network": section("networks", "dcgan"),
     "train.latent.size": 16,
     "train.loop.total_kimg": 3,
     "train.loop.tick_kimg": 0.5,
@@ -51,6 +51,7 @@ TINY = {
 def write_params(folder: Path, changes: dict, base: Path = ROOT / "params.yaml") -> None:
     """Write a recipe (the project's own without one) to a folder's params.yaml, some values changed, by dotted key."""
     yaml = ruamel.yaml.YAML()
+    yaml.representer.add_representer(float, _as_both_read_it)
     content = yaml.load(base.read_text("utf-8"))
     for key, value in changes.items():
         *sections, last = key.split(".")
@@ -60,6 +61,11 @@ def write_params(folder: Path, changes: dict, base: Path = ROOT / "params.yaml")
         section[last] = value
     with open(folder / "params.yaml", "w", encoding="utf-8") as file:
         yaml.dump(content, file)
+
+
+def _as_both_read_it(representer, value: float):
+    """1.0e-30, which PyYAML and DVC read as a number, not 1e-30."""
+    return representer.represent_scalar("tag:yaml.org,2002:float", f"{value:.16e}" if "e" in repr(value) else repr(value))
 
 
 FORM = {
@@ -121,13 +127,13 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def card(network: str = "dcgan", latent: str = "normal", num_classes: int = 3, shape: tuple = (1, 8, 8)) -> dict:
-    """The card of a small generator."""
+def card(network: str | dict = "dcgan", latent: str | dict = "normal", num_classes: int = 3, shape: tuple = (1, 8, 8)) -> dict:
+    """The card of a small generator; network and latent by name, or as sections."""
     return {
         "format": generator.FORMAT,
         "version": generator.VERSION,
-        "network": NETWORKS[network],
-        "latent": {"name": latent, "size": 6},
+        "network": section("networks", network) if isinstance(network, str) else network,
+        "latent": section("latents", latent) if isinstance(latent, str) else latent,
         "shape": list(shape),
         "form": FORM | {"resolution": list(shape[1:]), "channels": shape[0]},
         "classes": [f"class {number}" for number in range(num_classes)],
@@ -153,22 +159,36 @@ def loop_config(**changes: object) -> LoopConfig:
     return LoopConfig(**{**settings, **changes})
 
 
-def ticks(training: state.State, card: dict, config: LoopConfig, loss: str = "relativistic", penalties: tuple = ("r1", "r2")):
+def settings(**changes: object) -> params.Train:
+    """The section `train` of a small training; loss, penalties and augmentations by name."""
+    rooms = {"loss": "losses", "penalties": "penalties", "augment": "augment"}
+    chosen = {"loss": "relativistic", "penalties": ("r1", "r2"), "augment": ()} | changes
+    for key, room in rooms.items():
+        names = chosen[key]
+        chosen[key] = section(room, names) if isinstance(names, str) else [section(room, name) for name in names]
+    base = {
+        "seed": 0, "device": "cpu", "threads": 1, "world_size": 1, "precision": "float32", "conditional": True,
+        "network": section("networks", "dcgan"), "latent": section("latents", "normal"), "loop": loop_config(),
+        "ema": {"half_life_kimg": 0.05}, "quick": {"num_images": 16},
+    }  # fmt: skip
+    return params.Train.model_validate(base | chosen)
+
+
+def ticks(training: state.State, card: dict, config: LoopConfig, loss: str = "relativistic", penalties: tuple = ("r1", "r2"),
+          asked_to_stop=lambda: False, **changes):  # fmt: skip
     """The loop on random pixels."""
     random = np.random.default_rng(0)
     pixels = random.integers(0, 256, (50, *card["shape"])).astype(np.uint8)
     labels = random.integers(0, max(1, len(card["classes"])), 50)
-    data = loop.Data(lambda numbers: pixels[numbers], labels if card["conditional"] else None, 50)
-    game = step.Game(choices.module("losses", loss), {name: _penalty(name) for name in penalties}, None, "cpu")
-    return loop.train(training, data, generator.sampler(card), game, config, AverageConfig(half_life_kimg=0.05), seed=0)
-
-
-def _penalty(name: str):
-    module = choices.module("penalties", name)
-    return lambda real, fake: module.penalty(module.Config(gamma=0.1), real, fake)
+    chosen = settings(loop=config, loss=loss, penalties=penalties, **changes)
+    data = loop.Data(
+        lambda numbers: images.pixels_to_images(torch.from_numpy(pixels[numbers])), labels if card["conditional"] else None, 50,
+        chosen.labels == "balanced",
+    )  # fmt: skip
+    return loop.train(training, data, generator.sampler(card, training.generator), rules.rules(chosen, "cpu"), asked_to_stop)
 
 
 def same(one: state.State, other: state.State) -> bool:
     """Whether two trainings are at the same moment, bit by bit."""
     ours, theirs = one.tensors(), other.tensors()
-    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours) and one.nimg == other.nimg
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours) and one.numbers() == other.numbers()

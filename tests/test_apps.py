@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 from tracked_project import empty_store, make_evaluate, make_prepare, make_train, project
 
-from apps import answer, judge, models, sample
+from apps import answer, judge, sample
 from gan import generator
-from stages import artifacts, register, tracking
+from stages import artifacts, models, register, tracking
 
 __all__ = ["empty_store", "project"]  # fixtures
 

@@ -86,6 +86,29 @@ def test_a_guarded_stage_and_its_helper_die_with_dvc(tmp_path, between):
     wait_for(lambda: not any(map(lives, pids)), seconds=5, what="the end of stage and helper")
 
 
+def test_a_stage_that_saves_when_asked_saves_before_it_dies_with_dvc(tmp_path):
+    stage, saved = tmp_path / "stage.py", tmp_path / "saved"
+    stage.write_text(textwrap.dedent(f"""
+        import os, pathlib, time
+        from stages import guard
+        guard.die_with_dvc()
+        with guard.saving_when_asked() as asked:
+            print(os.getpid(), flush=True)
+            while not asked():
+                time.sleep(0.01)
+            time.sleep(1)
+            pathlib.Path({str(saved)!r}).write_text("whole")
+        time.sleep(60)
+        """))
+    (tmp_path / "dvc").write_text(f"import subprocess\nsubprocess.run([{sys.executable!r}, {str(stage)!r}])\n")
+    env = environment() | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    with subprocess.Popen([sys.executable, str(tmp_path / "dvc")], env=env, stdout=subprocess.PIPE) as dvc:
+        pid = int(dvc.stdout.readline())
+        os.kill(dvc.pid, signal.SIGKILL)
+    wait_for(lambda: not lives(pid), seconds=8, what="the end of the stage")
+    assert saved.read_text() == "whole"
+
+
 def test_a_stage_run_by_hand_is_not_guarded():
     program = "import threading; from stages import guard; guard.die_with_dvc(); print(threading.active_count())"
     env = environment() | {"PYTHONPATH": str(Path(__file__).parents[1])}

@@ -168,7 +168,7 @@ def test_a_near_duplicate_in_the_other_split_is_named_a_leak(tmp_path):
         (30, {"prepare.alpha": "blak"}, "a colour that transparent pictures are laid on"),
         (30, {"prepare.source": {"path": "data/mine", "name": "foldr"}}, "did you mean 'folder'"),
         (30, {"prepare.source": {"path": "data/mine", "name": "folder", "sed": 1}}, "sed is no key"),
-        (30, {"prepare.source": {"path": "../mine"}}, "must lie inside this project"),
+        (30, {"prepare.source": {"path": "../mine"}}, "write it without .."),
         (30, {"machine.prepare.executor": "dask"}, "executor dask needs an address"),
         pytest.param(
             30, {"machine.prepare": {"executor": "dask", "address": "tcp://127.0.0.1:1"}}, "where no Dask scheduler answers",
@@ -368,3 +368,11 @@ def test_what_a_worker_imports_opens_no_torch():
     """A worker of `python -m stages.prepare` imports that module again: torch would take it seconds, and memory."""
     command = "import sys, stages.prepare, stages.decoding; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", command], env=small.environment(), cwd=small.ROOT).returncode == 0
+
+
+def test_a_folder_outside_the_project_is_read_by_its_whole_path(tmp_path):
+    inside = project(tmp_path / "project")
+    shutil.move(inside / "data/mine", tmp_path / "outside")
+    small.write_params(inside, {**SETTINGS, "prepare.source.path": str(tmp_path / "outside")})
+    small.run_stages(inside, "prepare")
+    check_sums(inside, 30)

@@ -54,8 +54,9 @@ def test_train_run_again_trains_every_image_again(trained, tmp_path, monkeypatch
     before = small.contents(tmp_path / "project/artifacts/train")
     seen = []
     real = train.loop.step.discriminator_step
-    monkeypatch.setattr(
-        train.loop.step, "discriminator_step", lambda state, game, batch: seen.append(len(batch.images)) or real(state, game, batch)
+    monkeypatch.setattr(  # fmt: skip
+        train.loop.step, "discriminator_step",
+        lambda state, game, batches, moment: seen.append(sum(len(one.images) for one in batches)) or real(state, game, batches, moment),
     )
     small.run_stages(tmp_path / "project", "train")
     assert sum(seen) >= 3000
@@ -112,6 +113,105 @@ def test_interrupted_between_ticks_and_resumed_gives_the_same_bytes(trained, pro
     assert small.contents(project / "artifacts/train") == small.contents(trained / "artifacts/train")
 
 
+@pytest.mark.slow
+def test_asked_to_end_it_saves_and_leaves_within_ten_seconds(trained, project):
+    """SIGTERM after the first whole state: exit code 143, a sentence, and the same bytes when it is run again."""
+    process = small.start_stage(project, "train")
+    while process.poll() is None and saved_nimg(project) < 512:
+        time.sleep(0.01)
+    asked_s = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate(timeout=60)[0]
+    assert process.returncode == 143 and "is saved: run again to go on" in said, said
+    assert time.monotonic() - asked_s < 10
+    last = small.start_stage(project, "train")
+    said = last.communicate(timeout=120)[0]
+    assert last.returncode == 0 and "resumed at" in said, said
+    assert small.contents(project / "artifacts/train") == small.contents(trained / "artifacts/train")
+
+
+CONSTANT = {**small.TINY, "train.loop.lr_schedule": {"name": "constant"}, "train.loop.total_kimg": 2.048, "train.loop.tick_kimg": 0.512}
+
+
+def test_a_longer_training_goes_on_from_a_finished_one_and_gives_the_bytes_of_one_in_one_piece(project, tmp_path):
+    longer = {**CONSTANT, "train.loop.total_kimg": 3.072}
+    shutil.copytree(project, tmp_path / "at once")
+    small.write_params(tmp_path / "at once", longer)
+    small.run_stages(tmp_path / "at once", "train")
+    small.write_params(project, CONSTANT)
+    small.run_stages(project, "train")
+    short = small.contents(project / "artifacts/train")
+    code, said = small.run_stage(project, "train")
+    assert code == 0 and "goes on" not in said, "the same training once more is trained from its start"
+    assert small.contents(project / "artifacts/train") == short
+    small.write_params(project, longer)
+    code, said = small.run_stage(project, "train")
+    assert code == 0 and "goes on from a finished training at 2048 images" in said
+    assert small.contents(project / "artifacts/train") == small.contents(tmp_path / "at once/artifacts/train")
+
+
+def test_a_schedule_that_knows_its_end_begins_anew(project):
+    small.write_params(project, {**CONSTANT, "train.loop.lr_schedule": {"name": "linear", "final": 0.5}})
+    small.run_stages(project, "train")
+    assert not list((project / "work/train").iterdir())
+
+
+def test_a_training_without_progress_ends_and_says_so(project, monkeypatch):
+    monkeypatch.setattr(train._Quick, "score", lambda quick, made: (5.0, 1.0))
+    small.write_params(project, {**small.TINY, "train.guards": {"patience_kimg": 1}})
+    code, said = small.run_stage(project, "train")
+    card = json.loads((project / "artifacts/train/card.json").read_text())
+    assert code == 0 and "train: stopped at" in said and "the best generator so far is kept" in said
+    assert card["trained_nimg"] < 3000 and card["trained_nimg"] - card["best_nimg"] >= 1000
+    assert "patience_kimg 1" in card["stopped"] and not list((project / "work/train").iterdir())
+
+
+def test_killed_after_a_guard_spoke_it_stops_at_the_same_image(project, tmp_path, monkeypatch):
+    """A state saved at the tick at which a guard stops does not train a tick more when it is resumed."""
+    monkeypatch.setattr(train._Quick, "score", lambda quick, made: (5.0, 1.0))
+    small.write_params(project, {**small.TINY, "train.guards": {"patience_kimg": 1}})
+    shutil.copytree(project, tmp_path / "whole")
+    small.run_stages(tmp_path / "whole", "train")
+    with monkeypatch.context() as patched:
+        patched.setattr(train.Training, "write", lambda training, out: (_ for _ in ()).throw(MemoryError("as if killed")))
+        with pytest.raises(MemoryError):
+            small.run_stage(project, "train")
+    small.run_stages(project, "train")
+    assert small.contents(project / "artifacts/train") == small.contents(tmp_path / "whole/artifacts/train")
+
+
+def test_a_training_begins_with_a_registered_versions_weights(trained, project, monkeypatch):
+    """At a learning rate of nothing, the generator is the one that it began with."""
+    weights = trained / "artifacts/train/generator.safetensors"
+    sha256 = train.artifacts.sha256_of_file(weights)
+    monkeypatch.setattr(train.beginnings.models, "folder", lambda model: {"models:/digits/1": trained / "artifacts/train"}[model])
+    init = {"train.init": {"model": "models:/digits/1", "sha256": sha256}}
+    small.write_params(project, {**small.TINY, **init, "train.loop.lr": 1e-30, "train.ema.half_life_kimg": 0, "train.loop.total_kimg": 0.5})
+    small.run_stages(project, "train")
+    began, now = (generator.weights(folder / "artifacts/train", "generator", generator.read_card(folder / "artifacts/train"))
+                  for folder in (trained, project))  # fmt: skip
+    assert all(torch.equal(began[name], now[name]) for name in began if "running" not in name and "tracked" not in name)
+    monkeypatch.setattr(train.beginnings.models, "folder", lambda model: pytest.fail("what was fetched once is kept"))
+    small.run_stages(project, "train")
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"train.init": {"model": "models:/digits/1", "sha256": "0" * 64}}, "train.init.sha256 is 000"),
+        ({"train.network.generator_width": 4}, "has other weights than this generator: network is"),
+    ],
+)
+def test_weights_that_are_not_those_named_or_do_not_fit_are_refused(changes, sentence, trained, project, monkeypatch):
+    sha256 = train.artifacts.sha256_of_file(trained / "artifacts/train/generator.safetensors")
+    monkeypatch.setattr(train.beginnings.models, "folder", lambda model: trained / "artifacts/train")
+    init = {"train.init": {"model": "models:/digits/1", "sha256": sha256}}
+    network = small.section("networks", "dcgan", generator_norm="batch", discriminator_norm="none")
+    small.write_params(project, {**small.TINY, **init, "train.network": network, **changes})
+    code, said = small.run_stage(project, "train")
+    assert code == 1 and sentence in said
+
+
 @pytest.mark.parametrize("key", ["train.loop.lr", "train.seed"])
 def test_a_recipe_does_not_resume_from_anothers_state(key, trained, project, monkeypatch):
     small.write_params(project, {**small.TINY, key: {"train.loop.lr": 1e-3, "train.seed": 5}[key]})
@@ -142,7 +242,7 @@ def test_trained_generator_is_at_least_five_times_better_than_an_untrained_one(r
     untrained = generator.Generator(card, generator.build_generator(card))
     with small.inside(folder):
         quick = train._Quick(small.params.load(), json.loads((folder / "artifacts/prepare/card.json").read_text()))
-        start = quick.distance(untrained)
+        start = quick.score(untrained)[0]
     assert card["best_quick_fid"] * 5 < start
 
 

@@ -1,39 +1,164 @@
 """The loop: it repeats, it resumes, it survives torn states and one NaN."""
 
+import contextlib
+
+import numpy as np
 import pytest
 import small
 import torch
 
 from gan import choices
-from gan.training import averaging, loop, schedules, state
-from gan.training.config import ScheduleConfig
+from gan.training import averaging, guards, loop, schedules, state
+from gan.training.batches import BalancedOrder, Order
+from gan.training.config import AverageConfig, GuardConfig, ScheduleConfig
 
-SQUARE = (1, 8, 8)
-CASES = [
-    *[(network, "normal", "relativistic", ("r1", "r2"), SQUARE) for network in choices.names("networks")],
-    *[(network, "normal", "relativistic", ("r1", "r2"), (3, 8, 12)) for network in choices.names("networks")],
-    *[("dcgan", latent, "relativistic", ("r1",), SQUARE) for latent in choices.names("latents")],
-    *[("dcgan", "normal", loss, (), SQUARE) for loss in choices.names("losses")],
-    *[("dcgan", "normal", "hinge", (penalty,), SQUARE) for penalty in choices.names("penalties")],
-]
+SQUARE, WIDE = (1, 8, 8), (3, 8, 12)
+DCGAN = {"network": small.section("networks", "dcgan")}
 
 
-@pytest.mark.parametrize(("network", "latent", "loss", "penalties", "shape"), CASES)
-def test_training_repeats_and_resumes_bit_by_bit(network, latent, loss, penalties, shape, tmp_path):
-    """A run in one piece, the same again, and one saved, dropped and resumed at a tick, are equal in every tensor."""
-    card, config = small.card(network, latent, shape=shape), small.loop_config()
+def cases() -> dict[str, tuple[dict, dict]]:
+    """Name -> (changes of the card, changes of the settings): every choice of every room, and every switch of the loop."""
+    found = {f"network {name} {shape}": ({"network": small.section("networks", name), "shape": shape}, {})
+             for name in choices.names("networks") for shape in (SQUARE, WIDE)}  # fmt: skip
+    for name in choices.names("networks"):
+        found[f"network {name} without classes"] = ({"network": small.section("networks", name), "num_classes": 0}, {})
+        found[f"network {name} path length"] = ({"network": small.section("networks", name)}, {"penalties": ("path_length",)})
+    for name in choices.names("latents"):
+        found[f"latent {name}"] = ({"latent": small.section("latents", name)}, {"penalties": ()})
+    for name in choices.names("losses"):
+        found[f"loss {name}"] = ({}, {"loss": name, "penalties": ()})
+    for name in choices.names("penalties"):
+        found[f"penalty {name}"] = ({}, {"loss": "hinge", "penalties": (name,)})
+    for name in choices.names("augment"):
+        found[f"augment {name}"] = ({"shape": (3, 8, 8)}, {"augment": (name,)})
+    return found | SWITCHES
+
+
+SWITCHES = {
+    "attention": ({"network": small.section("networks", "dcgan", attention=[4])}, {}),
+    "auxiliary classifier": ({"network": small.section("networks", "dcgan", label="auxiliary")}, {"loss": "hinge"}),
+    "balanced labels": ({}, {"labels": "balanced"}),
+    "micro-batches": ({}, {"loop": {"micro_batch_size": 4}}),
+    "clipped gradients": ({}, {"loop": {"clip_norm": 0.1}}),
+    "penalty schedule": ({}, {"loop": {"penalty_schedule": {"name": "cosine", "final": 0.1}}}),
+    "ramped average": ({}, {"ema": {"half_life_kimg": 0.05, "ramp": 0.1}}),
+    "bfloat16": ({}, {"precision": "bfloat16"}),
+    "learned latent and styles": (
+        {"network": small.section("networks", "stylegan2"), "latent": small.section("latents", "mixture", learned=True)},
+        {"penalties": ("r1", "path_length")},
+    ),
+}
+CASES = cases()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_training_repeats_and_resumes_bit_by_bit(case, tmp_path):
+    """A run in one piece, the same again, and one saved, dropped and resumed at a tick, are equal in every tensor and number."""
+    of_card, changes = CASES[case]
+    card, config = small.card(**of_card), small.loop_config(**changes.get("loop", {}))
+    changes = {name: value for name, value in changes.items() if name != "loop"}
     whole, again, first, resumed = (small.start(card, config) for _ in range(4))
-    for training in (whole, again):
-        assert [tick.nimg for tick in small.ticks(training, card, config, loss, penalties)] == [32, 64, 96, 128]
-    assert small.same(whole, again)
-    for tick in small.ticks(first, card, config, loss, penalties):
-        if tick.nimg == 64:
-            state.save(tmp_path, first)
-            break
-    assert state.load(tmp_path, resumed) == []
-    list(small.ticks(resumed, card, config, loss, penalties))
+    with deterministic():
+        for training in (whole, again):
+            assert [tick.nimg for tick in small.ticks(training, card, config, **changes)] == [32, 64, 96, 128]
+        assert small.same(whole, again)
+        for tick in small.ticks(first, card, config, **changes):
+            if tick.nimg == 64:
+                state.save(tmp_path, first)
+                break
+        assert state.load(tmp_path, resumed) == []
+        list(small.ticks(resumed, card, config, **changes))
     assert small.same(whole, resumed)
     assert not small.same(whole, small.start(card, config))
+
+
+@contextlib.contextmanager
+def deterministic():
+    """As a stage computes: an operation without a deterministic form is an error."""
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+def test_every_choice_is_trained_repeated_and_resumed():
+    """The cases above come from the files of the rooms: a new file is among them."""
+    for room, word in (("networks", "network"), ("latents", "latent"), ("losses", "loss"), ("penalties", "penalty"), ("augment", "augment")):
+        assert all(any(case.split()[:2] == [word, name] for case in CASES) for name in choices.names(room))
+
+
+def test_micro_batches_give_the_gradient_of_the_whole_batch():
+    """Without batch norm and with a loss that is a mean over images: equal up to the rounding of sums."""
+    card = small.card(network=small.section("networks", "dcgan", generator_norm="none"))
+    found = {}
+    for size in (None, 4):
+        config = small.loop_config(micro_batch_size=size, total_kimg=0.008)
+        found[size] = small.start(card, config)
+        list(small.ticks(found[size], card, config, loss="nonsaturating", penalties=("r1",)))
+    moments = [
+        {name: tensor for name, tensor in one.tensors().items() if name.endswith("exp_avg") and "discriminator" in name}
+        for one in found.values()
+    ]
+    assert len(moments[0]) > 3
+    for name, tensor in moments[0].items():
+        torch.testing.assert_close(tensor, moments[1][name], rtol=1e-3, atol=1e-6)
+
+
+def test_clipping_bounds_the_first_step():
+    """After one step Adam's first moment is (1 − beta1) × gradient, so its norm is at most (1 − beta1) × clip_norm."""
+    card, config = small.card(), small.loop_config(clip_norm=0.01, total_kimg=0.008)
+    training = small.start(card, config)
+    list(small.ticks(training, card, config))
+    moments = [slots["exp_avg"] for slots in training.discriminator_optimizer.state.values()]
+    norm = torch.cat([moment.flatten() for moment in moments]).norm()
+    assert norm.item() == pytest.approx(0.5 * 0.01, rel=1e-3)
+
+
+def test_balanced_order_shows_every_class_alike_and_every_image_of_a_class_once_a_round():
+    labels = np.array([0] * 40 + [1] * 7 + [2] * 3)
+    order = BalancedOrder(labels, seed=1, purpose="order")
+    numbers = order.numbers(0, 3 * 84)
+    assert np.bincount(labels[numbers]).tolist() == [84, 84, 84]
+    of_second = numbers[labels[numbers] == 1]
+    assert all(sorted(of_second[start : start + 7]) == list(range(40, 47)) for start in range(0, 84, 7))
+    assert (np.concatenate([BalancedOrder(labels, 1, "order").numbers(first, 9) for first in range(0, 252, 9)]) == numbers).all()
+
+
+def test_asked_to_stop_it_leaves_the_state_of_the_last_tick():
+    card, config = small.card(), small.loop_config()
+    whole, stopped = small.start(card, config), small.start(card, config)
+    at_64 = next(whole.snapshot() for tick in small.ticks(whole, card, config) if tick.nimg == 64)
+    asked = iter([False] * 10 + [True] * 10)  # eight steps to 64 images, then two more
+    with pytest.raises(loop.Stopped, match="at 64 images"):
+        list(small.ticks(stopped, card, config, asked_to_stop=lambda: next(asked)))
+    tensors, numbers = stopped.snapshot()
+    assert numbers == at_64[1] and all(torch.equal(tensor, at_64[0][name]) for name, tensor in tensors.items())
+
+
+def rows(*scores: float, diversity: float | list = 1.0) -> list[dict]:
+    widths = diversity if isinstance(diversity, list) else [diversity] * len(scores)
+    return [{"nimg": 1000 * n, "quick_fid": score, "diversity": width} for n, (score, width) in enumerate(zip(scores, widths, strict=True), 1)]
+
+
+@pytest.mark.parametrize(
+    ("history", "best_nimg", "changes", "reason"),
+    [
+        (rows(9, 5, 4, 4, 4), 3000, {}, None),
+        (rows(9, 5, 4, 5, 6), 3000, {"patience_kimg": 2}, "no better quick score since 3000 images"),
+        (rows(9, 5, 4, 5, 6), 3000, {"patience_kimg": 3}, None),
+        (rows(9, 5, 5, 5, 5, diversity=[0.2, 0.9, 0.01, 0.01, 0.01]), 2000, {}, "become alike"),
+        (rows(9, 5, 5, 5, 5, diversity=[0.2, 0.9, 0.01, 0.06, 0.01]), 2000, {}, None),
+        (rows(9, 5, 5, 5, 5, diversity=0.01), 2000, {}, None),  # it never was diverse: not a collapse
+        (rows(9, 5, 5, 5, 5, diversity=[0.2, 0.9, 0.01, 0.01, 0.01]), 2000, {"min_diversity": None}, None),
+        (rows(9, 1, 21, 21, 21), 2000, {}, "21 times the best one"),
+        (rows(9, 1, 21, 19, 21), 2000, {}, None),
+        (rows(9, 1, 21, 21, 21), 2000, {"max_worsening": None}, None),
+    ],
+)  # fmt: skip
+def test_guard_stops_for_a_reason_and_only_for_it(history, best_nimg, changes, reason):
+    said = guards.reason_to_stop(history, best_nimg, GuardConfig(**changes))
+    assert said is None if reason is None else reason in said
 
 
 def test_another_seed_gives_another_training():
@@ -118,18 +243,33 @@ def test_average_moves_half_way_in_a_half_life():
     torch.testing.assert_close((one.weight - other.weight).detach(), distance / 2)
 
 
+def test_ramp_keeps_the_half_life_a_share_of_the_images_seen():
+    config = AverageConfig(half_life_kimg=1, ramp=0.05)
+    assert [averaging.half_life_nimg(config, nimg) for nimg in (0, 10_000, 20_000, 50_000)] == [0, 500, 1000, 1000]
+    assert averaging.half_life_nimg(AverageConfig(half_life_kimg=1), 0) == 1000
+
+
+def test_average_copies_the_singular_vectors_of_spectral_norm():
+    networks = [torch.nn.utils.parametrizations.spectral_norm(torch.nn.Linear(4, 3)) for _ in range(2)]
+    averaging.update(*networks, batch_size=1, half_life_nimg=10)
+    ours, theirs = (network.state_dict() for network in networks)
+    vectors = [name for name in ours if name.endswith(("._u", "._v"))]
+    assert len(vectors) == 2 and all(torch.equal(ours[name], theirs[name]) for name in vectors)
+    assert not torch.equal(ours["parametrizations.weight.original"], theirs["parametrizations.weight.original"])
+
+
 @pytest.mark.parametrize("name", ["linear", "cosine"])
 def test_schedule_runs_from_one_to_its_final_share(name):
     config = ScheduleConfig(name=name, final=0.2)
-    assert schedules.factor(config, 0.0) == pytest.approx(1)
-    assert schedules.factor(config, 0.5) == pytest.approx(0.6)
-    assert schedules.factor(config, 1.0) == pytest.approx(0.2)
-    assert schedules.factor(ScheduleConfig(name="constant", final=0.2), 0.7) == 1
+    assert schedules.factor(config, 0, 1000) == pytest.approx(1)
+    assert schedules.factor(config, 500, 1000) == pytest.approx(0.6)
+    assert schedules.factor(config, 1000, 1000) == pytest.approx(0.2)
+    assert schedules.factor(ScheduleConfig(name="constant", final=0.2), 700, 1000) == 1
+    early = ScheduleConfig(name=name, final=0.2, over_kimg=0.5)
+    assert [schedules.factor(early, nimg, 1000) for nimg in (250, 500, 900)] == pytest.approx([0.6, 0.2, 0.2])
 
 
 def test_every_image_is_seen_once_an_epoch():
-    from gan.training.batches import Order
-
     order = Order(50, seed=3, purpose="order")
     numbers = order.numbers(0, 100)
     assert sorted(numbers[:50]) == sorted(numbers[50:]) == list(range(50))

@@ -4,15 +4,16 @@ Resume is: restore a State, run the same loop. Every draw is named by (seed, pur
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .. import images, streams
+from .. import streams
 from . import averaging, schedules, step
-from .batches import Order, PixelsOf
+from .batches import BalancedOrder, Order
 from .config import AverageConfig, LoopConfig
 from .state import State
 
@@ -23,9 +24,18 @@ Latents = Callable[[int, np.ndarray], Tensor]  # (stream, indices) -> (N, Z)
 class Data:
     """Real images by number, on the side of the loop."""
 
-    pixels: PixelsOf
+    images: Callable[[np.ndarray], Tensor]  # numbers (N,) -> (N, C, H, W) float32 in [-1, +1]
     labels: np.ndarray | None  # (N,) int64; None: the class is not used
     size: int  # number of images
+    balanced: bool = False  # each class as often as any other, whatever its share of the images
+
+
+class Probability(Protocol):
+    """How often an augmentation is applied: by the share of the training, or by what the discriminator says."""
+
+    def probability(self, share: float, adapted: float) -> float: ...
+
+    def adapt(self, adapted: float, sign: float, num_images: int) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -36,21 +46,47 @@ class Tick:
     metrics: dict[str, float]
 
 
+@dataclass(frozen=True)
+class Rules:
+    """All that decides how a training goes, besides its state and its data."""
+
+    game: step.Game
+    loop: LoopConfig
+    ema: AverageConfig
+    seed: int
+    probabilities: dict[str, Probability] = field(default_factory=dict)  # of augmentations; 1 for one that is not named
+
+    @property
+    def total_nimg(self) -> int:
+        return round(self.loop.total_kimg * 1000)
+
+    @property
+    def tick_nimg(self) -> int:
+        return round(self.loop.tick_kimg * 1000)
+
+
 class Diverged(ArithmeticError):
     """A loss or a weight is no longer a number, for the second time."""
 
 
+class Stopped(Exception):
+    """The caller asked to stop; the state is that of the last tick."""
+
+
 def train(
-    state: State, data: Data, latents: Latents, game: step.Game, config: LoopConfig, ema: AverageConfig, seed: int
+    state: State, data: Data, latents: Latents, rules: Rules, asked_to_stop: Callable[[], bool] = lambda: False
 ) -> Iterator[Tick]:
     """Train from where `state` is to the end, yielding ticks at which all numbers are finite.
 
     A first NaN restores the last tick and goes on with another seed (`state.attempt` 1); a second raises Diverged.
+    `asked_to_stop` is asked at each step; Stopped is raised with the state of the last tick restored, ready to be saved.
     """
-    total_nimg = round(config.total_kimg * 1000)
     last_tick = state.snapshot()
-    while state.nimg < total_nimg:
-        metrics = _to_next_tick(state, data, latents, game, config, ema, seed, total_nimg)
+    while state.nimg < rules.total_nimg:
+        metrics = _to_next_tick(state, _Draws(data, latents, rules, state.attempt), rules, asked_to_stop)
+        if metrics is None:
+            state.restore(*last_tick)
+            raise Stopped(f"stopped at {state.nimg} images")
         if not _finite(state, metrics):
             attempt = state.attempt
             state.restore(*last_tick)
@@ -64,41 +100,81 @@ def train(
 
 
 def _to_next_tick(
-    state: State, data: Data, latents: Latents, game: step.Game, config: LoopConfig, ema: AverageConfig, seed: int, total_nimg: int
-) -> dict[str, float]:
-    draws = _Draws(data, latents, game.device, f"attempt {state.attempt}", seed)
-    end_nimg = min(total_nimg, (state.nimg // (tick := round(config.tick_kimg * 1000)) + 1) * tick)
+    state: State, draws: "_Draws", rules: Rules, asked_to_stop: Callable[[], bool]
+) -> dict[str, float] | None:
+    """Means of the metrics over the steps to the next tick; None if asked to stop on the way."""
+    end_nimg = min(rules.total_nimg, (state.nimg // rules.tick_nimg + 1) * rules.tick_nimg)
     sums: dict[str, Tensor] = {}
     steps = 0
     while state.nimg < end_nimg:
-        for optimizer in (state.generator_optimizer, state.discriminator_optimizer):
-            optimizer.param_groups[0]["lr"] = config.lr * schedules.factor(config.lr_schedule, state.nimg / total_nimg)
-        metrics = step.discriminator_step(state, game, draws.batch("discriminator", state.nimg, config.batch_size))
-        metrics |= step.generator_step(state, game, draws.batch("generator", state.nimg, config.batch_size))
-        averaging.update(state.average, state.generator, config.batch_size, ema.half_life_kimg * 1000)
-        state.nimg += config.batch_size
+        if asked_to_stop():
+            return None
+        metrics = _step(state, draws, rules)
         steps += 1
         sums = {name: sums[name] + value for name, value in metrics.items()} if sums else metrics
     means = {name: float(value) / steps for name, value in sums.items()}
-    return means | {"lr": state.generator_optimizer.param_groups[0]["lr"]}
+    return means | {"lr": state.generator_optimizer.param_groups[0]["lr"]} | _probabilities(state, rules, "augment/")
+
+
+def _step(state: State, draws: "_Draws", rules: Rules) -> dict[str, Tensor]:
+    """One step of each network and of the average, over one batch each."""
+    config, nimg = rules.loop, state.nimg
+    for optimizer in (state.generator_optimizer, state.discriminator_optimizer):
+        optimizer.param_groups[0]["lr"] = config.lr * schedules.factor(config.lr_schedule, nimg, rules.total_nimg)
+    factor = schedules.factor(config.penalty_schedule, nimg, rules.total_nimg)
+    moment = step.Moment(factor, _probabilities(state, rules))
+    metrics = step.discriminator_step(state, rules.game, draws.batches("discriminator", nimg), moment)
+    metrics |= step.generator_step(state, rules.game, draws.batches("generator", nimg), moment)
+    half_life_nimg = averaging.half_life_nimg(rules.ema, nimg)
+    averaging.update(state.average, state.generator, config.batch_size, half_life_nimg)
+    for name, one in rules.probabilities.items():
+        state.running[name] = one.adapt(state.running.get(name, 0.0), float(metrics["sign/real"]), config.batch_size)
+    state.nimg += config.batch_size
+    return metrics
+
+
+def _probabilities(state: State, rules: Rules, prefix: str = "") -> dict[str, float]:
+    share = state.nimg / rules.total_nimg
+    named = {name: one.probability(share, state.running.get(name, 0.0)) for name, one in rules.probabilities.items()}
+    return {f"{prefix}{name}": named.get(name, 1.0) for name in rules.game.augment}
 
 
 class _Draws:
-    """Batches by (seed, purpose, images seen, attempt)."""
+    """Batches by (seed, purpose, images seen, attempt), the same in whatever micro-batches."""
 
-    def __init__(self, data: Data, latents: Latents, device: str, attempt: str, seed: int):
-        self.data, self.latents, self.device, self.attempt, self.seed = data, latents, device, attempt, seed
-        self.orders: dict[str, Order] = {}
+    def __init__(self, data: Data, latents: Latents, rules: Rules, attempt: int):
+        self.data, self.latents, self.rules, self.attempt = data, latents, rules, f"attempt {attempt}"
+        self.orders: dict[str, Order | BalancedOrder] = {}
 
-    def batch(self, purpose: str, nimg: int, batch_size: int) -> step.Batch:
-        name = f"{purpose}/{self.attempt}"
-        order = self.orders.setdefault(purpose, Order(self.data.size, self.seed, f"order/{name}"))
-        numbers = order.numbers(nimg, batch_size)
-        pixels = torch.from_numpy(self.data.pixels(numbers)).to(self.device)
-        labels = None if self.data.labels is None else torch.from_numpy(self.data.labels[numbers]).to(self.device)
-        stream = streams.key(self.seed, f"latents/{name}")
-        latents = self.latents(stream, np.arange(nimg, nimg + batch_size)).to(self.device)
-        return step.Batch(images.pixels_to_images(pixels), labels, latents)
+    def batches(self, purpose: str, nimg: int) -> list[step.Batch]:
+        """The batch of a step in micro-batches."""
+        size = self.rules.loop.micro_batch_size or self.rules.loop.batch_size
+        return [self._batch(purpose, first, size) for first in range(nimg, nimg + self.rules.loop.batch_size, size)]
+
+    def _batch(self, purpose: str, first: int, size: int) -> step.Batch:
+        name, device = f"{purpose}/{self.attempt}", self.rules.game.device
+        numbers = self._order(purpose, name).numbers(first, size)
+        indices = np.arange(first, first + size)
+        labels = None if self.data.labels is None else torch.from_numpy(self.data.labels[numbers]).to(device)
+
+        def draw(law: Callable, what: str, count: int) -> Tensor:
+            return torch.from_numpy(law(streams.key(self.rules.seed, f"{what}/{name}"), indices, count)).to(device)
+
+        return step.Batch(
+            self.data.images(numbers).to(device),
+            labels,
+            self.latents(streams.key(self.rules.seed, f"latents/{name}"), indices).to(device),
+            lambda what, count: draw(streams.uniform, what, count),
+            lambda what, count: draw(streams.normal, what, count),
+        )
+
+    def _order(self, purpose: str, name: str) -> Order | BalancedOrder:
+        if purpose not in self.orders:
+            if self.data.balanced and self.data.labels is not None:
+                self.orders[purpose] = BalancedOrder(self.data.labels, self.rules.seed, f"order/{name}")
+            else:
+                self.orders[purpose] = Order(self.data.size, self.rules.seed, f"order/{name}")
+        return self.orders[purpose]
 
 
 def _finite(state: State, metrics: dict[str, float]) -> bool:

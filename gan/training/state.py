@@ -35,6 +35,7 @@ class State:
     rows: list[dict] = field(default_factory=list)  # history, a row a tick
     best: dict[str, Tensor] = field(default_factory=dict)
     best_nimg: int = -1
+    running: dict[str, float] = field(default_factory=dict)  # what adapts: an augmentation's probability, a mean length
 
     def rows_best(self) -> float:
         """The quick score of the best generator so far."""
@@ -52,7 +53,9 @@ class State:
 
     def numbers(self) -> dict:
         """What is not a tensor, for JSON."""
-        return {"nimg": self.nimg, "attempt": self.attempt, "rows": self.rows, "best_nimg": self.best_nimg}
+        return {
+            "nimg": self.nimg, "attempt": self.attempt, "rows": self.rows, "best_nimg": self.best_nimg, "running": self.running,
+        }  # fmt: skip
 
     def restore(self, tensors: dict[str, Tensor], numbers: dict) -> None:
         """Become the moment that `tensors()` and `numbers()` described."""
@@ -67,7 +70,7 @@ class State:
             optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
         self.best = {name: tensor.clone() for name, tensor in _below(tensors, "best").items()}
         self.nimg, self.attempt, self.best_nimg = numbers["nimg"], numbers["attempt"], numbers["best_nimg"]
-        self.rows = copy.deepcopy(numbers["rows"])
+        self.rows, self.running = copy.deepcopy(numbers["rows"]), dict(numbers["running"])
 
     def snapshot(self) -> tuple[dict[str, Tensor], dict]:
         """A copy of this moment in memory, for `restore`."""

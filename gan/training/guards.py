@@ -1,0 +1,42 @@
+"""When to stop before the end: a collapse, or no progress. Judged from the history alone, so a resumed run judges alike."""
+
+from .config import GuardConfig
+
+TICKS = 3  # in a row that a collapse has to last: one bad score may be noise
+
+
+def reason_to_stop(rows: list[dict], best_nimg: int, config: GuardConfig) -> str | None:
+    """Why to stop now, in words; None to go on. A row has nimg, quick_fid and diversity; rows are in order of nimg."""
+    return _collapsed(rows, config) or _worsened(rows, best_nimg, config) or _stuck(rows, best_nimg, config)
+
+
+def _collapsed(rows: list[dict], config: GuardConfig) -> str | None:
+    least = config.min_diversity
+    if least is None or len(rows) <= TICKS or max(row["diversity"] for row in rows) < 2 * least:
+        return None
+    if any(row["diversity"] >= least for row in rows[-TICKS:]):
+        return None
+    return (
+        f"generated images have become alike: their features spread {rows[-1]['diversity']:.2g} as wide as real ones', under "
+        f"train.guards.min_diversity {least:g} at {TICKS} ticks in a row"
+    )
+
+
+def _worsened(rows: list[dict], best_nimg: int, config: GuardConfig) -> str | None:
+    most = config.max_worsening
+    if most is None or len(rows) <= TICKS:
+        return None
+    best = next(row["quick_fid"] for row in rows if row["nimg"] == best_nimg)
+    if best <= 0 or any(row["quick_fid"] <= most * best for row in rows[-TICKS:]):
+        return None
+    return (
+        f"the quick score is {rows[-1]['quick_fid'] / best:.3g} times the best one ({best:.4g} at {best_nimg} images), over "
+        f"train.guards.max_worsening {most:g} at {TICKS} ticks in a row"
+    )
+
+
+def _stuck(rows: list[dict], best_nimg: int, config: GuardConfig) -> str | None:
+    patience = config.patience_kimg
+    if patience is None or not rows or rows[-1]["nimg"] - best_nimg < patience * 1000:
+        return None
+    return f"no better quick score since {best_nimg} images, for train.guards.patience_kimg {patience:g}"
