@@ -17,6 +17,7 @@ from torch import Tensor
 
 MOST_SIGMAS = 2.5  # no stretch goes further, so that the canvas has a size
 STRETCH = 2**0.2  # one sigma of the stretch: Karras et al. 2020, appendix B
+_TAPS = 2  # pixels to each side that the cubic reads
 _RADIUS = 6  # source pixels to each side that the cubic can reach: 2 × the greatest reduction, see `factors`
 
 
@@ -114,7 +115,7 @@ class _RollRows(torch.autograd.Function):
 
 
 def shear_rows(canvas: Tensor, slope: Tensor, crop: int) -> Tensor:
-    """out(x, y) = canvas(x + slope y, y), with `crop` >= 2 columns less at each side: (N, C, Y, X) -> (N, C, Y, X − 2 crop)."""
+    """out(x, y) = canvas(x + slope y, y), with `crop` >= _TAPS columns less at each side: (N, C, Y, X) -> (N, C, Y, X − 2 crop)."""
     shift = slope[:, None] * centred(canvas.shape[2], canvas)
     whole = shift.floor()
     taps = torch.arange(-1, 3, dtype=canvas.dtype, device=canvas.device)
@@ -162,12 +163,16 @@ def margins(height: int, width: int) -> tuple[int, int, int]:
         torch.tensor([1.0, STRETCH**MOST_SIGMAS], dtype=torch.float64), 2 * degrees, degrees, indexing="ij"
     )
     matrix = stretch_and_turn(stretch.flatten(), direction.flatten(), angle.flatten())
-    across, down, alpha, _ = factors(matrix)
-    size = torch.tensor([width / 2, height / 2], dtype=torch.float64)
-    columns, rows = (matrix.abs() @ size / torch.stack([across, down], dim=1)).max(dim=0).values.tolist()
-    between = width / 2 + alpha.abs().max().item() * height / 2
-    beyond = [math.ceil(reach - side / 2) + 2 for reach, side in ((rows, height), (columns, width), (between, width))]
-    return beyond[0], max(beyond[1], beyond[2] + 2), beyond[2]
+    across, down, alpha, beta = factors(matrix)
+    alpha, beta = alpha.abs(), beta.abs()
+    size = torch.tensor([width - 1, height - 1], dtype=torch.float64) / 2
+    columns, rows = (matrix.abs() @ size / torch.stack([across, down], dim=1)).unbind(1)
+    between = size[0] + alpha * size[1] + _TAPS
+    rows = rows + beta * _TAPS + _TAPS  # the pixels that the last shear reads are read in turn
+    columns = columns + _TAPS + alpha * (beta * _TAPS + _TAPS) + _TAPS
+    half = [size[1], size[0], size[0]]
+    beyond = [math.ceil((reach.max() - side).item()) for reach, side in zip((rows, columns, between), half)]
+    return beyond[0], max(beyond[1], beyond[2] + _TAPS), beyond[2]
 
 
 def warp(images: Tensor, scale: Tensor, stretch: Tensor, direction: Tensor, angle: Tensor, shift: Tensor) -> Tensor:
