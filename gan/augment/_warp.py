@@ -115,7 +115,7 @@ class _RollRows(torch.autograd.Function):
 
 
 def shear_rows(canvas: Tensor, slope: Tensor, crop: int) -> Tensor:
-    """out(x, y) = canvas(x + slope y, y), with `crop` >= _TAPS columns less at each side: (N, C, Y, X) -> (N, C, Y, X − 2 crop)."""
+    """out(x, y) = canvas(x + slope y, y), `crop` >= _TAPS columns less at each side: (N, C, Y, X) -> (N, C, Y, X − 2 crop)."""
     shift = slope[:, None] * centred(canvas.shape[2], canvas)
     whole = shift.floor()
     taps = torch.arange(-1, 3, dtype=canvas.dtype, device=canvas.device)
@@ -128,8 +128,8 @@ def shear_rows(canvas: Tensor, slope: Tensor, crop: int) -> Tensor:
 def factors(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """(N, 2, 2) = diag(across, down) · [1 alpha; 0 1] · [1 0; beta 1] · [1 alpha; 0 1]: (across, down, alpha, beta), each (N,).
 
-    Any matrix of positive determinant and diagonal has these; a rotation has across = down = 1, alpha = −tan(angle / 2), beta =
-    sin(angle), as Paeth's; the identity gives exactly (1, 1, 0, 0).
+    Any matrix of positive determinant and diagonal has these; a rotation has across = down = 1, alpha = −tan(angle / 2) and
+    beta = sin(angle), as Paeth's; the identity gives exactly (1, 1, 0, 0).
     """
     (a, b), (c, d) = (row.unbind(1) for row in matrix.unbind(1))
     determinant = a * d - b * c
@@ -178,7 +178,7 @@ def margins(height: int, width: int) -> tuple[int, int, int]:
 def warp(images: Tensor, scale: Tensor, stretch: Tensor, direction: Tensor, angle: Tensor, shift: Tensor) -> Tensor:
     """Images (N, C, H, W) scaled, stretched along `direction`, turned and shifted, in this order; same shape.
 
-    `scale`, `stretch` (N,) factors, `stretch` within 2^±0.5; `direction`, `angle` (N,) radians counter-clockwise, `angle` as the
+    `scale`, `stretch` (N,) factors, `stretch` within 2^±0.5; `direction`, `angle` (N,) radians counter-clockwise, `angle` the
     sum of all rotations; `shift` (N, 2) pixels in x and y. Where all are neutral the image comes out bit for bit.
     """
     height, width = images.shape[2:]

@@ -51,7 +51,7 @@ def probability(config: Config, share: float, adapted: float) -> float:
 
 
 def adapt(config: Config, adapted: float, sign: float, num_images: int) -> float:
-    """The next p in [0, most], given r_t = `sign`, the mean of sign(D(real)) over the `num_images` seen since the last call."""
+    """The next p in [0, most]; `sign`: r_t, the mean of sign(D(real)) over the `num_images` seen since the last call."""
     if config.mode == "fixed":
         return adapted
     step = num_images / (config.speed_kimg * 1000)

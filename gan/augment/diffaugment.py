@@ -1,4 +1,4 @@
-"""DiffAugment (Zhao et al. 2020, arXiv:2006.10738): colour, translation and cutout, always applied. For a few hundred images: all."""
+"""DiffAugment (Zhao et al. 2020, arXiv:2006.10738): colour, translation, cutout. For a few hundred images: all three."""
 
 from typing import Literal
 
