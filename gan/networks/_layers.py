@@ -1,8 +1,12 @@
 """What architectures share."""
 
+from typing import Annotated
+
+import pydantic
 import torch
 from torch import Tensor, nn
 
+Widths = Annotated[list[Annotated[int, pydantic.Field(ge=1, strict=True)]], pydantic.Field(min_length=1)]  # of a Config
 LEAST = 4  # pixels of the lowest resolution's shorter side
 
 
@@ -34,12 +38,13 @@ class Projection(nn.Module):
         super().__init__()
         self.linear = nn.Linear(num_features, 1)
         self.embedding = nn.Embedding(num_classes, num_features) if num_classes else None
+        self.divisor = num_features**0.5
 
     def forward(self, features_ND: Tensor, labels_N: Tensor | None) -> Tensor:
         logits_N = self.linear(features_ND)[:, 0]
         if self.embedding is None:
             return logits_N
-        return logits_N + (self.embedding(labels_N) * features_ND).sum(dim=1) / features_ND.shape[1] ** 0.5
+        return logits_N + (self.embedding(labels_N) * features_ND).sum(dim=1) / self.divisor
 
 
 class Auxiliary(nn.Module):
@@ -52,10 +57,11 @@ class Auxiliary(nn.Module):
                 "the discriminator's label is auxiliary, and there are no classes to tell apart; set train.conditional: true, "
                 "or train.network.label: projection"
             )
-        self.linear = nn.Linear(num_features, 1 + num_classes)
+        self.linear = nn.Linear(num_features, 1)
+        self.classes = nn.Linear(num_features, num_classes)
 
     def forward(self, features_ND: Tensor, labels_N: Tensor | None) -> Tensor:
-        return self.linear(features_ND)
+        return torch.cat([self.linear(features_ND), self.classes(features_ND)], dim=1)
 
 
 class ConditionalBatchNorm2d(nn.Module):

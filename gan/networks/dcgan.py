@@ -4,8 +4,8 @@ Any even height and width from 8 up. With classes, the generator gets the label 
 Osindero 2014, arXiv:1411.1784), the discriminator by projection (Miyato and Koyama 2018, arXiv:1802.05637), by one plane
 a class joined to the image (Mirza and Osindero), or not at all, and then it tells the classes apart itself (auxiliary;
 Odena et al. 2017, arXiv:1610.09585). Weights start as PyTorch's layers do, not from the paper's N(0, 0.02²), which leaves
-the projection's signal too small to be learnt soon (docs/log.md). Features end at half the image's size, and so does
-self-attention (not in the paper).
+the projection's signal too small to be learnt soon (docs/log.md). There are features up to half the image's size, and
+there self-attention (not in the paper) can be had.
 """
 
 import itertools
