@@ -1,8 +1,12 @@
 """What architectures share."""
 
+from typing import Annotated
+
+import pydantic
 import torch
 from torch import Tensor, nn
 
+Widths = Annotated[list[Annotated[int, pydantic.Field(ge=1, strict=True)]], pydantic.Field(min_length=1)]  # of a Config
 LEAST = 4  # pixels of the lowest resolution's shorter side
 
 
@@ -22,6 +26,11 @@ def pyramid(shape: tuple[int, int, int]) -> list[tuple[int, int]]:
     return sizes
 
 
+def widths_of_levels(widths: list[int], levels: int) -> list[int]:
+    """A width for each resolution, from the lowest up; the last is repeated: [32, 16], 4 -> [32, 16, 16, 16]."""
+    return [widths[min(level, len(widths) - 1)] for level in range(levels)]
+
+
 class Projection(nn.Module):
     """Logit from features: a linear term and, with classes, ⟨embedding(label), features⟩ / √D (Miyato and Koyama 2018)."""
 
@@ -29,12 +38,52 @@ class Projection(nn.Module):
         super().__init__()
         self.linear = nn.Linear(num_features, 1)
         self.embedding = nn.Embedding(num_classes, num_features) if num_classes else None
+        self.divisor = num_features**0.5
 
     def forward(self, features_ND: Tensor, labels_N: Tensor | None) -> Tensor:
         logits_N = self.linear(features_ND)[:, 0]
         if self.embedding is None:
             return logits_N
-        return logits_N + (self.embedding(labels_N) * features_ND).sum(dim=1) / features_ND.shape[1] ** 0.5
+        return logits_N + (self.embedding(labels_N) * features_ND).sum(dim=1) / self.divisor
+
+
+class Auxiliary(nn.Module):
+    """Logit and class logits from features (Odena et al. 2017, arXiv:1610.09585): (N, D) -> (N, 1 + K), the label unseen."""
+
+    def __init__(self, num_features: int, num_classes: int):
+        super().__init__()
+        if not num_classes:
+            raise ValueError(
+                "the discriminator's label is auxiliary, and there are no classes to tell apart; set train.conditional: true, "
+                "or train.network.label: projection"
+            )
+        self.linear = nn.Linear(num_features, 1)
+        self.classes = nn.Linear(num_features, num_classes)
+
+    def forward(self, features_ND: Tensor, labels_N: Tensor | None) -> Tensor:
+        return torch.cat([self.linear(features_ND), self.classes(features_ND)], dim=1)
+
+
+class ConditionalBatchNorm2d(nn.Module):
+    """Batch norm with a gain and a bias a class (Dumoulin et al. 2017, arXiv:1610.07629, eq. 5; de Vries et al. 2017).
+
+    Gains start as N(1, 0.02²), so that classes differ from the first image on. Without classes it is plain batch norm.
+    """
+
+    def __init__(self, channels: int, num_classes: int):
+        super().__init__()
+        self.num_classes = num_classes
+        self.norm = nn.BatchNorm2d(channels, affine=not num_classes)
+        if num_classes:
+            self.gains = nn.Parameter(torch.empty(num_classes, channels).normal_(1.0, 0.02))
+            self.biases = nn.Parameter(torch.zeros(num_classes, channels))
+
+    def forward(self, features_NCHW: Tensor, labels_N: Tensor | None) -> Tensor:
+        normal = self.norm(features_NCHW)
+        if not self.num_classes:
+            return normal
+        codes = nn.functional.one_hot(labels_N, self.num_classes).to(self.gains.dtype)  # a lookup's backward would scatter
+        return normal * (codes @ self.gains)[:, :, None, None] + (codes @ self.biases)[:, :, None, None]
 
 
 def with_class(latents_NZ: Tensor, labels_N: Tensor | None, num_classes: int) -> Tensor:
@@ -43,3 +92,11 @@ def with_class(latents_NZ: Tensor, labels_N: Tensor | None, num_classes: int) ->
         return latents_NZ
     codes = nn.functional.one_hot(labels_N, num_classes).to(latents_NZ.dtype)
     return torch.cat([latents_NZ, codes * num_classes**0.5], dim=1)
+
+
+def with_class_planes(images_NCHW: Tensor, labels_N: Tensor | None, num_classes: int) -> Tensor:
+    """Images joined by the label's one-hot code, a plane a class: (N, C + K, H, W)."""
+    if not num_classes:
+        return images_NCHW
+    codes = nn.functional.one_hot(labels_N, num_classes).to(images_NCHW.dtype)
+    return torch.cat([images_NCHW, codes[:, :, None, None].expand(-1, -1, *images_NCHW.shape[2:])], dim=1)

@@ -2,6 +2,7 @@
 
 A block is 1×1, grouped 3×3, 1×1 with an identity skip; its weights are scaled after Fixup (Zhang et al. 2019,
 arXiv:1901.09321). Resampling is by the binomial filter [1, 2, 1]. Any even height and width from 8 up, 1 to 4 channels.
+Self-attention (not in the paper) stands after the blocks of the resolutions it is asked for.
 """
 
 import math
@@ -11,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from .. import choices
-from ._layers import pyramid
+from ._attention import Resolutions, SelfAttention, attended
+from ._layers import pyramid, widths_of_levels
 
+SMALL = {"generator_widths": [8], "discriminator_widths": [8], "blocks": 1, "group_channels": 4}
 _SLOPE = 0.2  # of the leaky ReLU
 _GAIN = (2 / (1 + _SLOPE**2)) ** 0.5  # that keeps the variance through it (He et al. 2015, arXiv:1502.01852)
 
@@ -26,6 +29,7 @@ class Config(choices.Config):
     expansion: int = pydantic.Field(ge=1, strict=True, default=2)
     group_channels: int = pydantic.Field(ge=1, strict=True, default=16)
     class_size: int = pydantic.Field(ge=1, strict=True, default=64)
+    attention: Resolutions = []
 
     @pydantic.model_validator(mode="after")
     def groups_fit(self) -> "Config":
@@ -33,10 +37,6 @@ class Config(choices.Config):
             if width < 1 or width * self.expansion % self.group_channels:
                 raise ValueError(f"width {width} × expansion must be a positive multiple of group_channels")
         return self
-
-
-def _widths(widths: list[int], levels: int) -> list[int]:
-    return [widths[min(level, len(widths) - 1)] for level in range(levels)]
 
 
 def _convolution(inputs: int, outputs: int, size: int, groups: int = 1, gain: float = 1.0) -> nn.Conv2d:
@@ -105,8 +105,8 @@ class Generator(nn.Module):
     def __init__(self, config: Config, *, latent_size: int, num_classes: int, shape: tuple[int, int, int]):
         super().__init__()
         sizes = pyramid(shape)
-        widths = _widths(config.generator_widths, len(sizes))
-        num_blocks = config.blocks * len(sizes)
+        widths = widths_of_levels(config.generator_widths, len(sizes))
+        levels, num_blocks = attended(config.attention, sizes), config.blocks * len(sizes)
         self.num_classes = num_classes
         self.embedding = nn.Linear(num_classes, config.class_size, bias=False) if num_classes else None
         self.modulation = nn.Linear(latent_size + (config.class_size if num_classes else 0), widths[0], bias=False)
@@ -116,6 +116,7 @@ class Generator(nn.Module):
             if level:
                 layers.append(Resample(widths[level - 1], width, up=True))
             layers += [Block(width, config, num_blocks) for _ in range(config.blocks)]
+            layers += [SelfAttention(width)] if level in levels else []
         self.layers = nn.Sequential(*layers, _convolution(widths[-1], shape[0], 1))
         nn.init.normal_(self.modulation.weight, 0.0, self.modulation.in_features**-0.5)
         if self.embedding is not None:
@@ -134,13 +135,14 @@ class Discriminator(nn.Module):
     def __init__(self, config: Config, *, num_classes: int, shape: tuple[int, int, int]):
         super().__init__()
         sizes = pyramid(shape)[::-1]
-        widths = _widths(config.discriminator_widths, len(sizes))[::-1]
-        num_blocks = config.blocks * len(sizes)
+        widths = widths_of_levels(config.discriminator_widths, len(sizes))[::-1]
+        levels, num_blocks = attended(config.attention, sizes), config.blocks * len(sizes)
         layers: list[nn.Module] = [_convolution(shape[0], widths[0], 1)]
         for level, width in enumerate(widths):
             if level:
                 layers.append(Resample(widths[level - 1], width, up=False))
             layers += [Block(width, config, num_blocks) for _ in range(config.blocks)]
+            layers += [SelfAttention(width)] if level in levels else []
         self.layers = nn.Sequential(*layers)
         self.pool = nn.Conv2d(widths[-1], widths[-1], sizes[-1], groups=widths[-1], bias=False)  # depth-wise, to 1×1
         nn.init.normal_(self.pool.weight, 0.0, math.prod(sizes[-1]) ** -0.5)
