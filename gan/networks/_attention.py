@@ -17,7 +17,7 @@ def attended(resolutions: Sequence[int], sizes: Sequence[tuple[int, int]]) -> fr
     if unknown := sorted(set(resolutions) - set(sides)):
         raise ValueError(
             f"attention at {', '.join(map(str, unknown))} pixels cannot be had: this network's features for images of this "
-            f"size have shorter sides of {', '.join(map(str, sides))}; set train.network.attention to some of these, or to []"
+            f"size have shorter sides of {', '.join(map(str, sorted(sides)))}; set train.network.attention to some of these, or to []"
         )
     return frozenset(sides.index(resolution) for resolution in resolutions)
 
