@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from gan import choices
-from gan.networks._layers import pyramid
 
 LOGITS = torch.tensor([-1.5, 0.0, 2.0]), torch.tensor([0.5, -0.25, 3.0])
 D = torch.sigmoid
@@ -84,64 +83,3 @@ def test_penalty_has_the_gradient_of_finite_differences(name):
 def _enabled(value) -> float:
     with torch.enable_grad():
         return value().item()
-
-
-SQUARE = [((1, 8, 8), 0), ((3, 14, 14), 4), ((4, 16, 16), 0), ((2, 10, 10), 3)]
-SHAPES = [*SQUARE, ((3, 16, 24), 0), ((1, 12, 8), 3), ((4, 10, 64), 2)]
-
-
-@pytest.mark.parametrize("name", choices.names("networks"))
-@pytest.mark.parametrize(("shape", "num_classes"), SHAPES)
-def test_network_takes_any_even_sides_and_one_to_four_channels(name, shape, num_classes):
-    module = choices.module("networks", name)
-    config = small(name)
-    labels = torch.tensor([0, 1, 1]) if num_classes else None
-    images = module.Generator(config, latent_size=5, num_classes=num_classes, shape=shape)(torch.randn(3, 5), labels)
-    assert images.shape == (3, *shape)
-    assert module.Discriminator(config, num_classes=num_classes, shape=shape)(images, labels).shape == (3,)
-
-
-@pytest.mark.parametrize("name", choices.names("networks"))
-@pytest.mark.parametrize("shape", [(1, 7, 8), (3, 8, 6), (1, 16, 9)])
-def test_a_size_that_cannot_be_halved_is_refused_with_the_way_out(name, shape):
-    module = choices.module("networks", name)
-    for build in (lambda: module.Generator(small(name), latent_size=5, num_classes=0, shape=shape),
-                  lambda: module.Discriminator(small(name), num_classes=0, shape=shape)):  # fmt: skip
-        with pytest.raises(ValueError, match=f"images of {shape[1]}×{shape[2]} pixels .* set prepare.resolution"):
-            build()
-
-
-@pytest.mark.parametrize(
-    ("shape", "sizes"),
-    [
-        ((1, 16, 16), [(4, 4), (8, 8), (16, 16)]),
-        ((1, 28, 28), [(7, 7), (14, 14), (28, 28)]),
-        ((3, 16, 24), [(4, 6), (8, 12), (16, 24)]),
-        ((1, 12, 8), [(6, 4), (12, 8)]),
-        ((1, 64, 8), [(32, 4), (64, 8)]),
-    ],
-)
-def test_sizes_are_halved_while_both_sides_can_be(shape, sizes):
-    assert pyramid(shape) == sizes
-
-
-def small(name: str):
-    """A Config of an architecture with narrow networks."""
-    widths = {
-        "dcgan": {"generator_width": 8, "discriminator_width": 8},
-        "r3gan": {"generator_widths": [8], "discriminator_widths": [8], "blocks": 1, "group_channels": 4},
-    }
-    return choices.module("networks", name).Config(**widths[name])
-
-
-@pytest.mark.parametrize("name", choices.names("networks"))
-def test_label_reaches_image_and_logit(name):
-    module = choices.module("networks", name)
-    torch.manual_seed(0)
-    shape = {"num_classes": 3, "shape": (1, 8, 8)}
-    generator, discriminator = module.Generator(small(name), latent_size=5, **shape), module.Discriminator(small(name), **shape)
-    latents, labels = torch.randn(1, 5).repeat(2, 1), torch.tensor([0, 2])
-    images = generator.eval()(latents, labels)
-    assert (images[0] != images[1]).any()
-    logits = discriminator.eval()(images[:1].repeat(2, 1, 1, 1), labels)
-    assert logits[0] != logits[1]
