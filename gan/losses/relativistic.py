@@ -9,6 +9,7 @@ from torch.nn.functional import softplus
 from .. import choices
 
 PAIRED = True  # the generator's loss looks at real images too
+SMALL = {}
 
 
 class Config(choices.Config):
