@@ -105,10 +105,11 @@ class Inputs:
     def _take(self, decoded: decoding.Decoded) -> None:
         """Keep a block's pixels: negative records lie in the scratch file, -2 is its first."""
         records, new = decoded.records.copy(), np.flatnonzero(decoded.records == decoding.NEW)
-        remembered = np.array([key is not None for key in decoded.keys], bool)
-        if remembered.any():
+        remembered = [number for number, key in enumerate(decoded.keys) if key is not None]
+        if remembered:
             records[new] = self.store.records.append(decoded.pixels) + np.arange(len(new))
-            self._remember(decoded, records, np.flatnonzero(remembered))
+            known = _known(decoded, records)
+            self.store.add([decoded.keys[number] for number in remembered], [known[number] for number in remembered])
         elif len(new):
             records[new] = -2 - (self.scratch.append(decoded.pixels) + np.arange(len(new)))
         numbers = [-1 if name is None else self.classes.setdefault(name, len(self.classes)) for name in decoded.columns["class"]]
@@ -118,17 +119,6 @@ class Inputs:
         self.columns["colour"].append(decoded.colour)
         self.columns["class"].append(np.array(numbers, np.int32))
 
-    def _remember(self, decoded: decoding.Decoded, records: np.ndarray, numbers: np.ndarray) -> None:
-        known = []
-        for number in numbers.tolist():
-            facts = {key: decoded.columns[key][number] for key in ("width", "height", "mode", "frames", "reason")}
-            if records[number] < 0:
-                known.append(store.Known(**facts, record=None, content=None, perceptual=None, colour=None))
-                continue
-            prints = {name: getattr(decoded, name)[number].tobytes() for name in ("content", "perceptual", "colour")}
-            known.append(store.Known(**facts, record=int(records[number]), **prints))
-        self.store.add([decoded.keys[number] for number in numbers], known)
-
     def pixels(self, numbers: np.ndarray) -> np.ndarray:
         """Prepared pixels (n, C, H, W) uint8 of inputs that have them, checked against their hashes."""
         records = self.records[numbers]
@@ -136,8 +126,7 @@ class Inputs:
         stored = records >= 0
         found[stored] = self.store.records.read(records[stored])
         found[~stored] = self.scratch.read(-2 - records[~stored])
-        contents = np.stack([np.frombuffer(decoding.content_of(one)[:16], ">u8") for one in found]) if len(found) else self.content[:0]
-        if not np.array_equal(contents, self.content[numbers]):
+        if not np.array_equal(decoding.contents_of(found).view(">u8"), self.content[numbers]):
             shutil.rmtree(self.store_folder)
             raise ValueError(f"{self.store_folder} was damaged and has been removed; run the same command again: it decodes anew")
         return found
@@ -304,6 +293,17 @@ class Choice:
             "counts": counts | {split: len(self._of_split(split)) for split in dataset.SPLITS},
             "made_with": _versions(),
         }
+
+
+def _known(decoded: decoding.Decoded, records: np.ndarray) -> list[store.Known]:
+    """What the store is told of each input."""
+    facts = zip(*(decoded.columns[key] for key in ("width", "height", "mode", "frames", "reason")))
+    prints = zip(records.tolist(), *map(_bytes_of_rows, (decoded.content, decoded.perceptual, decoded.colour)))
+    return [store.Known(*fact, *(one if one[0] >= 0 else (None,) * 4)) for fact, one in zip(facts, prints)]
+
+
+def _bytes_of_rows(array: np.ndarray) -> list[bytes]:
+    return array.view(f"V{array[0].nbytes}").ravel().tolist()
 
 
 def _blocks(source: dict) -> Iterator:
