@@ -53,6 +53,11 @@ def decode(job: Job, block: _inputs.Block) -> Decoded:
     return _decode_pixels(job, block) if isinstance(block, _inputs.Pixels) else _Pictures(job, block).decoded()
 
 
+def ready() -> None:
+    """What a worker can do before its first block: by being asked it has imported this module, and so all it needs."""
+    pictures.formats()
+
+
 def apart(block: _inputs.Block) -> list[_inputs.Block]:
     """A block's inputs in a block each: to find the one that ends a worker."""
     if isinstance(block, _inputs.Pixels):

@@ -39,12 +39,16 @@ _NO_CLASS = "has no class, where others have one"
 
 def main() -> None:
     guard.die_with_dvc()
-    chosen = params.load()
+    with executors.started(params.machine(), decoding.ready) as workers:  # while the door waits for torch
+        _prepare(params.load(), workers)
+
+
+def _prepare(chosen: params.Params, workers: executors.Workers | None) -> None:
     with tracking.stage("prepare", chosen) as track:
         config = chosen.prepare
         out = artifacts.start("prepare")
         with Inputs(config.form) as inputs:
-            inputs.read(config.source, chosen.machine)
+            inputs.read(config.source, chosen.machine, workers)
             choice = Choice(inputs, config)
             choice.refuse_poor()
             choice.write(out)
@@ -84,7 +88,7 @@ class Inputs:
         if error[0] is None:
             _drop_old_stores()
 
-    def read(self, source: dict, machine: params.Machine) -> None:
+    def read(self, source: dict, machine: params.Machine, workers: executors.Workers | None) -> None:
         """Decode every input of the source that is not known yet."""
         job = decoding.Job(self.form, str(self.store_folder.absolute()))
         decode, give_up = partial(decoding.decode, job), partial(decoding.given_up, job)
@@ -93,9 +97,8 @@ class Inputs:
             pa.OSFile(str(self.rows_path), "wb") as file,
             pa.ipc.new_stream(file, _READ) as writer,
             progress.bar("prepare", None, "images") as bar,
-            executors.one_thread(),
         ):
-            for decoded in executors.in_order(decode, blocks, machine, decoding.apart, give_up):
+            for decoded in executors.in_order(decode, blocks, machine, decoding.apart, give_up, workers):
                 writer.write_batch(pa.record_batch([pa.array(decoded.columns[field.name], field.type) for field in _READ], _READ))
                 self._take(decoded)
                 bar.update(len(decoded.records))

@@ -38,10 +38,10 @@ def decode(content: bytes, form: Form) -> Decoded:
     if not content:
         return Decoded(None, "is empty")
     facts: dict = {}
-    formats = _formats()
+    known_formats = formats()
     Image.MAX_IMAGE_PIXELS = None  # the check is ours, and before anything is decoded
     try:
-        with Image.open(io.BytesIO(content), formats=formats) as image:
+        with Image.open(io.BytesIO(content), formats=known_formats) as image:
             facts = {"width": image.width, "height": image.height, "mode": image.mode}
             if reason := _size_reason(image, form):
                 return Decoded(None, reason, **facts)
@@ -59,7 +59,7 @@ def decode(content: bytes, form: Form) -> Decoded:
 
 
 @functools.cache
-def _formats() -> list[str]:
+def formats() -> list[str]:
     """Those of FORMATS that this Pillow was built with. What Pillow warns of (odd metadata, large sizes) is checked here."""
     warnings.filterwarnings("ignore", module=r"PIL\.")
     Image.init()
