@@ -89,12 +89,25 @@ def _name(asked: Path) -> str:
 def _refuse_clash(asked: Path, root: Path, place: Path) -> None:
     """Mistake where another folder of that name is there, or a stage writes there."""
     for stage, section in (dvc.read_yaml(Path("dvc.yaml")).get("stages") or {}).items():
-        for out in section.get("outs") or []:
-            written = Path(next(iter(out)) if isinstance(out, dict) else out)
+        outs = [next(iter(out)) if isinstance(out, dict) else out for out in section.get("outs") or []]
+        for written in (Path(one) for out in outs for one in _resolved(out)):
             if place.is_relative_to(written) or written.is_relative_to(place):
                 raise Mistake(f"{place} is written by the stage {stage}; choose another name (--name), or another folder")
     if asked.resolve() != (root / place).resolve() and (place.exists() or place.with_name(f"{place.name}.dvc").exists()):
         raise Mistake(f"{place} is there already; for that one: gan init {place}; for {asked}, choose another name: --name")
+
+
+def _resolved(out: str) -> list[str]:
+    """The folders that an out of dvc.yaml may be, by the params file and the recipes that may take its place."""
+    if not (found := re.search(r"\$\{([^}]+)\}", out)):
+        return [out]
+    values = set()
+    for path in (door.PARAMS, *sorted(recipe.RECIPES.glob("*.yaml"))):
+        value = dvc.read_yaml(path)
+        for part in found[1].split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        values |= {value} if isinstance(value, str) else set()
+    return [one for value in sorted(values) for one in _resolved(out.replace(found[0], value))]
 
 
 def _proposal(asked: Path, size: int | list[int] | None) -> dict:

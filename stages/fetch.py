@@ -1,24 +1,24 @@
-"""Write the embedded example as a folder of images, one sub-folder a class: data/digits, this stage's out."""
+"""Write an embedded example as a folder of images, one sub-folder a class: data/<fetch.name>, this stage's out."""
 
 import shutil
 import sys
 from pathlib import Path
 
-from gan.sources import _digits
+from gan.sources import _digits, _shapes
 from stages import guard, params, tracking
 
-FOLDER = Path("data/digits")
+WRITERS = {"digits": _digits.write, "shapes": _shapes.write}  # folder -> number of images; the door lets no other name in
 
 
 def main() -> None:
     guard.die_with_dvc()
     chosen = params.load()
     with tracking.stage("fetch", chosen):
-        shutil.rmtree(FOLDER, ignore_errors=True)
-        FOLDER.mkdir(parents=True)
-        assert chosen.fetch.name == "digits"  # the only embedded example: the door lets no other name in
-        count = _digits.write(FOLDER)
-        print(f"fetch: {count} images in {FOLDER}")
+        folder = Path("data") / chosen.fetch.name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        count = WRITERS[chosen.fetch.name](folder)
+        print(f"fetch: {count} images in {folder}")
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def choice(room: str) -> Any:
 
 
 class Fetch(Config):
-    name: Literal["digits"]
+    name: Literal["digits", "shapes"]
 
 
 def _source(section: Any) -> dict:

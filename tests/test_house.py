@@ -182,7 +182,7 @@ def test_a_stage_has_one_name_in_all_places(stage):
     assert entry["params"] == [stage], f"dvc.yaml: {stage} may depend on the section {stage} of params.yaml only"
     assert stage in yaml.safe_load((ROOT / "params.yaml").read_text()), f"params.yaml has no section {stage}"
     outs = [next(iter(out)) if isinstance(out, dict) else out for out in entry["outs"]]
-    assert outs == (["data/digits"] if stage == "fetch" else [f"artifacts/{stage}"])
+    assert outs == (["data/${fetch.name}"] if stage == "fetch" else [f"artifacts/{stage}"])
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -207,3 +207,16 @@ def test_init_then_run_makes_a_registered_generator(pictures, tmp_path):
     assert f"model         {chosen.register.name} version 1" in result.stdout
     with Image.open(folder / "artifacts/evaluate/grid.png") as grid:
         assert grid.mode == "RGBA"
+
+
+def test_a_folder_that_a_stage_writes_by_another_recipe_is_refused(project):
+    (project / "dvc.yaml").write_text("stages: {fetch: {cmd: 'true', outs: ['data/${fetch.name}']}}\n")
+    (project / "recipes").mkdir(exist_ok=True)
+    (project / "recipes/other.yaml").write_text("fetch: {name: other}\n")
+    (project / "params.yaml").write_text("fetch: {name: mine}\n")
+    for name in ("mine", "other", "free"):
+        (project / "data" / name).mkdir(parents=True)
+    for name in ("mine", "other"):
+        with pytest.raises(Mistake, match="is written by the stage fetch"):
+            init.init(f"data/{name}", None, None)
+    init._refuse_clash(Path("data/free"), project, Path("data/free"))
