@@ -59,7 +59,7 @@ def test_the_default_is_the_digits_recipe():
 
 
 def test_choices_are_files():
-    assert choices.names("networks") == ["dcgan", "r3gan"]
+    assert {"dcgan", "r3gan"} <= set(choices.names("networks"))
     with pytest.raises(LookupError, match="did you mean 'r3gan'"):
         choices.module("networks", "r3gun")
 

@@ -381,12 +381,6 @@ def test_pixels_and_images_are_each_others_inverse():
     assert torch.equal(images.images_to_pixels(converted), pixels)
 
 
-def test_what_a_worker_imports_opens_no_torch():
-    """A worker of `python -m stages.prepare` imports that module again: torch would take it seconds, and memory."""
-    command = "import sys, stages.prepare, stages.decoding; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", command], env=small.environment(), cwd=small.ROOT).returncode == 0
-
-
 def test_a_folder_outside_the_project_is_read_by_its_whole_path(tmp_path):
     inside = project(tmp_path / "project")
     shutil.move(inside / "data/mine", tmp_path / "outside")
