@@ -153,7 +153,8 @@ def mixed_law(config, samples):
 
 LAWS = {
     "normal": normal_law, "uniform": uniform_law, "sphere": sphere_law, "truncated_normal": truncated_normal_law,
-    "categorical": categorical_law, "binary": binary_law, "multinomial": multinomial_law, "mixture": mixture_law, "mixed": mixed_law,
+    "categorical": categorical_law, "binary": binary_law, "multinomial": multinomial_law, "mixture": mixture_law,
+    "mixed": mixed_law,
 }  # fmt: skip
 
 
@@ -338,7 +339,7 @@ def test_config_is_the_same_after_a_card(name, section):
         ("binary", {"probability": 1.5}, "less than 1"),
         ("categorical", {"factors": [3, 1]}, "greater than or equal to 2"),
         ("categorical", {"weights": [[1, 1, 1]]}, "weights are 1 lists for 2 factors; give one for each, or null"),
-        ("categorical", {"weights": [[1, 1], [1, 1]]}, "weights [1, 1] are 2 numbers for 3 categories; give one for each, or null"),
+        ("categorical", {"weights": [[1, 1], [1, 1]]}, "weights [1, 1] are 2 numbers for 3 categories; give one for each"),
         ("categorical", {"weights": [[0, 0, 0], [1, 1]]}, "sum to 0; the sum must lie in [1, 2**31]"),
         ("multinomial", {"weights": [1, 2]}, "weights [1, 2] are 2 numbers for 6 categories"),
         ("multinomial", {"weights": [0, 1, 1, 1, 1, 1]}, "hold a count that never varies; scale: shares takes them"),
