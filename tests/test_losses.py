@@ -54,8 +54,8 @@ def test_loss_stays_finite_for_sure_discriminators(name):
 
 @pytest.mark.parametrize("name", choices.names("losses"))
 def test_discriminators_loss_wants_real_images_above_generated_ones_and_the_generators_the_reverse(name):
-    module = choices.module("losses", name)  # at logits in (0, 1), between what least_squares asks of the two kinds
-    logits = [torch.tensor([0.2, 0.7, 0.3], requires_grad=True), torch.tensor([0.1, 0.5, 0.4], requires_grad=True)]
+    module = choices.module("losses", name)
+    logits = [torch.tensor([0.2, -0.1, 0.3], requires_grad=True), torch.tensor([0.1, 0.3, 0.4], requires_grad=True)]
     real, fake = torch.autograd.grad(module.discriminator_loss(*logits).sum(), logits)
     assert (real < 0).all() and (fake > 0).all()
     (fake,) = torch.autograd.grad(module.generator_loss(*logits).sum(), logits[1:])
