@@ -27,7 +27,8 @@ MORE = {
     "binary": [{"size": 7, "probability": 0.2, "signed": True}],
     "multinomial": [{"size": 3, "trials": 7, "weights": [1, 0, 3], "scale": "shares"}, {"size": 4, "trials": 1}],
     "mixture": [{"components": 2, "size": 2, "spread": 4.0, "deviation": 1.5, "learned": False, "weights": [1, 3], "seed": 5}],
-    "mixed": [{"parts": [{"name": "sphere", "size": 3}, {"name": "binary", "size": 2}, {"name": "multinomial", "size": 3, "trials": 4}]}],
+    "mixed": [{"parts": [{"name": "sphere", "size": 3}, {"name": "binary", "size": 2},
+                         {"name": "multinomial", "size": 3, "trials": 4}]}],
 }  # fmt: skip
 CASES = [(name, None) for name in NAMES] + [(name, section) for name, sections in MORE.items() for section in sections]
 
@@ -83,7 +84,12 @@ def truncated_normal_law(config, samples):
     kept = (below[-1] - below[0]).item()
     variance = 1 - 2 * config.bound * math.exp(-(config.bound**2) / 2) / math.sqrt(2 * math.pi) / kept
     bins = fractions(samples, edges, below / kept)
-    return [(samples, 0, variance**0.5), (samples**2, variance, config.bound * variance**0.5), (pairs(samples), 0, variance), *bins]
+    return [
+        (samples, 0, variance**0.5),
+        (samples**2, variance, config.bound * variance**0.5),
+        (pairs(samples), 0, variance),
+        *bins,
+    ]
 
 
 def categorical_law(config, samples):
@@ -147,12 +153,15 @@ def mixed_law(config, samples):
 
 LAWS = {
     "normal": normal_law, "uniform": uniform_law, "sphere": sphere_law, "truncated_normal": truncated_normal_law,
-    "categorical": categorical_law, "binary": binary_law, "multinomial": multinomial_law, "mixture": mixture_law, "mixed": mixed_law,
+    "categorical": categorical_law, "binary": binary_law, "multinomial": multinomial_law, "mixture": mixture_law,
+    "mixed": mixed_law,
 }  # fmt: skip
 
 
 def parts_of(config, samples) -> list[tuple[dict, Tensor]]:
-    sizes = [raw_size(*opened(part["name"], {key: value for key, value in part.items() if key != "name"})) for part in config.parts]
+    sizes = [
+        raw_size(*opened(part["name"], {key: value for key, value in part.items() if key != "name"})) for part in config.parts
+    ]
     return list(zip(config.parts, samples.split(sizes, dim=1)))
 
 
@@ -175,7 +184,9 @@ INSIDE = {
     "binary": lambda config, rows: bool(((rows == 1) | (rows == (-1 if config.signed else 0))).all()),
     "multinomial": counts_stay,
     "mixture": lambda config, rows: one_hot(rows[:, : config.components]),
-    "mixed": lambda config, rows: all(INSIDE[part["name"]](choices.config("latents", part), own) for part, own in parts_of(config, rows)),
+    "mixed": lambda config, rows: all(
+        INSIDE[part["name"]](choices.config("latents", part), own) for part, own in parts_of(config, rows)
+    ),
 }  # fmt: skip
 
 
@@ -202,7 +213,9 @@ def test_two_streams_give_other_samples(name):
 @pytest.mark.parametrize(("name", "section"), CASES)
 def test_samples_follow_the_known_law(name, section):
     """Every mean over the samples lies within five standard errors of what a formula says."""
-    assert name in LAWS, f"tests/test_latents.py: give LAWS the moments of {name}, by which its samples can be told right or wrong"
+    assert name in LAWS, (
+        f"tests/test_latents.py: give LAWS the moments of {name}, by which its samples can be told right or wrong"
+    )
     module, config = opened(name, section)
     for values, mean, deviation in LAWS[name](config, module.sample(config, 1, np.arange(MANY)).double()):
         error = (values.mean(dim=0) - mean).abs()
@@ -326,7 +339,7 @@ def test_config_is_the_same_after_a_card(name, section):
         ("binary", {"probability": 1.5}, "less than 1"),
         ("categorical", {"factors": [3, 1]}, "greater than or equal to 2"),
         ("categorical", {"weights": [[1, 1, 1]]}, "weights are 1 lists for 2 factors; give one for each, or null"),
-        ("categorical", {"weights": [[1, 1], [1, 1]]}, "weights [1, 1] are 2 numbers for 3 categories; give one for each, or null"),
+        ("categorical", {"weights": [[1, 1], [1, 1]]}, "weights [1, 1] are 2 numbers for 3 categories; give one for each"),
         ("categorical", {"weights": [[0, 0, 0], [1, 1]]}, "sum to 0; the sum must lie in [1, 2**31]"),
         ("multinomial", {"weights": [1, 2]}, "weights [1, 2] are 2 numbers for 6 categories"),
         ("multinomial", {"weights": [0, 1, 1, 1, 1, 1]}, "hold a count that never varies; scale: shares takes them"),

@@ -133,7 +133,9 @@ def test_consistency_of_a_linear_discriminator_is_known():
             image = images[number].flip(2) if flip < 0.5 else images[number]
             down, right = int(down * 5) - 2, int(right * 5) - 2
             rows, columns = mirrored(down, 4), mirrored(right, 6)
-            expected[number] += scale * (judge(images[number : number + 1]) - judge(image[None][:, :, rows][..., columns]))[0] ** 2
+            expected[number] += (
+                scale * (judge(images[number : number + 1]) - judge(image[None][:, :, rows][..., columns]))[0] ** 2
+            )
     found = judged("consistency", judge, real, fake, shift=2, real_weight=4.0, fake_weight=3.0)
     torch.testing.assert_close(found, expected)
 

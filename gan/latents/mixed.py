@@ -1,4 +1,4 @@
-"""Several latent spaces side by side, as InfoGAN's noise, categories and intervals (Chen et al. 2016, arXiv:1606.03657, sec. 7)."""
+"""Several latent spaces side by side, as InfoGAN's noise and codes (Chen et al. 2016, arXiv:1606.03657, sec. 7)."""
 
 from types import ModuleType
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""Path length: equal steps of the styles are to make equal steps of the image (Karras et al. 2020, arXiv:1912.04958, sec. 3.2)."""
+"""Path length: equal steps of the styles are to change the image equally (Karras et al. 2020, arXiv:1912.04958, sec. 3.2)."""
 
 import math
 
