@@ -3,8 +3,8 @@
     python benchmarks/known_truth.py                                   # all toys, all losses: ten minutes
     python benchmarks/known_truth.py --toys ring grid --losses hinge relativistic --gamma 0.5 --kimg 500
 
-Every toy is a mixture of equal Gaussians. ring and grid are those of Srivastava et al. 2017 ("VEEGAN", arXiv:1705.07761, 4.1) at
-the size of images; spiral and moons are so many Gaussians along curves that only the curve is seen, and their modes are pieces of
+Every toy is a mixture of equal Gaussians. ring and grid are those of Srivastava et al. 2017 ("VEEGAN", arXiv:1705.07761, 4.1)
+at the size of images; spiral and moons are so many Gaussians along curves that only the curve is seen, and their modes are pieces of
 equal length. A sample is good within three standard deviations of a centre (0.989 of the plane's Gaussians are; more where centres
 are close), a mode is found that has a good one; KL is that of good samples by mode. A picture a pair shows real points (blue)
 under generated ones (red).
@@ -136,7 +136,8 @@ def picture(toy: Toy, points: np.ndarray) -> Image.Image:
 
 
 def show(toy: Toy, name: str, loss: str, found: Score, duration_s: float) -> None:
-    print(f"{name:8} {loss:22} {found.found:3} of {toy.num_modes:3} {found.good:8.3f} {found.divergence:8.3f} {duration_s:7.0f} s", flush=True)
+    numbers = f"{found.found:3} of {toy.num_modes:3} {found.good:8.3f} {found.divergence:8.3f} {duration_s:7.0f} s"
+    print(f"{name:8} {loss:22} {numbers}", flush=True)
 
 
 def arguments() -> argparse.Namespace:
