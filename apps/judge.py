@@ -67,7 +67,7 @@ def _files(named: Sequence[Path]) -> Iterator[Path]:
     for path in named:
         if path.is_dir():
             for block in source.blocks(source.Config(), path):
-                yield from (content for content in block.contents if isinstance(content, Path))
+                yield from (Path(content) for content in block.contents if isinstance(content, str))
         elif path.exists():
             yield path
         else:

@@ -158,10 +158,10 @@ def _files(folder: Path) -> Iterator[tuple[str, str | None, object]]:
 
 def _look(content: object) -> Look | str:
     """A picture, or why it cannot be read."""
-    if not isinstance(content, Path):
+    if not isinstance(content, str):
         return getattr(content, "reason", "cannot be read")
     try:
-        found = pictures.decode(data := content.read_bytes(), LOOK)
+        found = pictures.decode(data := Path(content).read_bytes(), LOOK)
     except OSError as error:
         return f"cannot be read: {error.strerror}"
     if found.pixels is None:

@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,16 +37,25 @@ class Decoded:
     keys: list[bytes | None]  # SHA-256 of the bytes of each input that is worth remembering, None elsewhere
 
 
-def content_of(pixels: np.ndarray) -> bytes:
-    """SHA-256 of prepared pixels (C, H, W) uint8 with their shape: what an image is, whatever its file was."""
-    digest = hashlib.sha256(repr(pixels.shape).encode())
-    digest.update(pixels)
-    return digest.digest()
+def contents_of(pixels: np.ndarray) -> np.ndarray:
+    """Prepared pixels (n, C, H, W) uint8 -> (n, 16) uint8, the start of the SHA-256 of each with its shape: what an image
+    is, whatever its file was."""
+    shape, found = hashlib.sha256(repr(pixels.shape[1:]).encode()), []
+    for picture in pixels:
+        digest = shape.copy()
+        digest.update(picture)
+        found.append(digest.digest()[:16])
+    return np.frombuffer(b"".join(found), np.uint8).reshape(-1, 16)
 
 
 def decode(job: Job, block: _inputs.Block) -> Decoded:
     """Decode what was not decoded before; whatever an input holds, it gets a row."""
     return _decode_pixels(job, block) if isinstance(block, _inputs.Pixels) else _Pictures(job, block).decoded()
+
+
+def ready() -> None:
+    """What a worker can do before its first block: by being asked it has imported this module, and so all it needs."""
+    pictures.formats()
 
 
 def apart(block: _inputs.Block) -> list[_inputs.Block]:
@@ -59,6 +69,12 @@ def given_up(job: Job, block: _inputs.Block) -> Decoded:
     """Of an input that ended the worker which decoded it."""
     refused = [_inputs.Refusal("cannot be decoded: the decoder crashed, or ran out of memory") for _ in block.names]
     return _Pictures(job, _inputs.Pictures(block.names, block.classes, refused)).decoded()
+
+
+def _bytes_of(path: str) -> bytes | None:
+    """A file's content; None if it is too large. To ask for LARGEST_FILE bytes would make room for as many, each time."""
+    with open(path, "rb", buffering=0) as file:
+        return file.read() if os.fstat(file.fileno()).st_size <= LARGEST_FILE else None
 
 
 def _reader(folder: str) -> store.Reader | None:
@@ -115,23 +131,22 @@ class _Pictures:
             if found.pixels is not None:
                 new.append(found.pixels)
                 places.append(number)
-        self._fingerprint(places, new)
         pixels = np.stack(new) if new else np.empty((0, *self.job.form.shape), np.uint8)
+        self._fingerprint(places, pixels)
         return Decoded(self.columns, self.records, self.content, self.perceptual, self.colour, pixels, self.keys)
 
-    def _read(self, number: int, content: bytes | Path | _inputs.Refusal) -> bytes | None:
+    def _read(self, number: int, content: bytes | str | _inputs.Refusal) -> bytes | None:
         """An input's bytes, or None with the reason in its row."""
         if isinstance(content, _inputs.Refusal):
             self.columns["reason"][number], self.columns["bytes"][number] = content.reason, content.num_bytes
             return None
         try:
-            if isinstance(content, Path):
-                with open(content, "rb") as file:
-                    content = file.read(LARGEST_FILE + 1)
+            if isinstance(content, str):
+                content = _bytes_of(content)
         except OSError as error:
             self.columns["reason"][number] = f"cannot be read: {error.strerror}"
             return None
-        if len(content) > LARGEST_FILE:
+        if content is None or len(content) > LARGEST_FILE:
             self.columns["reason"][number] = f"is too large: more than {LARGEST_FILE >> 20} MB"
             return None
         self.columns["bytes"][number] = len(content)
@@ -146,11 +161,11 @@ class _Pictures:
             self.perceptual[number] = np.frombuffer(known.perceptual, np.uint64)[0]
             self.colour[number] = np.frombuffer(known.colour, np.uint8)
 
-    def _fingerprint(self, places: list[int], new: list[np.ndarray]) -> None:
+    def _fingerprint(self, places: list[int], pixels: np.ndarray) -> None:
         if places:
             self.records[places] = NEW
-            self.content[places] = [np.frombuffer(content_of(pixels)[:16], np.uint8) for pixels in new]
-            self.perceptual[places], self.colour[places] = perceptual.hashes(np.stack(new))
+            self.content[places] = contents_of(pixels)
+            self.perceptual[places], self.colour[places] = perceptual.hashes(pixels)
 
 
 def _decode_pixels(job: Job, block: _inputs.Pixels) -> Decoded:
@@ -162,7 +177,6 @@ def _decode_pixels(job: Job, block: _inputs.Pixels) -> Decoded:
         return _Pictures(job, _inputs.Pictures(block.names, block.classes, refused)).decoded()
     pixels = resampling.arrays(block.array, job.form)
     digests = [hashlib.sha256(picture.tobytes()).hexdigest() for picture in block.array]
-    content = np.stack([np.frombuffer(content_of(picture)[:16], np.uint8) for picture in pixels])
     columns = {
         "path": [_inputs.well_formed(name) for name in block.names],
         "bytes": [block.array[0].nbytes] * count,
@@ -175,7 +189,7 @@ def _decode_pixels(job: Job, block: _inputs.Pixels) -> Decoded:
         "reason": [None] * count,
     }
     hashes, colours = perceptual.hashes(pixels)
-    return Decoded(columns, np.full(count, NEW, np.int64), content, hashes, colours, pixels, [None] * count)
+    return Decoded(columns, np.full(count, NEW, np.int64), contents_of(pixels), hashes, colours, pixels, [None] * count)
 
 
 def _size_reason(height: int, width: int, form: Form) -> str | None:

@@ -85,12 +85,10 @@ class Evaluation:
                 lambda draw: fidelity.inception_score(draw["logits"], config.isc_splits),
                 fidelity.inception_score(self.real["heldout.logits"], config.isc_splits),
             )
+        floor = fidelity.precision_recall(heldout, real, config.neighborhood)
+        shares = [fidelity.precision_recall(draw["features"], real, config.neighborhood) for draw in self.draws]
         for place, name in enumerate(("precision", "recall")):
-            found[name] = self._over_draws(
-                lambda draw, place=place: fidelity.precision_recall(draw["features"], real, config.neighborhood)[place],
-                fidelity.precision_recall(heldout, real, config.neighborhood)[place],
-                most=1.0,
-            )
+            found[name] = interval([pair[place] for pair in shares], most=1.0) | {"floor": rounded(floor[place])}
         return found | self._classes() | {"memorisation": self._memorisation(), "discriminator": self._discriminator()}
 
     def _protocol(self) -> dict:

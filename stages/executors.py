@@ -7,13 +7,16 @@ import collections
 import concurrent.futures
 import multiprocessing
 import os
+import sys
 import threading
+import types
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any
 
 Function = Callable[[Any], Any]
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _MOST_ENDED_IN_A_ROW = 5
 _ENDLESS = (
     f"more than {_MOST_ENDED_IN_A_ROW} worker processes ended one after another: it is not the pictures (out of memory?); "
@@ -21,17 +24,66 @@ _ENDLESS = (
 )
 
 
+class Workers(concurrent.futures.ProcessPoolExecutor):
+    """Processes that are started at once and make themselves ready."""
+
+    def __init__(self, count: int, ready: Callable[[], None] = int):
+        super().__init__(count, multiprocessing.get_context("spawn"), _begin_worker, (ready,))
+        for _ in range(count):
+            self.submit(int)  # starts a process, as long as none is idle
+
+    def submit(self, function: Function, *arguments: Any) -> concurrent.futures.Future:
+        with _lean():
+            return super().submit(function, *arguments)
+
+
+@contextmanager
+def _lean() -> Iterator[None]:
+    """A process started inside has one thread of arithmetic, since there are as many processes as cores; and it does not
+    import the module that `python -m` was given, of which it needs nothing."""
+    main, before = sys.modules["__main__"], {name: os.environ.get(name) for name in _THREADS}
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+
+
+@contextmanager
+def started(machine: Any, ready: Callable[[], None]) -> Iterator[Workers | None]:
+    """Worker processes for `in_order`, which make themselves `ready` while this process does something else; None if there
+    are to be none. `machine` as there, or None where it is not known."""
+    workers = _count(machine) if machine and machine.prepare.executor == "local" else 1
+    if workers == 1:
+        yield None
+        return
+    pool = Workers(workers, ready)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
 def in_order(
-    function: Function, blocks: Iterable[Any], machine: Any, apart: Callable[[Any], list], given_up: Function
-) -> Iterator[Any]:
+    function: Function, blocks: Iterable[Any], machine: Any, apart: Callable[[Any], list], given_up: Function,
+    pool: Workers | None = None,
+) -> Iterator[Any]:  # fmt: skip
     """function(block) of each block. A block that ends its worker is taken `apart`; the part that does it is `given_up`.
 
     `machine`: the section of that name: workers (0: one a core, 1: this process), prepare.executor, prepare.address.
+    `pool`: what `started` gave.
     """
     if machine.prepare.executor == "dask":
         return _on_dask(function, blocks, machine.prepare.address)
-    workers = machine.workers or os.cpu_count() or 1
-    return map(function, blocks) if workers == 1 else _Local(function, workers, apart, given_up).run(blocks)
+    workers = _count(machine)
+    return map(function, blocks) if workers == 1 else _Local(function, workers, apart, given_up).run(blocks, pool)
+
+
+def _count(machine: Any) -> int:
+    return machine.workers or os.cpu_count() or 1
 
 
 def _on_dask(function: Function, blocks: Iterable[Any], address: str) -> Iterator[Any]:
@@ -69,12 +121,12 @@ class _Local:
     def __init__(self, function: Function, workers: int, apart: Callable[[Any], list], given_up: Function):
         self.function, self.workers, self.apart, self.given_up = function, workers, apart, given_up
 
-    def run(self, blocks: Iterable[Any]) -> Iterator[Any]:
-        self.pool = _pool(self.workers)
+    def run(self, blocks: Iterable[Any], pool: Workers | None) -> Iterator[Any]:
+        self.pool = pool or Workers(self.workers)
         self.waiting: collections.deque = collections.deque()
         try:
             for block in blocks:
-                self.waiting.append((block, self.pool.submit(self.function, block)))
+                self.waiting.append((block, self._submit(block)))
                 if len(self.waiting) >= 2 * self.workers + 2:
                     yield from self._oldest()
             while self.waiting:
@@ -82,18 +134,26 @@ class _Local:
         finally:
             self.pool.shutdown(wait=True, cancel_futures=True)
 
+    def _submit(self, block: Any) -> concurrent.futures.Future:
+        try:
+            return self.pool.submit(self.function, block)
+        except BrokenProcessPool as error:  # by a block before it: found out when its turn comes
+            job = concurrent.futures.Future()
+            job.set_exception(error)
+            return job
+
     def _oldest(self) -> Iterator[Any]:
         block, job = self.waiting.popleft()
         try:
             yield job.result()
         except BrokenProcessPool:  # by this block or by one beside it
             self.pool.shutdown(wait=True, cancel_futures=True)
-            self.pool = _pool(self.workers)
+            self.pool = Workers(self.workers)
             yield from self._one_by_one(block)
-            self.waiting = collections.deque((one, self.pool.submit(self.function, one)) for one, _ in self.waiting)
+            self.waiting = collections.deque((one, self._submit(one)) for one, _ in self.waiting)
 
     def _one_by_one(self, block: Any) -> Iterator[Any]:
-        alone, ended_in_a_row = _pool(1), 0
+        alone, ended_in_a_row = Workers(1), 0
         try:
             for part in self.apart(block):
                 try:
@@ -104,33 +164,17 @@ class _Local:
                         raise ValueError(_ENDLESS) from None
                     yield self.given_up(part)
                     alone.shutdown()
-                    alone = _pool(1)
+                    alone = Workers(1)
         finally:
             alone.shutdown()
 
 
-def _pool(workers: int) -> concurrent.futures.ProcessPoolExecutor:
-    return concurrent.futures.ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin_worker)
-
-
-def _begin_worker() -> None:
+def _begin_worker(ready: Callable[[], None]) -> None:
     """A worker waits for work without looking whether anybody is left to give it some."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    ready()
 
 
 def _end_with_parent() -> None:
     multiprocessing.parent_process().join()
     os._exit(1)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Workers started inside inherit one thread of arithmetic each: as many as cores are there already."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)

@@ -192,6 +192,25 @@ class Refused(ValueError):
 
 def load(path: Path = Path("params.yaml")) -> Params:
     """Read and check a params file; Refused says key, value and way out of each mistake."""
+    content = _content(path)
+    mistakes = list(_numbers_read_as_text(content))
+    if not mistakes:
+        try:
+            return Params.model_validate(content)
+        except pydantic.ValidationError as error:
+            mistakes = _without_echoes([found for one in error.errors() for found in _sentences(one, Params)])
+    raise Refused("\n".join(f"{path}: {mistake}" for mistake in mistakes))
+
+
+def machine(path: Path = Path("params.yaml")) -> Machine | None:
+    """The section `machine` alone, before the networks' modules load torch; None where load() will say what is wrong."""
+    try:
+        return Machine.model_validate(_content(path).get("machine", {}))
+    except ValueError:
+        return None
+
+
+def _content(path: Path) -> dict:
     if not path.is_file():
         raise Refused(f"{path} does not exist; copy a recipe: gan run --recipe digits")
     text = path.read_text("utf-8")
@@ -203,13 +222,7 @@ def load(path: Path = Path("params.yaml")) -> Params:
         raise Refused(f"{path}{place}: not YAML: {getattr(error, 'problem', error)}") from None
     if not isinstance(content, dict):
         raise Refused(f"{path} holds no sections; copy a recipe: gan run --recipe digits")
-    mistakes = list(_numbers_read_as_text(content))
-    if not mistakes:
-        try:
-            return Params.model_validate(content)
-        except pydantic.ValidationError as error:
-            mistakes = _without_echoes([found for one in error.errors() for found in _sentences(one, Params)])
-    raise Refused("\n".join(f"{path}: {mistake}" for mistake in mistakes))
+    return content
 
 
 def _numbers_read_as_text(value: Any, key: str = "") -> list[str]:

@@ -39,12 +39,16 @@ _NO_CLASS = "has no class, where others have one"
 
 def main() -> None:
     guard.die_with_dvc()
-    chosen = params.load()
+    with executors.started(params.machine(), decoding.ready) as workers:  # while the door waits for torch
+        _prepare(params.load(), workers)
+
+
+def _prepare(chosen: params.Params, workers: executors.Workers | None) -> None:
     with tracking.stage("prepare", chosen) as track:
         config = chosen.prepare
         out = artifacts.start("prepare")
         with Inputs(config.form) as inputs:
-            inputs.read(config.source, chosen.machine)
+            inputs.read(config.source, chosen.machine, workers)
             choice = Choice(inputs, config)
             choice.refuse_poor()
             choice.write(out)
@@ -84,7 +88,7 @@ class Inputs:
         if error[0] is None:
             _drop_old_stores()
 
-    def read(self, source: dict, machine: params.Machine) -> None:
+    def read(self, source: dict, machine: params.Machine, workers: executors.Workers | None) -> None:
         """Decode every input of the source that is not known yet."""
         job = decoding.Job(self.form, str(self.store_folder.absolute()))
         decode, give_up = partial(decoding.decode, job), partial(decoding.given_up, job)
@@ -93,9 +97,8 @@ class Inputs:
             pa.OSFile(str(self.rows_path), "wb") as file,
             pa.ipc.new_stream(file, _READ) as writer,
             progress.bar("prepare", None, "images") as bar,
-            executors.one_thread(),
         ):
-            for decoded in executors.in_order(decode, blocks, machine, decoding.apart, give_up):
+            for decoded in executors.in_order(decode, blocks, machine, decoding.apart, give_up, workers):
                 writer.write_batch(pa.record_batch([pa.array(decoded.columns[field.name], field.type) for field in _READ], _READ))
                 self._take(decoded)
                 bar.update(len(decoded.records))
@@ -105,10 +108,11 @@ class Inputs:
     def _take(self, decoded: decoding.Decoded) -> None:
         """Keep a block's pixels: negative records lie in the scratch file, -2 is its first."""
         records, new = decoded.records.copy(), np.flatnonzero(decoded.records == decoding.NEW)
-        remembered = np.array([key is not None for key in decoded.keys], bool)
-        if remembered.any():
+        remembered = [number for number, key in enumerate(decoded.keys) if key is not None]
+        if remembered:
             records[new] = self.store.records.append(decoded.pixels) + np.arange(len(new))
-            self._remember(decoded, records, np.flatnonzero(remembered))
+            known = _known(decoded, records)
+            self.store.add([decoded.keys[number] for number in remembered], [known[number] for number in remembered])
         elif len(new):
             records[new] = -2 - (self.scratch.append(decoded.pixels) + np.arange(len(new)))
         numbers = [-1 if name is None else self.classes.setdefault(name, len(self.classes)) for name in decoded.columns["class"]]
@@ -118,17 +122,6 @@ class Inputs:
         self.columns["colour"].append(decoded.colour)
         self.columns["class"].append(np.array(numbers, np.int32))
 
-    def _remember(self, decoded: decoding.Decoded, records: np.ndarray, numbers: np.ndarray) -> None:
-        known = []
-        for number in numbers.tolist():
-            facts = {key: decoded.columns[key][number] for key in ("width", "height", "mode", "frames", "reason")}
-            if records[number] < 0:
-                known.append(store.Known(**facts, record=None, content=None, perceptual=None, colour=None))
-                continue
-            prints = {name: getattr(decoded, name)[number].tobytes() for name in ("content", "perceptual", "colour")}
-            known.append(store.Known(**facts, record=int(records[number]), **prints))
-        self.store.add([decoded.keys[number] for number in numbers], known)
-
     def pixels(self, numbers: np.ndarray) -> np.ndarray:
         """Prepared pixels (n, C, H, W) uint8 of inputs that have them, checked against their hashes."""
         records = self.records[numbers]
@@ -136,8 +129,7 @@ class Inputs:
         stored = records >= 0
         found[stored] = self.store.records.read(records[stored])
         found[~stored] = self.scratch.read(-2 - records[~stored])
-        contents = np.stack([np.frombuffer(decoding.content_of(one)[:16], ">u8") for one in found]) if len(found) else self.content[:0]
-        if not np.array_equal(contents, self.content[numbers]):
+        if not np.array_equal(decoding.contents_of(found).view(">u8"), self.content[numbers]):
             shutil.rmtree(self.store_folder)
             raise ValueError(f"{self.store_folder} was damaged and has been removed; run the same command again: it decodes anew")
         return found
@@ -304,6 +296,17 @@ class Choice:
             "counts": counts | {split: len(self._of_split(split)) for split in dataset.SPLITS},
             "made_with": _versions(),
         }
+
+
+def _known(decoded: decoding.Decoded, records: np.ndarray) -> list[store.Known]:
+    """What the store is told of each input."""
+    facts = zip(*(decoded.columns[key] for key in ("width", "height", "mode", "frames", "reason")))
+    prints = zip(records.tolist(), *map(_bytes_of_rows, (decoded.content, decoded.perceptual, decoded.colour)))
+    return [store.Known(*fact, *(one if one[0] >= 0 else (None,) * 4)) for fact, one in zip(facts, prints)]
+
+
+def _bytes_of_rows(array: np.ndarray) -> list[bytes]:
+    return array.view(f"V{array[0].nbytes}").ravel().tolist()
 
 
 def _blocks(source: dict) -> Iterator:

@@ -22,7 +22,7 @@ Thumbnail = Callable[[int], np.ndarray | None]  # number of a set-aside row -> i
 
 KINDS = (  # how a reason starts; the first that fits
     "cannot be decoded", "is empty", "is too small", "is too large", "has the pixels of", "is a near duplicate of",
-    "lies outside the class folders", "has no class", "cannot be read", "is a link", "is no regular file",
+    "has no class", "cannot be read", "is a link", "is no regular file",
 )  # fmt: skip
 LEAK = "it would leak"  # how the reason ends of a duplicate of an image in the other split
 OTHER, SILENT = "other reasons", "no reason given"

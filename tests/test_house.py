@@ -127,10 +127,13 @@ def resolved(text: str) -> str:
     return re.sub(r"\$\{([^}]+)\}", value, text)
 
 
+OPENERS = ("choices.module", "choices.config", "choices.names", "_Chosen.of")
+
+
 def rooms_chosen_from(file: str) -> set[str]:
     """Rooms of which a file opens a choice by name: choices.module("room", …)."""
     calls = [node for node in ast.walk(tree(file)) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
-    named = [call for call in calls if ast.unparse(call.func) in ("choices.module", "choices.config", "choices.names")]
+    named = [call for call in calls if ast.unparse(call.func) in OPENERS]
     return {call.args[0].value for call in named if isinstance(call.args[0], ast.Constant)}
 
 

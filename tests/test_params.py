@@ -22,7 +22,7 @@ MISTAKES = [
     ("    lr: 2.0e-3\n    lr_s", "    lr: 2e-3\n    lr_s", "train.loop.lr is 2e-3, which YAML reads as text", "write 2.0e-3"),
     ("world_size: 1", "world_size: 2", "train.world_size is 2", "should be 1"),
     ("    size: 64", "    size: 0", "train.latent.size is 0", "greater than or equal to 1"),
-    ("    batch_size: 64\n    lr: 2.0e-3\n    lr_s", "    batch_size: 64\n    micro_batch_size: 7\n    lr: 2.0e-3\n    lr_s",
+    ("micro_batch_size: null", "micro_batch_size: 7",
      "train.loop is", "micro_batch_size (7) must divide batch_size (64)"),
     ("- {name: r2", "- {name: r1", "train.penalties is", "r1 stands there twice"),
     ("  latent:", "  init: {model: models:/digits@champion, sha256: '" + "0" * 64 + "'}\n  latent:", "train.init.model is 'models:/digits@champion'", "pattern"),
@@ -59,7 +59,7 @@ def test_the_default_is_the_digits_recipe():
 
 
 def test_choices_are_files():
-    assert choices.names("networks") == ["dcgan", "r3gan"]
+    assert {"dcgan", "r3gan"} <= set(choices.names("networks"))
     with pytest.raises(LookupError, match="did you mean 'r3gan'"):
         choices.module("networks", "r3gun")
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -325,6 +326,22 @@ def test_results_of_processes_come_in_order():
     assert list(executors.in_order(square, range(40), machine, lambda one: [one], square)) == [number**2 for number in range(40)]
 
 
+def square_or_end(number: int) -> int:
+    return os._exit(1) if number == 17 else square(number)
+
+
+def slow_at_19() -> Iterator[int]:
+    for number in range(24):
+        time.sleep(2 * (number == 19))
+        yield number
+
+
+def test_results_come_in_order_though_a_worker_ends_while_the_source_is_slow():
+    machine = params.Machine(workers=2)
+    found = executors.in_order(square_or_end, slow_at_19(), machine, lambda one: [one], square)
+    assert list(found) == [number**2 for number in range(24)]
+
+
 @pytest.mark.slow
 def test_a_dask_cluster_gives_the_same_bytes_though_a_worker_is_killed(tmp_path):
     pytest.importorskip("distributed", reason="dask[distributed] is not installed")
@@ -364,15 +381,25 @@ def test_pixels_and_images_are_each_others_inverse():
     assert torch.equal(images.images_to_pixels(converted), pixels)
 
 
-def test_what_a_worker_imports_opens_no_torch():
-    """A worker of `python -m stages.prepare` imports that module again: torch would take it seconds, and memory."""
-    command = "import sys, stages.prepare, stages.decoding; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", command], env=small.environment(), cwd=small.ROOT).returncode == 0
-
-
 def test_a_folder_outside_the_project_is_read_by_its_whole_path(tmp_path):
     inside = project(tmp_path / "project")
     shutil.move(inside / "data/mine", tmp_path / "outside")
     small.write_params(inside, {**SETTINGS, "prepare.source.path": str(tmp_path / "outside")})
     small.run_stages(inside, "prepare")
     check_sums(inside, 30)
+
+
+MAIN = """
+from stages import decoding, executors, prepare
+if __name__ == "__main__":
+    with executors.Workers(1, decoding.ready) as workers:
+        modules = workers.submit(eval, "set(__import__('sys').modules)").result()
+    print(modules & {"torch", "pyarrow", "stages.prepare"} or "lean")
+"""
+
+
+def test_a_worker_imports_no_torch_and_nothing_of_the_stage(tmp_path):
+    """Torch would take each worker a second and more, and memory; the stage's own module half a second."""
+    (tmp_path / "main.py").write_text(MAIN)
+    found = subprocess.check_output([sys.executable, tmp_path / "main.py"], env=small.environment(), text=True)
+    assert found == "lean\n"

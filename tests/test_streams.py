@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gan import choices, streams
+from gan import streams
 
 
 def test_philox_gives_the_published_numbers():
@@ -50,22 +50,3 @@ def test_choice_follows_its_weights():
     counts = np.bincount(drawn, minlength=3)
     assert counts[1] == 0
     assert abs(counts[0] - 20_000) < 5 * np.sqrt(60_000 * 2 / 9)
-
-
-@pytest.mark.parametrize("name", choices.names("latents"))
-def test_latents_of_an_index_do_not_depend_on_the_batch(name):
-    module = choices.module("latents", name)
-    config = module.Config(size=7)
-    together = module.sample(config, 5, np.arange(9))
-    assert together.shape == (9, 7)
-    assert (together[3:4] == module.sample(config, 5, np.array([3]))).all()
-
-
-@pytest.mark.parametrize("name", choices.names("latents"))
-def test_interpolation_starts_and_ends_where_it_should(name):
-    module = choices.module("latents", name)
-    ends = module.sample(module.Config(size=7), 5, np.arange(8))
-    start, end = ends[:4], ends[4:]
-    assert module.interpolate(start, end, 0.0).allclose(start, atol=1e-5)
-    assert module.interpolate(start, end, 1.0).allclose(end, atol=1e-5)
-    assert module.interpolate(start, start, 0.5).allclose(start, atol=1e-5)

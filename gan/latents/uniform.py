@@ -7,6 +7,8 @@ from torch import Tensor
 
 from .. import choices, streams
 
+SMALL = {"size": 6}
+
 
 class Config(choices.Config):
     """`size`: numbers an image is made from; `low` < `high`: the interval."""
@@ -28,6 +30,6 @@ def sample(config: Config, stream: int, indices: np.ndarray) -> Tensor:
     return config.low + share * (config.high - config.low)
 
 
-def interpolate(start: Tensor, end: Tensor, share: float) -> Tensor:
+def interpolate(config: Config, start: Tensor, end: Tensor, share: float) -> Tensor:
     """Linear interpolation of (N, size), which stays in the interval; share in [0, 1]."""
     return torch.lerp(start, end, share)

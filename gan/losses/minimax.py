@@ -6,6 +6,7 @@ from torch.nn.functional import softplus
 from .. import choices
 
 PAIRED = False  # the generator's loss does not look at real images
+SMALL = {}
 
 
 class Config(choices.Config):

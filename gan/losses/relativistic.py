@@ -1,4 +1,4 @@
-"""Relativistic pairing loss (Jolicoeur-Martineau 2018, arXiv:1807.00734; as in R3GAN, Huang et al. 2024, arXiv:2501.05441, eq. 2).
+"""Relativistic pairing loss (Jolicoeur-Martineau 2018, arXiv:1807.00734; R3GAN, Huang et al. 2024, arXiv:2501.05441, eq. 2).
 
 Each generated image is judged against a real one; where classes are given, against one of its own class.
 """
@@ -9,6 +9,7 @@ from torch.nn.functional import softplus
 from .. import choices
 
 PAIRED = True  # the generator's loss looks at real images too
+SMALL = {}
 
 
 class Config(choices.Config):

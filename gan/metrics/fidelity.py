@@ -18,6 +18,7 @@ from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
 from torch_fidelity.utils import create_feature_extractor, get_featuresdict_from_dataset
 
 FEATURES, LOGITS = "features", "logits"
+_ROWS = 2000  # of distances at a time
 
 
 class Pixels(torch.utils.data.Dataset):
@@ -92,10 +93,13 @@ def kid(generated: np.ndarray, real: np.ndarray, subsets: int, subset_size: int)
 
 
 def precision_recall(generated: np.ndarray, real: np.ndarray, neighborhood: int) -> tuple[float, float]:
-    """Shares of generated features within the real manifold, and of real ones within the generated."""
+    """Shares of generated features within the real manifold, and of real ones within the generated.
+
+    Memory: `_ROWS` × the larger number of images at a time, not their square: 56,000 images would take 25 GB each time.
+    """
     if neighborhood >= (smallest := min(len(generated), len(real))):
         raise ValueError(f"evaluate.neighborhood is {neighborhood}, but there are only {smallest} images; lower it")
-    options = _checked(prc_neighborhood=neighborhood, verbose=False)
+    options = _checked(prc_neighborhood=neighborhood, prc_batch_size=_ROWS, save_cpu_ram=True, verbose=False)
     found = prc_features_to_metric(_double(generated), _double(real), **options)
     return found[torch_fidelity.KEY_METRIC_PRECISION], found[torch_fidelity.KEY_METRIC_RECALL]
 

@@ -12,12 +12,13 @@ Resolutions = list[Annotated[int, pydantic.Field(ge=1, strict=True)]]  # of a Co
 
 
 def attended(resolutions: Sequence[int], sizes: Sequence[tuple[int, int]]) -> frozenset[int]:
-    """The indices of `sizes` (H, W), those of a network's features, whose shorter side is asked for. ValueError lists them all."""
+    """Indices of `sizes` (H, W), those of a network's features, whose shorter side is asked for; ValueError lists them all."""
     sides = [min(size) for size in sizes]
     if unknown := sorted(set(resolutions) - set(sides)):
         raise ValueError(
             f"attention at {', '.join(map(str, unknown))} pixels cannot be had: this network's features for images of this "
-            f"size have shorter sides of {', '.join(map(str, sides))}; set train.network.attention to some of these, or to []"
+            f"size have shorter sides of {', '.join(map(str, sorted(sides)))}; set train.network.attention to some of "
+            "these, or to []"
         )
     return frozenset(sides.index(resolution) for resolution in resolutions)
 

@@ -1,1 +1,1 @@
-"""Penalties on the discriminator: one file each, with its equation and paper."""
+"""Penalties on the discriminator or the generator: one file each, with its equation and paper."""

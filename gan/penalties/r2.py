@@ -1,10 +1,15 @@
 """R2: the zero-centred gradient penalty on generated images (Mescheder et al. 2018, arXiv:1801.04406, eq. 10)."""
 
+from collections.abc import Callable
+
 import pydantic
 from torch import Tensor
 
 from .. import choices
 from ._gradient import squared_gradient_norm
+
+SIDE = "discriminator"
+SMALL = {"gamma": 0.1}
 
 
 class Config(choices.Config):
@@ -13,6 +18,8 @@ class Config(choices.Config):
     gamma: float = pydantic.Field(ge=0)
 
 
-def penalty(config: Config, real: tuple[Tensor, Tensor], fake: tuple[Tensor, Tensor]) -> Tensor:
+def penalty(
+    config: Config, real: tuple[Tensor, Tensor], fake: tuple[Tensor, Tensor], judge: Callable, uniform: Callable
+) -> Tensor:
     """gamma / 2 · ‖∇D(G(z))‖² at each generated image: (N,). `real`, `fake`: images (N, C, H, W) and their logits (N,)."""
     return config.gamma / 2 * squared_gradient_norm(*fake)

@@ -38,10 +38,10 @@ def decode(content: bytes, form: Form) -> Decoded:
     if not content:
         return Decoded(None, "is empty")
     facts: dict = {}
-    formats = _formats()
+    known_formats = formats()
     Image.MAX_IMAGE_PIXELS = None  # the check is ours, and before anything is decoded
     try:
-        with Image.open(io.BytesIO(content), formats=formats) as image:
+        with Image.open(io.BytesIO(content), formats=known_formats) as image:
             facts = {"width": image.width, "height": image.height, "mode": image.mode}
             if reason := _size_reason(image, form):
                 return Decoded(None, reason, **facts)
@@ -59,7 +59,7 @@ def decode(content: bytes, form: Form) -> Decoded:
 
 
 @functools.cache
-def _formats() -> list[str]:
+def formats() -> list[str]:
     """Those of FORMATS that this Pillow was built with. What Pillow warns of (odd metadata, large sizes) is checked here."""
     warnings.filterwarnings("ignore", module=r"PIL\.")
     Image.init()
@@ -98,7 +98,7 @@ def _upright(image: Image.Image) -> Image.Image:
 def from_pillow(image: Image.Image, form: Form) -> np.ndarray:
     """Any upright Pillow image -> (C, H, W) uint8 of the form."""
     fitted = _fit(_to_mode(image, form), form)
-    array = np.asarray(fitted, np.uint8).reshape(*form.resolution, form.channels)
+    array = np.frombuffer(fitted.tobytes(), np.uint8).reshape(*form.resolution, form.channels)
     if form.channels == 4:  # the colour of what nobody sees: nothing to be learnt from
         array = np.where(array[..., 3:] == 0, 0, array).astype(np.uint8)
     return np.ascontiguousarray(array.transpose(2, 0, 1))
@@ -128,7 +128,7 @@ def _fit(image: Image.Image, form: Form) -> Image.Image:
         return _padded(image, form, resample)
     if form.fit != "stretch":
         image = _cropped(image, form)
-    return image.resize((width, height), resample)
+    return image if image.size == (width, height) else image.resize((width, height), resample)
 
 
 def crop_size(width: int, height: int, form: Form) -> tuple[int, int]:

@@ -12,8 +12,8 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,8 +23,7 @@ _TABLE = """CREATE TABLE IF NOT EXISTS decoded (
 _ASKED_AT_ONCE = 500
 
 
-@dataclass(frozen=True)
-class Known:
+class Known(NamedTuple):
     """What a file became."""
 
     width: int
@@ -85,7 +84,7 @@ class Store:
             self._index.execute("BEGIN")
             self._index.executemany(
                 "INSERT OR IGNORE INTO decoded VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [(key, *vars(one).values()) for key, one in zip(keys, known, strict=True)],
+                [(key, *one) for key, one in zip(keys, known, strict=True)],
             )
             self._index.execute("COMMIT")
 

@@ -12,7 +12,6 @@ with the reason. Memory stays flat in the number of inputs.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
@@ -48,7 +47,7 @@ class Pictures:
 
     names: list[str]  # unique in the source, relative, with forward slashes
     classes: list[str | None]  # None: no class is known
-    contents: list[bytes | Path | Refusal]  # a Path is read by the worker
+    contents: list[bytes | str | Refusal]  # a str is the path of a file, which the worker reads
 
 
 @dataclass(frozen=True)
@@ -69,10 +68,10 @@ class Gatherer:
 
     names: list[str] = field(default_factory=list)
     classes: list[str | None] = field(default_factory=list)
-    contents: list[bytes | Path | Refusal] = field(default_factory=list)
+    contents: list[bytes | str | Refusal] = field(default_factory=list)
     num_bytes: int = 0
 
-    def add(self, name: str, class_name: str | None, content: bytes | Path | Refusal) -> Iterator[Pictures]:
+    def add(self, name: str, class_name: str | None, content: bytes | str | Refusal) -> Iterator[Pictures]:
         """Take one more; yields the block before it if that is full."""
         size = len(content) if isinstance(content, bytes) else 0
         if self.names and (len(self.names) >= MOST_PICTURES or self.num_bytes + size > MOST_BYTES):

@@ -38,24 +38,24 @@ def _read(path: Path) -> bytes | None:
     return path.read_bytes() if path.is_file() else None
 
 
-def _files(folder: Path, prefix: str) -> Iterator[tuple[str, Path | _inputs.Refusal]]:
+def _files(folder: Path | str, prefix: str) -> Iterator[tuple[str, str | _inputs.Refusal]]:
     with os.scandir(folder) as found:
         entries = sorted(found, key=lambda entry: entry.name)
     for entry in entries:
         name = prefix + _inputs.well_formed(entry.name)
         if entry.is_dir(follow_symlinks=False):
             if _inputs.is_data(f"{name}/"):
-                yield from _files(Path(entry.path), f"{name}/")
+                yield from _files(entry.path, f"{name}/")
         elif _inputs.is_data(name):
             yield name, _content(entry)
 
 
-def _content(entry: os.DirEntry) -> Path | _inputs.Refusal:
+def _content(entry: os.DirEntry) -> str | _inputs.Refusal:
     """A regular file, also by a link to it; a device or a pipe would hang whoever opens it."""
     try:
+        if entry.is_file():  # known from the folder itself, where the entry is no link
+            return entry.path
         mode = entry.stat().st_mode
     except OSError as error:
         return _inputs.Refusal(f"cannot be read: {error.strerror}")
-    if stat.S_ISDIR(mode):
-        return _inputs.Refusal("is a link to a folder, which is not followed")
-    return Path(entry.path) if stat.S_ISREG(mode) else _inputs.Refusal("is no regular file")
+    return _inputs.Refusal("is a link to a folder, which is not followed" if stat.S_ISDIR(mode) else "is no regular file")

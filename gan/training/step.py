@@ -53,17 +53,21 @@ class Moment:
 
 @dataclass(frozen=True)
 class _Judge:
-    """The discriminator behind the augmentation, for one batch."""
+    """The discriminator behind the augmentation, for one batch.
+
+    Real, generated and a penalty's images of one place in the batch are augmented by the same draws: what a loss or a penalty
+    compares differs in the images alone.
+    """
 
     state: State
     game: Game
     moment: Moment
     batch: Batch
 
-    def __call__(self, images: Tensor, which: str) -> tuple[Tensor, Tensor | None]:
-        """Logits (N,) and, of an auxiliary classifier, class logits (N, K); `which` names the augmentation's draws."""
+    def __call__(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Logits (N,) and, of an auxiliary classifier, class logits (N, K)."""
         for name, augment in self.game.augment.items():
-            uniform = self._named(f"augment/{name}/{which}")
+            uniform = self._named(f"augment/{name}")
             images = augment(images, uniform, self.moment.probabilities[name])
         with self.game.mixed():
             outputs = self.state.discriminator(images, self.batch.labels).float()
@@ -100,8 +104,8 @@ def _discriminator_loss(state: State, game: Game, batch: Batch, moment: Moment, 
     real_images = batch.images.detach().requires_grad_(bool(game.penalties))
     fake_images = fake_images.float().requires_grad_(bool(game.penalties))
     judge = _Judge(state, game, moment, batch)
-    real_logits, real_classes = judge(real_images, "real")
-    fake_logits, fake_classes = judge(fake_images, "fake")
+    real_logits, real_classes = judge(real_images)
+    fake_logits, fake_classes = judge(fake_images)
     total = game.loss.discriminator_loss(real_logits, fake_logits).mean()
     means.add("loss/discriminator", total)
     if real_classes is not None:
@@ -110,7 +114,7 @@ def _discriminator_loss(state: State, game: Game, batch: Batch, moment: Moment, 
         total = total + of_classes
     for name, penalty in game.penalties.items():
         value = penalty(
-            (real_images, real_logits), (fake_images, fake_logits), lambda images, name=name: judge(images, f"penalty/{name}")[0],
+            (real_images, real_logits), (fake_images, fake_logits), lambda images: judge(images)[0],
             lambda purpose, size, name=name: batch.uniform(f"penalty/{name}/{purpose}", size),
         ).mean() * moment.penalty_factor  # fmt: skip
         total = total + value
@@ -137,9 +141,9 @@ def _generator_loss(state: State, game: Game, batch: Batch, moment: Moment, mean
     judge = _Judge(state, game, moment, batch)
     with game.mixed():
         images, styles = _made(state.generator, batch, styled=bool(game.generator_penalties))
-    fake_logits, fake_classes = judge(images.float(), "fake")
+    fake_logits, fake_classes = judge(images.float())
     with torch.no_grad():
-        real_logits = judge(batch.images, "real")[0] if game.loss.PAIRED else fake_logits
+        real_logits = judge(batch.images)[0] if game.loss.PAIRED else fake_logits
     total = game.loss.generator_loss(real_logits, fake_logits).mean()
     means.add("loss/generator", total)
     if fake_classes is not None:
