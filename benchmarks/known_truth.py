@@ -1,10 +1,10 @@
 """Points of known densities in the plane: which modes a small network finds by each loss, and how many samples are good.
 
-    python benchmarks/known_truth.py                                   # all toys, all losses: ten minutes
+    python benchmarks/known_truth.py                                   # all toys, all losses: twenty minutes
     python benchmarks/known_truth.py --toys ring grid --losses hinge relativistic --gamma 0.5 --kimg 500
 
-Every toy is a mixture of equal Gaussians. ring and grid are those of Srivastava et al. 2017 ("VEEGAN", arXiv:1705.07761, 4.1) at
-the size of images; spiral and moons are so many Gaussians along curves that only the curve is seen, and their modes are pieces of
+Every toy is a mixture of equal Gaussians. ring and grid are those of Srivastava et al. 2017 ("VEEGAN", arXiv:1705.07761, 4.1)
+at the size of images; spiral and moons are so many Gaussians along curves that only the curve is seen, and their modes are pieces of
 equal length. A sample is good within three standard deviations of a centre (0.989 of the plane's Gaussians are; more where centres
 are close), a mode is found that has a good one; KL is that of good samples by mode. A picture a pair shows real points (blue)
 under generated ones (red).
@@ -102,7 +102,7 @@ def settings(loss: str, options: argparse.Namespace) -> params.Train:
     return params.Train.model_validate({
         "seed": options.seed, "device": "cpu", "threads": 1, "world_size": 1, "precision": "float32", "conditional": False,
         "network": {"name": "mlp", "generator_widths": widths, "discriminator_widths": widths},
-        "latent": {"name": "normal", "size": 8}, "loss": {"name": loss, **choices.module("losses", loss).Config().model_dump()},
+        "latent": {"name": "normal", "size": 2}, "loss": {"name": loss, **choices.module("losses", loss).Config().model_dump()},
         "penalties": [{"name": name, "gamma": options.gamma} for name in ("r1", "r2") if options.gamma],
         "loop": {"total_kimg": options.kimg, "tick_kimg": options.kimg / 10, "batch_size": 256, "lr": options.lr,
                  "lr_schedule": {"name": "cosine", "final": 0.03}, "betas": (0.5, 0.9)},
@@ -136,7 +136,8 @@ def picture(toy: Toy, points: np.ndarray) -> Image.Image:
 
 
 def show(toy: Toy, name: str, loss: str, found: Score, duration_s: float) -> None:
-    print(f"{name:8} {loss:22} {found.found:3} of {toy.num_modes:3} {found.good:8.3f} {found.divergence:8.3f} {duration_s:7.0f} s", flush=True)
+    numbers = f"{found.found:3} of {toy.num_modes:3} {found.good:8.3f} {found.divergence:8.3f} {duration_s:7.0f} s"
+    print(f"{name:8} {loss:22} {numbers}", flush=True)
 
 
 def arguments() -> argparse.Namespace:
@@ -144,7 +145,7 @@ def arguments() -> argparse.Namespace:
     made.add_argument("--toys", nargs="+", choices=list(toys()), default=list(toys()), metavar="TOY", help=", ".join(toys()))
     losses = choices.names("losses")
     made.add_argument("--losses", nargs="+", choices=losses, default=losses, metavar="LOSS", help=", ".join(losses))
-    made.add_argument("--kimg", type=float, default=500, help="thousand real points of each training (500)")
+    made.add_argument("--kimg", type=float, default=1000, help="thousand real points of each training (1000)")
     made.add_argument("--gamma", type=float, default=0.1, help="of the penalties R1 and R2; 0: none (0.1)")
     made.add_argument("--lr", type=float, default=1e-3, help="Adam's (0.001)")
     made.add_argument("--width", type=int, default=128, help="of the three hidden layers of each network (128)")

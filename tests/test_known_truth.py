@@ -84,7 +84,8 @@ def test_a_picture_shows_generated_points_over_real_ones():
 @pytest.mark.parametrize("loss", choices.names("losses"))
 def test_every_loss_trains_points(loss, monkeypatch, capsys, tmp_path):
     """A table row and a picture, of a training far too short to find anything."""
-    monkeypatch.setattr("sys.argv", ["known_truth", "--toys", "ring", "--losses", loss, "--kimg", "2.56", "--width", "8", "--out", str(tmp_path)])
+    asked = f"--toys ring --losses {loss} --kimg 2.56 --width 8 --out {tmp_path}"
+    monkeypatch.setattr("sys.argv", ["known_truth", *asked.split()])
     known_truth.main()
     assert f"ring     {loss} " in capsys.readouterr().out and (tmp_path / f"ring-{loss}.png").is_file()
 

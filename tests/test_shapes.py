@@ -97,10 +97,10 @@ def test_all_kinds_differ(shown):
 
 def test_a_turn_turns_the_picture():
     """A quarter of a turn, in the middle of the picture, is NumPy's: counterclockwise."""
-    once = np.ones((1, 3)), np.zeros((1, 3))
+    middle, white = np.full((1, 2), 16.0), (np.ones((1, 3)), np.zeros((1, 3)))
     for kind in range(len(_shapes.KINDS)):
         upright, turned = (
-            _shapes.pixels(_shapes.Drawing(np.array([kind]), np.full((1, 2), 16.0), np.array([12.0]), np.array([angle]), *once))[0]
+            _shapes.pixels(_shapes.Drawing(np.array([kind]), middle, np.array([12.0]), np.array([angle]), *white))[0]
             for angle in (0, 1024)
         )
         assert np.abs(np.rot90(upright).astype(int) - turned).max() <= 1
