@@ -12,7 +12,7 @@ import scipy.stats
 import torch_fidelity
 
 from gan import choices, dataset, generator, images
-from gan.metrics import fidelity, nearest
+from gan.metrics import fidelity, modes, nearest
 from stages import artifacts, guard, numerics, params, progress, protocol, tracking
 
 _EXTRACTOR = "ganline"
@@ -109,9 +109,15 @@ class Evaluation:
         card = self.generator.card
         if self.protocol["name"] != "classifier":
             return {}
-        named = [draw["logits"].argmax(axis=1) for draw in self.draws]
-        counts = np.bincount(np.concatenate(named), minlength=len(card["classes"]))
-        found = {"classes": {"covered": int((counts > 0).sum()), "of": len(card["classes"])}}
+        size = len(card["classes"])
+        named = [modes.counts(draw["logits"].argmax(axis=1), size) for draw in self.draws]
+        heldout = modes.counts(self.real["heldout.logits"].argmax(axis=1), size)
+        counts, real = np.sum(named, axis=0), 1 + np.array(card["class_counts"])  # 1: never from what cannot occur
+        found = {"classes": {
+            "covered": modes.covered(counts), "of": size,
+            "divergence": interval([modes.divergence(one, real) for one in named])
+            | {"floor": rounded(modes.divergence(heldout, real))},
+        }}  # fmt: skip
         if card["conditional"]:
             right = self.real["heldout.logits"].argmax(axis=1) == self.labels["heldout"]
             found["agreement"] = self._over_draws(

@@ -82,8 +82,9 @@ def train(
     `asked_to_stop` is asked at each step; Stopped is raised with the state of the last tick restored, ready to be saved.
     """
     last_tick = state.snapshot()
+    draws = _Draws(data, latents, rules, state.attempt)
     while state.nimg < rules.total_nimg:
-        metrics = _to_next_tick(state, _Draws(data, latents, rules, state.attempt), rules, asked_to_stop)
+        metrics = _to_next_tick(state, draws, rules, asked_to_stop)
         if metrics is None:
             state.restore(*last_tick)
             raise Stopped(f"stopped at {state.nimg} images")
@@ -92,8 +93,8 @@ def train(
             state.restore(*last_tick)
             if attempt:
                 raise Diverged(f"not a number again at {state.nimg} images, after another seed was tried")
-            state.attempt = 1
-            last_tick[1]["attempt"] = 1
+            state.attempt = last_tick[1]["attempt"] = 1
+            draws = _Draws(data, latents, rules, state.attempt)
             continue
         yield Tick(state.nimg, metrics)
         last_tick = state.snapshot()
