@@ -81,6 +81,7 @@ def test_a_stage_whose_inputs_come_out_equal_is_not_run(served):
     set_back(served)
 
 
+@pytest.mark.slow
 def test_a_registry_that_lost_the_version_gets_it_again(served):
     (served / "work/registry").unlink()
     before = started(served)

@@ -336,6 +336,7 @@ def slow_at_19() -> Iterator[int]:
         yield number
 
 
+@pytest.mark.slow
 def test_results_come_in_order_though_a_worker_ends_while_the_source_is_slow():
     machine = params.Machine(workers=2)
     found = executors.in_order(square_or_end, slow_at_19(), machine, lambda one: [one], square)
