@@ -6,6 +6,8 @@ The door sees the new params before params.yaml is replaced; comments and layout
 import difflib
 import hashlib
 import os
+import re
+import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,10 +33,20 @@ def apply(recipe: str | None, settings: list[str]) -> bool:
     if text is None:
         raise Mistake(f"{door.PARAMS} does not exist; copy a recipe: gan run --recipe digits (there are: {_listed()})")
     text = edits.put(text, settings)
-    if text == current:
-        return False
-    with replacing(text):
-        return True
+    plain = _paths_for_file_urls(text)
+    if text != current:
+        with replacing(plain):
+            return True
+    if plain != text:
+        _write(plain)  # the same place by another name: no edit is lost
+    return plain != text
+
+
+def _paths_for_file_urls(text: str) -> str:
+    """prepare.source.path: file:///data/birds -> /data/birds. DVC watches paths; it takes such a URL for a relative one."""
+    return re.sub(
+        r"""(?m)^(\s+path:\s+['"]?)file://(?:localhost)?(/[^\s'"]*)""", lambda match: match[1] + urllib.parse.unquote(match[2]), text
+    )
 
 
 @contextmanager
@@ -49,10 +61,16 @@ def replacing(text: str) -> Iterator[None]:
     try:
         door.check(CANDIDATE)
         yield
-        os.replace(CANDIDATE, door.PARAMS)
+        _write(text)
     finally:
         CANDIDATE.unlink(missing_ok=True)
     remember(WRITTEN, {"sha256": _sha256(text)})
+
+
+def _write(text: str) -> None:
+    CANDIDATE.parent.mkdir(exist_ok=True)
+    CANDIDATE.write_text(text, "utf-8")
+    os.replace(CANDIDATE, door.PARAMS)
 
 
 def _current() -> str | None:

@@ -75,7 +75,7 @@ def _source(section: Any) -> dict:
     if not isinstance(path, str) or not path:
         raise _At("path", path, "must be a folder, a file or a URL")
     if path.startswith("file:"):
-        raise _At("path", path, f"DVC watches files by their path; write {urllib.parse.urlparse(path).path or '/…'}")
+        raise _At("path", path, f"DVC watches files by their path, and gan run writes it so; write {urllib.parse.urlparse(path).path or '/…'}")
     if "://" not in path and ".." in Path(path).parts:
         raise _At("path", path, "write it without ..: a path from this project's folder, or from the root (DVC watches both)")
     read = {"name": "auto"} | {key: value for key, value in section.items() if key != "path"}

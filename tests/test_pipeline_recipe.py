@@ -75,3 +75,15 @@ def test_the_door_is_asked_once_for_the_same_params_and_code(project):
 
 def test_the_project_in_the_small_has_comments_to_keep():
     assert "# the recipe" in FILES["params.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [("file:///data/birds", "/data/birds"), ("'file://localhost/my%20birds'", "'/my birds'"), ("https://host/file:///x", None)],
+)
+def test_a_file_url_becomes_the_path_that_dvc_watches_even_among_edits_that_no_commit_holds(url, path, project, monkeypatch):
+    monkeypatch.setattr(recipe.door, "check", lambda params=None: None)
+    text = (project / "params.yaml").read_text() + f"source:\n  path: {url}  # mine\n"
+    (project / "params.yaml").write_text(text)
+    assert recipe.apply(None, []) == (path is not None)
+    assert (project / "params.yaml").read_text() == (text.replace(url, path) if path else text)
