@@ -249,15 +249,6 @@ def test_ramp_keeps_the_half_life_a_share_of_the_images_seen():
     assert averaging.half_life_nimg(AverageConfig(half_life_kimg=1), 0) == 1000
 
 
-def test_average_copies_the_singular_vectors_of_spectral_norm():
-    networks = [torch.nn.utils.parametrizations.spectral_norm(torch.nn.Linear(4, 3)) for _ in range(2)]
-    averaging.update(*networks, batch_size=1, half_life_nimg=10)
-    ours, theirs = (network.state_dict() for network in networks)
-    vectors = [name for name in ours if name.endswith(("._u", "._v"))]
-    assert len(vectors) == 2 and all(torch.equal(ours[name], theirs[name]) for name in vectors)
-    assert not torch.equal(ours["parametrizations.weight.original"], theirs["parametrizations.weight.original"])
-
-
 @pytest.mark.parametrize("name", ["linear", "cosine"])
 def test_schedule_runs_from_one_to_its_final_share(name):
     config = ScheduleConfig(name=name, final=0.2)

@@ -14,16 +14,15 @@ def half_life_nimg(config: AverageConfig, nimg: int) -> float:
 
 @torch.no_grad()
 def update(average: nn.Module, network: nn.Module, batch_size: int, half_life_nimg: float) -> None:
-    """Move parameters and floating buffers of `average` towards `network`; other buffers are copied, and so are the
-    singular vectors of spectral norm, whose mean is no unit vector."""
+    """Move parameters and floating buffers of `average` towards `network`; integer buffers are copied."""
     decay = 0.5 ** (batch_size / half_life_nimg) if half_life_nimg else 0.0
-    pairs = list(zip(average.state_dict().items(), network.state_dict().values(), strict=True))
-    moved = [(ours, theirs) for (name, ours), theirs in pairs if _is_averaged(name, ours)]
-    torch._foreach_lerp_([ours for ours, _ in moved], [theirs for _, theirs in moved], 1 - decay)
-    for (name, ours), theirs in pairs:
-        if not _is_averaged(name, ours):
-            ours.copy_(theirs)
-
-
-def _is_averaged(name: str, tensor: torch.Tensor) -> bool:
-    return tensor.is_floating_point() and not name.endswith(("._u", "._v"))
+    ours, theirs = list(average.state_dict().values()), list(network.state_dict().values())
+    floating = [tensor.is_floating_point() for tensor in ours]
+    torch._foreach_lerp_(
+        [tensor for tensor, is_float in zip(ours, floating, strict=True) if is_float],
+        [tensor for tensor, is_float in zip(theirs, floating, strict=True) if is_float],
+        1 - decay,
+    )
+    for tensor, source, is_float in zip(ours, theirs, floating, strict=True):
+        if not is_float:
+            tensor.copy_(source)
