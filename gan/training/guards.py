@@ -1,5 +1,7 @@
 """When to stop before the end: a collapse, or no progress. Judged from the history alone, so a resumed run judges alike."""
 
+from collections.abc import Callable
+
 from .config import GuardConfig
 
 TICKS = 3  # in a row that a collapse has to last: one bad score may be noise
@@ -12,9 +14,7 @@ def reason_to_stop(rows: list[dict], best_nimg: int, config: GuardConfig) -> str
 
 def _collapsed(rows: list[dict], config: GuardConfig) -> str | None:
     least = config.min_diversity
-    if least is None or len(rows) <= TICKS or max(row["diversity"] for row in rows) < 2 * least:
-        return None
-    if any(row["diversity"] >= least for row in rows[-TICKS:]):
+    if least is None or not any(row["diversity"] >= 2 * least for row in rows) or not _lasts(rows, lambda row: row["diversity"] < least):
         return None
     return (
         f"generated images have become alike: their features spread {rows[-1]['diversity']:.2g} as wide as real ones', under "
@@ -23,16 +23,18 @@ def _collapsed(rows: list[dict], config: GuardConfig) -> str | None:
 
 
 def _worsened(rows: list[dict], best_nimg: int, config: GuardConfig) -> str | None:
-    most = config.max_worsening
-    if most is None or len(rows) <= TICKS:
-        return None
-    best = next(row["quick_fid"] for row in rows if row["nimg"] == best_nimg)
-    if best <= 0 or any(row["quick_fid"] <= most * best for row in rows[-TICKS:]):
+    most, best = config.max_worsening, next((row["quick_fid"] for row in rows if row["nimg"] == best_nimg), 0)
+    if most is None or best <= 0 or not _lasts(rows, lambda row: row["quick_fid"] > most * best):
         return None
     return (
         f"the quick score is {rows[-1]['quick_fid'] / best:.3g} times the best one ({best:.4g} at {best_nimg} images), over "
         f"train.guards.max_worsening {most:g} at {TICKS} ticks in a row"
     )
+
+
+def _lasts(rows: list[dict], is_bad: Callable[[dict], bool]) -> bool:
+    """Whether the last ticks were all bad."""
+    return len(rows) >= TICKS and all(map(is_bad, rows[-TICKS:]))
 
 
 def _stuck(rows: list[dict], best_nimg: int, config: GuardConfig) -> str | None:
