@@ -1,6 +1,5 @@
 """Where a training begins: at a registered model's weights, or where a shorter one of the same settings ended."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -26,29 +25,29 @@ def warm(init: params.Init, networks: dict[str, nn.Module], card: dict) -> None:
         try:
             network.load_state_dict(generator.weights(folder, name, found))
         except RuntimeError:
-            mine, theirs = ({key: one[key] for key in ("network", "latent", "shape", "classes", "conditional")} for one in (card, found))
-            other = [f"{key} is {mine[key]!r}, there {theirs[key]!r}" for key in mine if mine[key] != theirs[key]]
+            keys = ("network", "latent", "shape", "classes", "conditional")
+            other = [f"{key} is {card[key]!r}, there {found[key]!r}" for key in keys if card[key] != found[key]]
             raise ValueError(
                 f"train.init.model {init.model} has other weights than this {name}: {'; '.join(other)}; make them the same"
             ) from None
 
 
 def _kept(init: params.Init) -> Path:
-    """The version's folder, fetched once into work/init: later, and on a machine without that registry, it is there."""
-    kept = artifacts.WORK / "init" / init.sha256
+    """The version's folder, kept where fetched versions are: later, and without that registry, it is still there."""
+    kept = models.place(init.sha256)
+    try:
+        folder = kept if kept.is_dir() else models.folder(init.model)
+    except (store.Unreachable, store.Refused) as error:
+        raise ValueError(f"train.init.model {init.model} cannot be fetched: {error}") from None
+    found = artifacts.sha256_of_file(folder / "generator.safetensors")
+    if found != init.sha256:
+        raise ValueError(
+            f"train.init.model {init.model}: {folder}/generator.safetensors is {found}, train.init.sha256 is {init.sha256}"
+        )
     if not kept.is_dir():
-        try:
-            folder = models.folder(init.model)
-        except (store.Unreachable, store.Refused) as error:
-            raise ValueError(f"train.init.model {init.model} cannot be fetched: {error}") from None
-        temporary = kept.with_name(f".{init.sha256}.{os.getpid()}")
+        temporary = kept.with_name(f".{kept.name}.{os.getpid()}")
         shutil.copytree(folder, temporary, dirs_exist_ok=True)
-        if not kept.is_dir():
-            temporary.rename(kept)
-    weights = artifacts.sha256_of_file(kept / "generator.safetensors")
-    if weights != init.sha256:
-        shutil.rmtree(kept)
-        raise ValueError(f"train.init.model {init.model} has generator.safetensors {weights}, train.init.sha256 is {init.sha256}")
+        temporary.rename(kept)
     return kept
 
 
@@ -77,7 +76,8 @@ def adopt(folder: Path, config: params.Train, key_without_length: str) -> bool:
     return True
 
 
-def key_without_length(card: dict, code: list[str]) -> str:
-    """A name for all trainings that differ in their length only."""
-    settings = {**card["settings"], "loop": {name: value for name, value in card["settings"]["loop"].items() if name != "total_kimg"}}
-    return hashlib.sha256(json.dumps([card | {"settings": settings}, code], sort_keys=True).encode()).hexdigest()[:32]
+def without_length(card: dict) -> dict:
+    """A card that all trainings share which differ in their length only."""
+    settings = dict(card["settings"])
+    settings["loop"] = {name: value for name, value in settings["loop"].items() if name != "total_kimg"}
+    return card | {"settings": settings}

@@ -58,10 +58,15 @@ def _version(uri: str, name: str, alias: str | None, number: str | None) -> "Mod
     return found
 
 
+def place(weights_sha256: str) -> Path:
+    """Where a version with these weights is kept once it was fetched."""
+    return artifacts.WORK / "models" / weights_sha256 / Path(_INSIDE).name
+
+
 def _download(uri: str, version: "ModelVersion") -> Path:
     """The version's files: where they lie if that is here, else fetched once into work/models; checked by hash."""
     expected = version.tags.get("weights_sha256", "")
-    kept = artifacts.WORK / "models" / expected / Path(_INSIDE).name
+    kept = place(expected)
     if not (kept / "card.json").is_file():
         from mlflow.artifacts import download_artifacts
 

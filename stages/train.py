@@ -63,7 +63,7 @@ class Training:
         self.rules = rules.rules(self.config, self.device)
         self.quick = _Quick(chosen, data)
         code = _code()
-        self.key_without_length = beginnings.key_without_length(self.card, code)
+        self.key_without_length = _key(beginnings.without_length(self.card), code)
         self.folder = artifacts.WORK / "train" / _key(self.card, code)
 
     def resume(self, track: tracking.Track) -> None:
@@ -108,13 +108,15 @@ class Training:
 
     def _ticks(self, asked_to_stop: Callable[[], bool]) -> Iterator[loop.Tick]:
         config = self.config
-        data = loop.Data(self._images, self.pixels.labels if config.conditional else None, len(self.pixels), config.labels == "balanced")
+        labels = self.pixels.labels if config.conditional else None
+        data = loop.Data(self._images, labels, len(self.pixels), config.labels == "balanced")
         latents = generator.sampler(self.card, self.state.generator)
         try:
             yield from loop.train(self.state, data, latents, self.rules, asked_to_stop)
         except loop.Stopped:
-            if self.state.nimg:
-                state.save(self.folder, self.state)
+            if not self.state.nimg:
+                raise guard.Left("asked to end before the first tick; nothing is lost but the images since the start") from None
+            state.save(self.folder, self.state)
             raise guard.Left(f"asked to end; the state of {self.state.nimg} images is saved: run again to go on") from None
         except loop.Diverged as error:
             if not self.state.best:
@@ -224,7 +226,8 @@ def _card(chosen: params.Params, data: dict) -> dict:
 
 def _code() -> list[str]:
     """The hashes of the code that makes a training: what lies open now of gan, and the modules of stages that it uses."""
-    modules = [artifacts, attention, numerics, protocol, rules, *(module for name, module in sys.modules.items() if name.startswith("gan."))]
+    shared = artifacts, attention, beginnings, numerics, protocol, rules
+    modules = [*shared, *(module for name, module in sys.modules.items() if name.startswith("gan."))]
     files = sorted({__file__, *(module.__file__ for module in modules if module.__file__)})
     return [artifacts.sha256_of_file(Path(file)) for file in files]
 

@@ -1,5 +1,6 @@
 """The stages end to end on small settings: same inputs, same bytes; killed anywhere, resumed exactly; scores that mean something."""
 
+import contextlib
 import json
 import random
 import shutil
@@ -130,6 +131,15 @@ def test_asked_to_end_it_saves_and_leaves_within_ten_seconds(trained, project):
     assert small.contents(project / "artifacts/train") == small.contents(trained / "artifacts/train")
 
 
+def test_asked_to_end_before_the_first_tick_it_says_that_nothing_was_saved(project, monkeypatch, capsys):
+    """What is said of a state must be true: there is none yet."""
+    monkeypatch.setattr(train.guard, "saving_when_asked", lambda: contextlib.nullcontext(lambda: True))
+    with small.inside(project), pytest.raises(SystemExit) as left:
+        train.main()
+    assert left.value.code == 143 and "asked to end before the first tick" in capsys.readouterr().out
+    assert saved_nimg(project) == -1
+
+
 CONSTANT = {**small.TINY, "train.loop.lr_schedule": {"name": "constant"}, "train.loop.total_kimg": 2.048, "train.loop.tick_kimg": 0.512}
 
 
@@ -193,6 +203,10 @@ def test_a_training_begins_with_a_registered_versions_weights(trained, project, 
     assert all(torch.equal(began[name], now[name]) for name in began if "running" not in name and "tracked" not in name)
     monkeypatch.setattr(train.beginnings.models, "folder", lambda model: pytest.fail("what was fetched once is kept"))
     small.run_stages(project, "train")
+    kept = project / train.beginnings.models.place(sha256) / "generator.safetensors"
+    kept.write_bytes(kept.read_bytes()[:-1] + b"?")
+    code, said = small.run_stage(project, "train")
+    assert code == 1 and f"train.init.sha256 is {sha256}" in said
 
 
 @pytest.mark.parametrize(
