@@ -5,6 +5,7 @@ The door sees the new params before params.yaml is replaced; comments and layout
 
 import difflib
 import hashlib
+import json
 import os
 import re
 import urllib.parse
@@ -32,45 +33,38 @@ def apply(recipe: str | None, settings: list[str]) -> bool:
     text = current if recipe is None else read(recipe)
     if text is None:
         raise Mistake(f"{door.PARAMS} does not exist; copy a recipe: gan run --recipe digits (there are: {_listed()})")
-    text = edits.put(text, settings)
-    plain = _paths_for_file_urls(text)
-    if text != current:
-        with replacing(plain):
-            return True
-    if plain != text:
-        _write(plain)  # the same place by another name: no edit is lost
-    return plain != text
+    asked = edits.put(text, settings)
+    text = _with_path_for_url(asked)
+    if text == current:
+        return False
+    with replacing(text, loses_edits=asked != current):
+        return True
 
 
-def _paths_for_file_urls(text: str) -> str:
+def _with_path_for_url(text: str) -> str:
     """prepare.source.path: file:///data/birds -> /data/birds. DVC watches paths; it takes such a URL for a relative one."""
-    return re.sub(
-        r"""(?m)^(\s+path:\s+['"]?)file://(?:localhost)?(/[^\s'"]*)""", lambda match: match[1] + urllib.parse.unquote(match[2]), text
-    )
+    path = edits.get(text, "prepare.source.path") if "file://" in text else None
+    found = re.fullmatch(r"file://(?:localhost)?(/.*)", str(path))
+    return edits.put(text, [f"prepare.source.path={json.dumps(urllib.parse.unquote(found[1]))}"]) if found else text
 
 
 @contextmanager
-def replacing(text: str) -> Iterator[None]:
+def replacing(text: str, loses_edits: bool = True) -> Iterator[None]:
     """Put a whole text into params.yaml at the end of the `with` block, which runs when nothing forbids that any more.
 
     Mistake before the block, with params.yaml untouched: edits that git does not hold, a text that the door refuses.
     """
-    _refuse_to_lose(_current())
+    if loses_edits:
+        _refuse_to_lose(_current())
     CANDIDATE.parent.mkdir(exist_ok=True)
     CANDIDATE.write_text(text, "utf-8")
     try:
         door.check(CANDIDATE)
         yield
-        _write(text)
+        os.replace(CANDIDATE, door.PARAMS)
     finally:
         CANDIDATE.unlink(missing_ok=True)
     remember(WRITTEN, {"sha256": _sha256(text)})
-
-
-def _write(text: str) -> None:
-    CANDIDATE.parent.mkdir(exist_ok=True)
-    CANDIDATE.write_text(text, "utf-8")
-    os.replace(CANDIDATE, door.PARAMS)
 
 
 def _current() -> str | None:

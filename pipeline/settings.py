@@ -19,6 +19,14 @@ def put(text: str, settings: list[str]) -> str:
     return text
 
 
+def get(text: str, key: str) -> Any:
+    """The value of a key in YAML text; None if it is not there."""
+    try:
+        return _at(_yaml("safe").load(text), key.split("."))
+    except (KeyError, TypeError, IndexError):
+        return None
+
+
 def annotate(text: str, key: str, words: str) -> str:
     """YAML text with these words as the comment behind a key's value, in place of the one that stood there."""
     node = _find(text, key.split("."), key)

@@ -4,6 +4,7 @@ import pytest
 from pipeline_project import FILES, call, make
 
 from pipeline import recipe
+from pipeline import settings as edits
 from pipeline.errors import Mistake
 
 
@@ -79,11 +80,15 @@ def test_the_project_in_the_small_has_comments_to_keep():
 
 @pytest.mark.parametrize(
     ("url", "path"),
-    [("file:///data/birds", "/data/birds"), ("'file://localhost/my%20birds'", "'/my birds'"), ("https://host/file:///x", None)],
+    [("file:///data/birds", "/data/birds"), ("'file://localhost/my%20birds%20%231'", "/my birds #1"), ("https://host/file:///x", None)],
 )
 def test_a_file_url_becomes_the_path_that_dvc_watches_even_among_edits_that_no_commit_holds(url, path, project, monkeypatch):
-    monkeypatch.setattr(recipe.door, "check", lambda params=None: None)
-    text = (project / "params.yaml").read_text() + f"source:\n  path: {url}  # mine\n"
+    asked = []
+    monkeypatch.setattr(recipe.door, "check", lambda params=None: asked.append(params))
+    text = f"prepare:\n  source:\n    path: {url}  # mine\nother:\n  path: file:///stays\n"
     (project / "params.yaml").write_text(text)
-    assert recipe.apply(None, []) == (path is not None)
-    assert (project / "params.yaml").read_text() == (text.replace(url, path) if path else text)
+    assert recipe.apply(None, []) == (path is not None) == bool(asked)
+    now = (project / "params.yaml").read_text()
+    assert now.splitlines()[3:] == text.splitlines()[3:] and "# mine" in now
+    assert edits.get(now, "prepare.source.path") == (path or url)
+    assert not recipe.apply(None, [])
