@@ -75,7 +75,8 @@ def _source(section: Any) -> dict:
     if not isinstance(path, str) or not path:
         raise _At("path", path, "must be a folder, a file or a URL")
     if path.startswith("file:"):
-        raise _At("path", path, f"DVC watches files by their path, and gan run writes it so; write {urllib.parse.urlparse(path).path or '/…'}")
+        plain = urllib.parse.unquote(urllib.parse.urlparse(path).path) or "/…"
+        raise _At("path", path, f"DVC watches files by their path, and gan run writes it so; write {plain}")
     if "://" not in path and ".." in Path(path).parts:
         raise _At("path", path, "write it without ..: a path from this project's folder, or from the root (DVC watches both)")
     read = {"name": "auto"} | {key: value for key, value in section.items() if key != "path"}
@@ -138,6 +139,13 @@ class Train(Config):
     ema: AverageConfig
     guards: GuardConfig = GuardConfig()
     quick: QuickConfig
+
+    @pydantic.field_validator("labels")
+    @classmethod
+    def balanced_by_class(cls, labels: str, info: pydantic.ValidationInfo) -> str:
+        if labels == "balanced" and info.data.get("conditional") is False:
+            raise ValueError("only classes that are used can be balanced; set train.conditional: true, or labels: data")
+        return labels
 
 
 class Evaluate(Config):

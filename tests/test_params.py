@@ -24,6 +24,8 @@ MISTAKES = [
     ("    size: 64", "    size: 0", "train.latent.size is 0", "greater than or equal to 1"),
     ("micro_batch_size: null", "micro_batch_size: 7",
      "train.loop is", "micro_batch_size (7) must divide batch_size (64)"),
+    ("conditional: true             # the class is given to generator and discriminator\n  labels: data", "conditional: false\n  labels: balanced",
+     "train.labels is 'balanced'", "or labels: data"),
     ("- {name: r2", "- {name: r1", "train.penalties is", "r1 stands there twice"),
     ("  latent:", "  init: {model: models:/digits@champion, sha256: '" + "0" * 64 + "'}\n  latent:", "train.init.model is 'models:/digits@champion'", "pattern"),
     ("fetch:", "fetsh:", "fetsh is no key", "did you mean 'fetch'?"),
