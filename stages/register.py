@@ -61,7 +61,7 @@ def _identity() -> dict[str, str]:
         "card_sha256": artifacts.identity("train"),
         "data": card["data"],
         "network": card["network"]["name"],
-        **({"init": f"{init['model']} {init['sha256']}"} if (init := card.get("settings", {}).get("init")) else {}),
+        **({"init": f"{init['model']} {init['sha256']}"} if (init := card["settings"]["init"]) else {}),
     }
 
 

@@ -144,6 +144,16 @@ def card(network: str | dict = "dcgan", latent: str | dict = "normal", num_class
     }
 
 
+@contextlib.contextmanager
+def deterministic():
+    """As a stage computes: an operation without a deterministic form is an error."""
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
 def start(card: dict, config: LoopConfig, seed: int = 0) -> state.State:
     """A training at image zero."""
     torch.manual_seed(seed)

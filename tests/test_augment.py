@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import small
 import torch
 
 from gan import choices, streams
@@ -104,15 +105,12 @@ def test_gradient_is_that_of_finite_differences_and_can_be_taken_again(name, sha
         (gradient,) = torch.autograd.grad(augmented(name, at).sin().sum(), at, create_graph=True)
         return gradient
 
-    torch.use_deterministic_algorithms(True)
-    try:
+    with small.deterministic():
         gradient, step = slope(images), 1e-5
         (second,) = torch.autograd.grad((gradient * direction).sum(), images)
         above, below = ((images.detach() + sign * step * other).requires_grad_() for sign in (1, -1))
         rise = (augmented(name, above).sin().sum() - augmented(name, below).sin().sum()) / (2 * step)
         bend = ((slope(above) - slope(below)) * direction).sum() / (2 * step)
-    finally:
-        torch.use_deterministic_algorithms(False)
     torch.testing.assert_close(rise, (gradient * other).sum(), rtol=1e-6, atol=1e-7)
     torch.testing.assert_close(bend, (second * other).sum(), rtol=1e-6, atol=1e-7)
     assert second.abs().sum() > 0

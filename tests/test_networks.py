@@ -1,11 +1,11 @@
 """Networks: what every architecture has to do, and the layers that they share against closed forms."""
 
-import contextlib
 import copy
 import typing
 
 import numpy as np
 import pytest
+import small
 import torch
 from torch import nn
 
@@ -58,15 +58,6 @@ def latents_of(network: nn.Module, indices: np.ndarray, stream: int = 7) -> torc
     """Latents of a stream, with what else the generator draws: (N, 8 + E)."""
     latents = sample(stream, indices)
     return torch.cat([latents, network.draws(sample, stream, indices)], dim=1) if hasattr(network, "draws") else latents
-
-
-@contextlib.contextmanager
-def deterministic():
-    torch.use_deterministic_algorithms(True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(False)
 
 
 # Every architecture
@@ -164,7 +155,7 @@ def gradients(name: str, fields: dict) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize(("name", "fields"), variants())
 def test_first_and_second_derivatives_are_finite_and_repeat_their_bits(name, fields):
-    with deterministic():
+    with small.deterministic():
         one, other = gradients(name, fields), gradients(name, fields)
     assert all(torch.isfinite(tensor).all() for tensor in one)
     assert all(torch.equal(*pair) for pair in zip(one, other, strict=True))

@@ -61,6 +61,14 @@ def test_the_first_version_is_the_champion_and_says_what_it_is(project):
     assert version.run_id == runs()[0].info.run_id
 
 
+def test_a_version_says_which_weights_its_training_began_with(project):
+    make_prepare()
+    make_train(init={"model": "models:/digits/7", "sha256": "a" * 64})
+    make_evaluate()
+    register.main()
+    assert client().get_model_version("digits", "1").tags["init"] == f"models:/digits/7 {'a' * 64}"
+
+
 def test_the_same_weights_are_registered_once_and_answered_alike(project, monkeypatch):
     registered(fid=5.0)
     first = (artifacts.ROOT / "register" / "decision.json").read_bytes()

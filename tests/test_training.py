@@ -1,7 +1,5 @@
 """The loop: it repeats, it resumes, it survives torn states and one NaN."""
 
-import contextlib
-
 import numpy as np
 import pytest
 import small
@@ -43,6 +41,8 @@ SWITCHES = {
     "penalty schedule": ({}, {"loop": {"penalty_schedule": {"name": "cosine", "final": 0.1}}}),
     "ramped average": ({}, {"ema": {"half_life_kimg": 0.05, "ramp": 0.1}}),
     "bfloat16": ({}, {"precision": "bfloat16"}),
+    "one-hot categories": ({"latent": small.section("latents", "categorical", embedding=None)}, {"penalties": ()}),
+    "fixed mixture": ({"latent": small.section("latents", "mixture", learned=False)}, {"penalties": ()}),
     "learned latent and styles": (
         {"network": small.section("networks", "stylegan2"), "latent": small.section("latents", "mixture", learned=True)},
         {"penalties": ("r1", "path_length")},
@@ -58,7 +58,7 @@ def test_training_repeats_and_resumes_bit_by_bit(case, tmp_path):
     card, config = small.card(**of_card), small.loop_config(total_kimg=0.048, tick_kimg=0.016, **changes.get("loop", {}))
     changes = {name: value for name, value in changes.items() if name != "loop"}
     whole, again, first, resumed = (small.start(card, config) for _ in range(4))
-    with deterministic():
+    with small.deterministic():
         for training in (whole, again):
             assert [tick.nimg for tick in small.ticks(training, card, config, **changes)] == [16, 32, 48]
         assert small.same(whole, again)
@@ -70,22 +70,6 @@ def test_training_repeats_and_resumes_bit_by_bit(case, tmp_path):
         list(small.ticks(resumed, card, config, **changes))
     assert small.same(whole, resumed)
     assert not small.same(whole, small.start(card, config))
-
-
-@contextlib.contextmanager
-def deterministic():
-    """As a stage computes: an operation without a deterministic form is an error."""
-    torch.use_deterministic_algorithms(True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(False)
-
-
-def test_every_choice_is_trained_repeated_and_resumed():
-    """The cases above come from the files of the rooms: a new file is among them."""
-    for room, word in (("networks", "network"), ("latents", "latent"), ("losses", "loss"), ("penalties", "penalty"), ("augment", "augment")):
-        assert all(any(case.split()[:2] == [word, name] for case in CASES) for name in choices.names(room))
 
 
 def test_micro_batches_give_the_gradient_of_the_whole_batch():

@@ -92,7 +92,7 @@ def make_prepare() -> None:
 
 
 def make_train(
-    seed: int = 0, network: str = "dcgan", conditional: bool = True, ticks: int = 3, shape: tuple = (1, 8, 8)
+    seed: int = 0, network: str = "dcgan", conditional: bool = True, ticks: int = 3, shape: tuple = (1, 8, 8), init: dict | None = None
 ) -> Path:
     """artifacts/train with real, untrained networks, a history and pictures."""
     out = artifacts.start("train")
@@ -100,7 +100,7 @@ def make_train(
         "format": generator.FORMAT, "version": generator.VERSION, "shape": shape, "classes": CLASSES,
         "class_counts": [5, 3, 2], "conditional": conditional, "block_size": 4, "threads": 1, "data": "d" * 64,
         "form": small.FORM | {"resolution": list(shape[1:]), "channels": shape[0]},
-        "network": {"name": network, **NETWORKS[network]}, "latent": {"name": "normal", "size": 4},
+        "network": {"name": network, **NETWORKS[network]}, "latent": {"name": "normal", "size": 4}, "settings": {"init": init},
     }  # fmt: skip
     generator.save(out / "generator.safetensors", _lively(generator.build_generator(card), seed))
     generator.save(out / "discriminator.safetensors", _lively(generator.build_discriminator(card), seed))
