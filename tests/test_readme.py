@@ -6,6 +6,10 @@ import sys
 
 import pytest
 import small
+import yaml
+
+from gan import choices
+from stages import params
 
 TEXT = (small.ROOT / "README.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```\w*\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
@@ -66,3 +70,21 @@ def test_the_sentence_about_a_mistake_is_what_the_door_says(tmp_path):
     path.write_text((small.ROOT / "params.yaml").read_text("utf-8").replace("generator_width:", "generator_wdth:"), "utf-8")
     with pytest.raises(params.Refused, match=re.escape(sentence)):
         params.load(path)
+
+
+GUIDE = (small.ROOT / "docs/training.md").read_text("utf-8")
+ROOMS = {"networks": "architectures", "latents": "latent spaces", "losses": "losses", "penalties": "penalties", "augment": "augmentations"}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_the_guide_names_every_choice_and_the_readme_counts_them(room):
+    names = choices.names(room)
+    assert not (missing := [name for name in names if f"`{name}`" not in GUIDE]), f"docs/training.md leaves out {missing}"
+    words = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+    assert f"{words[len(names)]} {ROOMS[room]}" in " ".join(TEXT.split()), f"README: {room} are {len(names)} now"
+
+
+def test_the_guides_example_passes_the_door(tmp_path):
+    example = yaml.safe_load(re.search(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)[1])
+    small.write_params(tmp_path, {f"train.{key}": value for key, value in example["train"].items()})
+    params.load(tmp_path / "params.yaml")
