@@ -29,7 +29,7 @@ def bar(stage: str, total: float, unit: str, initial: float = 0) -> Any:
         unit=f" {unit}",
         file=sys.stdout if terminal else _Lines(),
         mininterval=0.2 if terminal else _SECONDS_A_LINE,
-        ncols=None if terminal else 110,
+        ncols=None if terminal else 150,
         ascii=not terminal,
         leave=True,
     )
