@@ -49,7 +49,7 @@ def _put(text: str, setting: str) -> str:
     new = _spelled(typed, value)
     edited = _written_anew(text, path, new) if node is None else _written_in_place(text, node, new)
     try:
-        arrived = _at(_yaml("safe").load(edited), path) == value
+        arrived = _at(_yaml("safe", pure=False).load(edited), path) == value
     except Exception:  # the new text is no YAML any more
         arrived = False
     if not arrived:
@@ -57,10 +57,11 @@ def _put(text: str, setting: str) -> str:
     return edited
 
 
-def _yaml(kind: str) -> Any:
+def _yaml(kind: str, pure: bool = True) -> Any:
+    """`pure` False: as DVC reads it, which is stricter."""
     from ruamel.yaml import YAML
 
-    yaml = YAML(typ=kind, pure=True)
+    yaml = YAML(typ=kind, pure=pure)
     yaml.preserve_quotes = True
     yaml.width = 4096  # never fold a long line
     yaml.indent(mapping=2, sequence=4, offset=2)

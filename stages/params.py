@@ -201,6 +201,7 @@ class Refused(ValueError):
 def load(path: Path = Path("params.yaml")) -> Params:
     """Read and check a params file; Refused says key, value and way out of each mistake."""
     content = _content(path)
+    _refuse_what_dvc_cannot_read(path)
     mistakes = list(_numbers_read_as_text(content))
     if not mistakes:
         try:
@@ -231,6 +232,20 @@ def _content(path: Path) -> dict:
     if not isinstance(content, dict):
         raise Refused(f"{path} holds no sections; copy a recipe: gan run --recipe digits")
     return content
+
+
+def _refuse_what_dvc_cannot_read(path: Path) -> None:
+    """DVC's parser is stricter than PyYAML: no key twice, and in braces no bare text with a colon, such as models:/digits/7."""
+    from ruamel.yaml import YAML, YAMLError
+
+    try:
+        YAML(typ="safe").load(path.read_text("utf-8"))
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", str(error))
+        way_out = "; put text that holds a colon in quotes" if "':'" in problem else ""
+        raise Refused(f"{path}{place}: DVC cannot read this: {problem}{way_out}") from None
 
 
 def _numbers_read_as_text(value: Any, key: str = "") -> list[str]:

@@ -26,8 +26,10 @@ MISTAKES = [
      "train.loop is", "micro_batch_size (7) must divide batch_size (64)"),
     ("conditional: true             # the class is given to generator and discriminator\n  labels: data", "conditional: false\n  labels: balanced",
      "train.labels is 'balanced'", "or labels: data"),
+    ("  precision: float32", "  seed: 1\n  precision: float32", ", line 43: DVC cannot read this", 'found duplicate key "seed"'),
     ("- {name: r2", "- {name: r1", "train.penalties is", "r1 stands there twice"),
-    ("  latent:", "  init: {model: models:/digits@champion, sha256: '" + "0" * 64 + "'}\n  latent:", "train.init.model is 'models:/digits@champion'", "pattern"),
+    ("  init: null", "  init: {model: models:/digits/7, sha256: x}", ", line 46: DVC cannot read this", "put text that holds a colon in quotes"),
+    ("  init: null", "  init: {model: 'models:/digits@champion', sha256: '" + "0" * 64 + "'}", "train.init.model is 'models:/digits@champion'", "pattern"),
     ("fetch:", "fetsh:", "fetsh is no key", "did you mean 'fetch'?"),
 ]
 

@@ -93,6 +93,7 @@ def test_a_section_of_many_lines_takes_no_comment():
         ("train.betas.2=1", "'2' names no item of train.betas, a list of 2"),
         ("train.lr=[1", "the value is not YAML"),
         ("train.loss.name=a, b", "quote it"),
+        ("train.loss={name: models:/digits/7}", "quote it"),
     ],
 )
 def test_a_setting_that_cannot_be_put_is_refused(setting, words):
