@@ -17,7 +17,10 @@ from stages import numerics, params, rules
 
 NETWORKS = {
     "dcgan": {"generator_width": 128, "discriminator_width": 64, "discriminator_norm": "none"},
-    "r3gan": {"generator_widths": [64], "discriminator_widths": [64]},
+    "r3gan": {"generator_widths": [64], "discriminator_widths": [64], "blocks": 2, "group_channels": 16},
+    "sagan": {"generator_widths": [128, 64], "discriminator_widths": [128, 64]},
+    "sngan": {"generator_widths": [128, 64], "discriminator_widths": [128, 64]},
+    "stylegan2": {"generator_widths": [128, 64], "discriminator_widths": [128, 64], "style_size": 64, "mapping_layers": 4},
 }
 R1_R2 = [{"name": "r1", "gamma": 0.3}, {"name": "r2", "gamma": 0.3}]
 SWITCHES = {
@@ -25,7 +28,7 @@ SWITCHES = {
     "attention at 8": {"network": {"attention": [8]}},
     "flip": {"augment": ["flip"]},
     "diffaugment": {"augment": ["diffaugment"]},
-    "ada": {"augment": ["ada"]},
+    "ada, p = .5": {"augment": [{"name": "ada", "mode": "fixed", "schedule": "constant", "final": 0.5}]},
     "no penalty": {"penalties": []},
     "r1 only": {"penalties": R1_R2[:1]},
     "wgan_gp": {"penalties": ["wgan_gp"]},
@@ -44,7 +47,7 @@ def settings(network: dict, changes: dict, precision: str) -> params.Train:
         "seed": 0, "device": "cpu", "threads": 1, "world_size": 1, "precision": precision, "conditional": True,
         "network": network | changes.get("network", {}), "latent": {"name": "normal", "size": 64}, "loss": {"name": "relativistic"},
         "penalties": [section("penalties", one) if isinstance(one, str) else one for one in penalties],
-        "augment": [section("augment", name) for name in augment], "ema": {"half_life_kimg": 1}, "quick": {"num_images": 2},
+        "augment": [section("augment", one) if isinstance(one, str) else one for one in augment], "ema": {"half_life_kimg": 1}, "quick": {"num_images": 2},
         "loop": {"total_kimg": 10_000, "tick_kimg": BATCH_SIZE / 100, "batch_size": BATCH_SIZE, "lr": 1e-4,
                  "lr_schedule": {"name": "constant"}, "betas": (0.5, 0.9)},
     })  # fmt: skip
