@@ -1,0 +1,77 @@
+"""How the manifolds of generated and real features overlap, each a union of balls up to the k-th nearest neighbour.
+
+Precision, recall and realism: Kynkäänniemi et al. 2019, arXiv:1904.06991. Density and coverage: Naeem et al. 2020,
+arXiv:2002.09797. One pass over the pairs of generated and real images gives all of them.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import _pairs
+
+
+@dataclass(frozen=True)
+class Manifold:
+    """Scores of N generated beside M real images, and what each image says, so that images can be drawn again."""
+
+    inside_real: np.ndarray  # (N,) bool: the generated image is in the ball of a real one
+    inside_generated: np.ndarray  # (M,) bool: the real image is in the ball of a generated one
+    density_terms: np.ndarray  # (N,) float64: balls of real images that the generated one is in, divided by their k
+    covered: np.ndarray  # (M,) bool: a generated image is in the ball of the real one
+
+    @property
+    def precision(self) -> float:
+        return float(self.inside_real.mean())
+
+    @property
+    def recall(self) -> float:
+        return float(self.inside_generated.mean())
+
+    @property
+    def density(self) -> float:
+        return float(self.density_terms.mean())
+
+    @property
+    def coverage(self) -> float:
+        return float(self.covered.mean())
+
+
+def radii(features: np.ndarray, neighborhood: int) -> np.ndarray:
+    """Distance (N,) float64 of each of the features (N, D) to its `neighborhood`-th nearest other."""
+    if not 1 <= neighborhood < len(features):
+        raise ValueError(f"neighborhood is {neighborhood}, but there are only {len(features)} images; lower it")
+    return _pairs.closest_others(features, neighborhood)[0][:, -1]
+
+
+def precision_recall(
+    generated: np.ndarray, real: np.ndarray, neighborhood: int, real_radii: np.ndarray | None = None
+) -> Manifold:
+    """Compare features (N, D) with (M, D); `real_radii` (M,) are `radii(real, neighborhood)`, where they are known already."""
+    real_radii = radii(real, neighborhood) if real_radii is None else real_radii
+    generated_radii = radii(generated, neighborhood)
+    balls, inside_generated = np.zeros(len(generated), np.int64), np.zeros(len(real), bool)
+    covered, middle = np.zeros(len(real), bool), _pairs.centre(real)
+    for one in _pairs.blocks(generated, middle):
+        for other in _pairs.blocks(real, middle):
+            bounds = one.lower_bounds(other)
+            rows, columns = _within(bounds, real_radii[other.rows][None], one, other, generated, real)
+            balls[one.rows] += np.bincount(rows, minlength=len(bounds))
+            covered[columns + other.rows.start] = True
+            rows, columns = _within(bounds, generated_radii[one.rows][:, None], one, other, generated, real)
+            inside_generated[columns + other.rows.start] = True
+    return Manifold(balls > 0, inside_generated, balls / neighborhood, covered)
+
+
+def _within(
+    bounds: np.ndarray, reach: np.ndarray, one: _pairs.Block, other: _pairs.Block, generated: np.ndarray, real: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the pairs of a block that are no further apart than `reach`, (B, 1) or (1, C)."""
+    rows, columns = np.nonzero(bounds <= (reach**2 * (1 + 1e-6)).astype(np.float32))
+    most = bounds[rows, columns] + 2.5 * one.error * (one.squares[rows] + other.squares[columns])
+    limit = np.broadcast_to(reach, bounds.shape)[rows, columns]
+    inside = most < limit**2
+    doubt = np.flatnonzero(~inside)
+    pairs = rows[doubt] + one.rows.start, columns[doubt] + other.rows.start
+    inside[doubt] = _pairs.pair_distances(generated, pairs[0], real, pairs[1]) <= limit[doubt]
+    return rows[inside], columns[inside]
