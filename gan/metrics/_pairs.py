@@ -13,7 +13,7 @@ import numpy as np
 
 from .frechet import checked
 
-BLOCK = 1024  # vectors a side of a block of pairs
+BLOCK = 1000  # vectors a side of a block of pairs; no power of two, whose transpose is slow in a cache
 _SPARE = 3  # neighbours kept beyond those that are asked for
 _PAIRS = 2**21  # float64 numbers of differences at a time
 
@@ -70,6 +70,11 @@ def pair_distances(one: np.ndarray, rows: np.ndarray, other: np.ndarray, columns
         part = slice(start, start + step)
         found[part] = distances(one[rows[part]], other[columns[part]])
     return found
+
+
+def places(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns where a table is true, as NumPy's `nonzero`, which is slow on tables."""
+    return np.divmod(np.flatnonzero(mask), mask.shape[1])
 
 
 def closest(
@@ -129,14 +134,14 @@ class _Best:
             columns = np.argpartition(bounds, self.kept - 1, axis=1)[:, : self.kept]
             self._merge(np.arange(rows.start, rows.stop), np.take_along_axis(bounds, columns, axis=1), columns + first)
             return
-        hits, columns = np.nonzero(bounds < limits[:, None])
+        hits, columns = places(bounds < limits[:, None])
         touched, starts, counts = np.unique(hits, return_index=True, return_counts=True)
         if not len(touched):
             return
-        places = np.repeat(np.arange(len(touched)), counts), np.arange(len(hits)) - np.repeat(starts, counts)
+        slots = np.repeat(np.arange(len(touched)), counts), np.arange(len(hits)) - np.repeat(starts, counts)
         offered = np.full((len(touched), counts.max()), np.inf, np.float32)
         numbers = np.zeros(offered.shape, np.int64)
-        offered[places], numbers[places] = bounds[hits, columns], columns + first
+        offered[slots], numbers[slots] = bounds[hits, columns], columns + first
         self._merge(touched + rows.start, offered, numbers)
 
     def _merge(self, rows: np.ndarray, bounds: np.ndarray, numbers: np.ndarray) -> None:

@@ -67,7 +67,7 @@ def _within(
     bounds: np.ndarray, reach: np.ndarray, one: _pairs.Block, other: _pairs.Block, generated: np.ndarray, real: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rows and columns of the pairs of a block that are no further apart than `reach`, (B, 1) or (1, C)."""
-    rows, columns = np.nonzero(bounds <= (reach**2 * (1 + 1e-6)).astype(np.float32))
+    rows, columns = _pairs.places(bounds <= (reach**2 * (1 + 1e-6)).astype(np.float32))
     most = bounds[rows, columns] + 2.5 * one.error * (one.squares[rows] + other.squares[columns])
     limit = np.broadcast_to(reach, bounds.shape)[rows, columns]
     inside = most < limit**2
