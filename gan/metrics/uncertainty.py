@@ -1,0 +1,57 @@
+"""How far a score could be off: 95 % intervals that count the generated draws and the finite set of real images."""
+
+import math
+
+import numpy as np
+import scipy.stats
+
+from .. import streams
+from . import frechet
+
+_REACH = float(scipy.stats.norm.ppf(0.975))  # standard deviations
+
+
+def interval(
+    draw_scores: list[float], real_deviation: float = 0.0, generated_deviation: float | None = None,
+    most: float = math.inf, least: float = -math.inf,
+) -> dict[str, float]:  # fmt: skip
+    """{"mean", "low", "high", "deviation"} of the scores of k independent draws of generated images, all beside one real set.
+
+    Draws vary by Student's t, the real set by a normal law of standard deviation `real_deviation`, which more draws do not reduce. A
+    single draw needs its own standard deviation. "deviation" is that of the mean, of both sources; [low, high] is cut to [least, most].
+    """
+    scores = np.asarray(draw_scores, np.float64)
+    if not len(scores) or not np.isfinite(scores).all():
+        raise ValueError(f"{scores.tolist()} are no scores to take a mean of; look at the draws")
+    if len(scores) > 1:
+        generated = float(scores.std(ddof=1)) / math.sqrt(len(scores))
+        reach = float(scipy.stats.t.ppf(0.975, len(scores) - 1))
+    elif generated_deviation is not None:
+        generated, reach = generated_deviation, _REACH
+    else:
+        raise ValueError("one draw says nothing of its deviation; raise evaluate.draws or give generated_deviation")
+    mean, half = float(scores.mean()), math.hypot(reach * generated, _REACH * real_deviation)
+    return {
+        "mean": mean,
+        "low": max(mean - half, least),
+        "high": min(mean + half, most),
+        "deviation": math.hypot(generated, real_deviation),
+    }
+
+
+def bootstrap_frechet(statistics: frechet.Statistics, features: np.ndarray, replicates: int, seed: int) -> float:
+    """Standard deviation of FID to fixed `statistics` due to the sample of features (N, D), by resampling its images.
+
+    FID is the same both ways, so the fixed ones may be the generated or the real (Efron and Tibshirani 1993, "An introduction to the
+    bootstrap", 6). Only the spread of the resampled values has a meaning: repeated images raise their mean.
+    """
+    if replicates < 2:
+        raise ValueError(f"{replicates} replicates have no deviation; take at least 2")
+    scores, count = [], len(features)
+    for replicate in range(replicates):
+        drawn = streams.integers(streams.key(seed, f"metrics/bootstrap/{replicate}"), np.arange(count), count)
+        weights = np.bincount(drawn, minlength=count)
+        kept = weights > 0
+        resampled = frechet.features_to_statistics(features[kept], weights[kept])
+        scores.append(frechet.statistics_to_distance(statistics, resampled))
+    return float(np.std(scores, ddof=1))
