@@ -78,6 +78,12 @@ def sample(context: typer.Context) -> None:
 
 
 @app.command(**FORWARDED)
+def evaluate(context: typer.Context) -> None:
+    """Scores of any generator, or of pictures that another tool made: gan evaluate WHAT [--reference DATA]"""
+    _forward("apps.evaluate", context.args)
+
+
+@app.command(**FORWARDED)
 def judge(context: typer.Context) -> None:
     """How real images look to a trained discriminator: gan judge MODEL IMAGES"""
     _forward("apps.judge", context.args)

@@ -41,9 +41,9 @@ def seal(stage: str, card: dict) -> dict:
     return card
 
 
-def card_of(stage: str) -> dict:
+def card_of(stage: str, root: Path = ROOT) -> dict:
     """The card of a finished stage; FileNotFoundError says which command makes it."""
-    path = ROOT / stage / "card.json"
+    path = root / stage / "card.json"
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing; the {stage} stage writes it: dvc repro {stage}")
     return json.loads(path.read_text("utf-8"))

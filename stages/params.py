@@ -155,7 +155,8 @@ class Evaluate(Config):
     isc_splits: Count
     kid_subsets: Count
     kid_subset_size: Annotated[int, pydantic.Field(ge=2, strict=True)]
-    neighborhood: Count
+    neighborhood: Annotated[int, pydantic.Field(ge=1, le=10, strict=True)]  # the reference keeps ten neighbours
+    bootstrap: Annotated[int, pydantic.Field(ge=10, strict=True)] = 100
 
 
 class Register(Config):

@@ -1,6 +1,7 @@
 """Progress of long work: a bar on a terminal, a line every few seconds elsewhere."""
 
 import sys
+from collections.abc import Iterable, Iterator, Sized
 from typing import Any
 
 from tqdm import tqdm
@@ -33,3 +34,10 @@ def bar(stage: str, total: float, unit: str, initial: float = 0) -> Any:
         ascii=not terminal,
         leave=True,
     )
+
+
+def counted(blocks: Iterable[Sized], bar: Any) -> Iterator[Any]:
+    """The same blocks; the bar moves by the length of each once it was used."""
+    for block in blocks:
+        yield block
+        bar.update(len(block))

@@ -1,6 +1,8 @@
 """The protocol that the reference stage wrote: its extractor and the real features."""
 
+import hashlib
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +13,21 @@ import torch
 from gan import choices
 from stages import artifacts
 
-_FOLDER = artifacts.ROOT / "reference"
+FOLDER = artifacts.ROOT / "reference"
 
 
-def read() -> dict:
+def hashed(rules: dict) -> dict:
+    """A protocol with the hash of all it says."""
+    return rules | {"hash": hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()}
+
+
+def read(folder: Path = FOLDER) -> dict:
     """artifacts/reference/protocol.json."""
-    artifacts.card_of("reference")
-    return json.loads((_FOLDER / "protocol.json").read_text("utf-8"))
+    artifacts.card_of(folder.name, folder.parent)
+    return json.loads((folder / "protocol.json").read_text("utf-8"))
 
 
-def extractor(protocol: dict, data: dict, folder: Path = _FOLDER) -> torch.nn.Module:
+def extractor(protocol: dict, data: dict, folder: Path = FOLDER) -> torch.nn.Module:
     """The network that takes features: pixels (N, C, H, W) uint8 -> features (N, D), logits (N, K). `data`: prepare's card."""
     module = choices.module("extractors", protocol["name"])
     network = module.build(choices.config("extractors", protocol["extractor"]), tuple(data["shape"]), len(data["classes"]))
@@ -28,6 +35,34 @@ def extractor(protocol: dict, data: dict, folder: Path = _FOLDER) -> torch.nn.Mo
     return network.eval().requires_grad_(False)
 
 
-def real_features() -> dict[str, np.ndarray]:
+@torch.inference_mode()
+def features(network: torch.nn.Module, blocks: Iterable[np.ndarray], batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Features (N, D) and logits (N, K) float32 of images (n, C, H, W) uint8 that come in blocks of any size."""
+    found = [network(torch.from_numpy(batch)) for batch in _regrouped(blocks, batch_size)]
+    if not found:
+        raise ValueError("there is no image to take features of")
+    taken, logits = (torch.cat(part).float().numpy() for part in zip(*found))
+    odd = ~np.isfinite(taken).all(axis=1)
+    if odd.any():
+        raise ValueError(f"{int(odd.sum())} of {len(taken)} images have features that are no numbers, first image {int(odd.argmax())}")
+    return taken, logits
+
+
+def _regrouped(blocks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
+    """The same images in blocks of `size`, the last one smaller: batches decide bits, so how images come must not."""
+    waiting: list[np.ndarray] = []
+    count = 0
+    for block in blocks:
+        waiting.append(block)
+        count += len(block)
+        while count >= size:
+            together = np.concatenate(waiting)
+            yield together[:size]
+            waiting, count = [together[size:]], count - size
+    if count:
+        yield np.concatenate(waiting)
+
+
+def real_features(folder: Path = FOLDER) -> dict[str, np.ndarray]:
     """`train.features` (N, D), `train.logits` (N, K), `heldout.features`, `heldout.logits`, float32."""
-    return safetensors.numpy.load_file(_FOLDER / "features.safetensors")
+    return safetensors.numpy.load_file(folder / "features.safetensors")

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import sys
-from pathlib import Path
 
 import numpy as np
 import safetensors.numpy
@@ -11,7 +10,7 @@ import safetensors.torch
 import torch
 
 from gan import choices, dataset, streams
-from stages import artifacts, guard, numerics, params, progress, tracking
+from stages import artifacts, guard, numerics, params, progress, protocol, standard, tracking
 
 _BATCH_SIZE = 256  # images whose features are taken at a time; part of the protocol
 
@@ -26,12 +25,14 @@ def main() -> None:
         out = artifacts.start("reference")
         network, facts = _fit(chosen.reference, data, splits)
         safetensors.torch.save_file(network.state_dict(), out / "extractor.safetensors")
-        _write_features(out / "features.safetensors", network, splits)
-        protocol = _protocol(chosen.reference, data, facts, artifacts.sha256_of_file(out / "extractor.safetensors"))
-        artifacts.write_json(out / "protocol.json", protocol)
-        artifacts.seal("reference", {"protocol": protocol["hash"]})
+        found = _features(network, splits)
+        safetensors.numpy.save_file(found, out / "features.safetensors")
+        safetensors.numpy.save_file(standard.measured(found, splits), out / "statistics.safetensors")
+        rules = _protocol(chosen.reference, data, facts, artifacts.sha256_of_file(out / "extractor.safetensors"))
+        artifacts.write_json(out / "protocol.json", rules)
+        artifacts.seal("reference", {"protocol": rules["hash"]})
         track.metrics({f"reference/{name}": value for name, value in facts.items() if isinstance(value, float)}, step=0)
-        print(f"reference: protocol {protocol['name']} {protocol['hash'][:12]} {facts}")
+        print(f"reference: protocol {rules['name']} {rules['hash'][:12]} {facts}")
 
 
 def _fit(config: params.Reference, data: dict, splits: dict) -> tuple[torch.nn.Module, dict]:
@@ -55,18 +56,18 @@ def _all_pixels(split: dataset.Dataset) -> np.ndarray:
     return split.pixels(np.arange(len(split)))
 
 
-@torch.inference_mode()
-def _write_features(path: Path, network: torch.nn.Module, splits: dict) -> None:
-    tensors = {}
-    for split, images in splits.items():
-        found = [network(torch.from_numpy(pixels)) for pixels in images.batches(_BATCH_SIZE)]
-        tensors[f"{split}.features"], tensors[f"{split}.logits"] = (torch.cat(part).numpy() for part in zip(*found))
-    safetensors.numpy.save_file(tensors, path)
+def _features(network: torch.nn.Module, splits: dict) -> dict[str, np.ndarray]:
+    found = {}
+    with progress.bar("features", sum(map(len, splits.values())), "images") as bar:
+        for split, images in splits.items():
+            blocks = progress.counted(images.batches(_BATCH_SIZE), bar)
+            found[f"{split}.features"], found[f"{split}.logits"] = protocol.features(network, blocks, _BATCH_SIZE)
+    return found
 
 
 def _protocol(config: params.Reference, data: dict, facts: dict, extractor_sha256: str) -> dict:
     """All that decides what a score means, and the hash by which scores may be compared."""
-    protocol = {
+    return protocol.hashed({
         "name": config.protocol["name"],
         "extractor": config.protocol,
         "extractor_sha256": extractor_sha256,
@@ -74,14 +75,18 @@ def _protocol(config: params.Reference, data: dict, facts: dict, extractor_sha25
         "seed": config.seed,
         "threads": config.threads,
         "batch_size": _BATCH_SIZE,
-        "data": artifacts.identity("prepare"),
+        "data": _content(data),
         "data_counts": data["counts"],
         "shape": data["shape"],
         "form": data["form"],
         "torch": torch.__version__,
-    }
-    content = json.dumps(protocol, sort_keys=True).encode()
-    return protocol | {"hash": hashlib.sha256(content).hexdigest()}
+    })  # fmt: skip
+
+
+def _content(data: dict) -> str:
+    """A hash of the prepared images and labels; how they were reported about is none of the protocol's business."""
+    arrays = {name: digest for name, digest in data["files"].items() if name.endswith(".npy")}
+    return hashlib.sha256(json.dumps(arrays, sort_keys=True).encode()).hexdigest()
 
 
 if __name__ == "__main__":

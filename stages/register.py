@@ -97,7 +97,7 @@ def _settle(client, version, track: tracking.Track) -> dict:
         "alias": alias,
         "decision": sentence,
         "fid": {key: score[key] for key in ("mean", "low", "high")},
-        "protocol": score["protocol"],
+        "protocol": {key: score["protocol"][key] for key in ("name", "hash")},
         "evaluate": evaluated,
         "weights_sha256": version.tags["weights_sha256"],
         "card_sha256": version.tags["card_sha256"],
@@ -129,10 +129,9 @@ def _record(client, decision: dict, score: dict) -> None:
 
 
 def _score() -> dict:
-    """{mean, low, high, protocol: {name, hash}} of FID, from what evaluate wrote."""
+    """{mean, low, high, protocol: protocol.json} of FID, from what evaluate wrote."""
     artifacts.card_of("evaluate")
-    metrics = json.loads((artifacts.ROOT / "evaluate" / "metrics.json").read_text("utf-8"))
-    protocol = {key: metrics["protocol"][key] for key in ("name", "hash")}
+    metrics, protocol = (json.loads((artifacts.ROOT / "evaluate" / f"{name}.json").read_text("utf-8")) for name in ("metrics", "protocol"))
     return {key: metrics["fid"][key] for key in ("mean", "low", "high")} | {"protocol": protocol}
 
 

@@ -1,6 +1,9 @@
 """The versions of the registered model: found by their weights, named by alias, judged against the champion."""
 
+import json
 from typing import TYPE_CHECKING, Any
+
+from stages import publication
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -48,10 +51,11 @@ def judge(score: dict, champion: Any | None, version: str) -> tuple[str, str]:
             f"challenger: champion version {champion.version} has no recorded score to compare with; {mine}",
         )
     if theirs["protocol"]["hash"] != score["protocol"]["hash"]:
+        what = "; ".join(differences(score["protocol"], theirs["protocol"]))
         return CHALLENGER, (
             f"challenger: champion version {champion.version} was scored by another protocol "
             f"({theirs['protocol']['name']} {theirs['protocol']['hash'][:12]}, this one by {score['protocol']['name']} "
-            f"{score['protocol']['hash'][:12]}), so the two cannot be compared; {mine}"
+            f"{score['protocol']['hash'][:12]}), so the two cannot be compared{f' ({what})' if what else ''}; {mine}"
         )
     both = f"{mine}; champion {_words(champion.version, theirs)}; protocol {score['protocol']['name']}"
     if score["high"] < theirs["low"]:
@@ -63,6 +67,21 @@ def _words(version: str, score: dict) -> str:
     return f"version {version} has FID {score['mean']:.4g} [{score['low']:.4g}, {score['high']:.4g}]"
 
 
+def differences(one: dict, other: dict) -> list[str]:
+    """What decides scores and is not the same in two protocols (protocol.json), a phrase each; none if they may be compared."""
+    if one["hash"] == other["hash"]:
+        return []
+    mine, theirs = (_decisive(rules) for rules in (one, other))
+    keys = sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key))
+    return [f"{key} is {mine.get(key, 'not there')}, there {theirs.get(key, 'not there')}" for key in keys] or ["the hashes of the protocols"]
+
+
+def _decisive(rules: dict) -> dict[str, str]:
+    """A protocol as one level, without what follows from the rest."""
+    content = {key: value for key, value in rules.items() if key in ("name", "reference", "evaluate")}
+    return {key: str(value) for key, value in publication.flat(content, ".").items() if not key.endswith("hash")}
+
+
 def score_tags(score: dict) -> dict[str, str]:
     """A score as the tags of a version; `recorded` reads them."""
     return {
@@ -71,6 +90,7 @@ def score_tags(score: dict) -> dict[str, str]:
         "fid_high": repr(score["high"]),
         "protocol_name": score["protocol"]["name"],
         "protocol_hash": score["protocol"]["hash"],
+        "protocol": json.dumps(score["protocol"], sort_keys=True),
     }
 
 
@@ -80,5 +100,5 @@ def recorded(tags: dict[str, str]) -> dict | None:
         return None
     return {
         **{key: float(tags[f"fid_{key}"]) for key in ("mean", "low", "high")},
-        "protocol": {"name": tags["protocol_name"], "hash": tags["protocol_hash"]},
+        "protocol": json.loads(tags.get("protocol", "{}")) | {"name": tags["protocol_name"], "hash": tags["protocol_hash"]},
     }

@@ -50,7 +50,7 @@ def write(out: Path, card: dict, thumbnail: Thumbnail) -> None:
     content = _content(card, tally, pairs, _levels(out, card["shape"]))
     artifacts.write_json(out / "report.json", content)
     pictures = {"examples": _pictures_of_examples(out, content, pairs, thumbnail), "montage": _montage(out, card)}
-    (out / "report.html").write_text(report_page.page(content, pictures), "utf-8", newline="\n")
+    (out / "report.html").write_text(report_page.html(content, pictures), "utf-8", newline="\n")
 
 
 def _batches(out: Path, *columns: str) -> Iterator[tuple[int, pa.RecordBatch]]:

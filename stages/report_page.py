@@ -1,22 +1,17 @@
-"""The report of a prepared data set as one HTML file: no network, no script, light and dark, readable on a phone.
+"""The report of a prepared data set as one HTML file (stages/page.py)."""
 
-Names of files and classes are hostile until shown otherwise: Jinja2 escapes them, what steers text (line breaks, changes
-of direction) is written out, long ones are cut in the middle, and the page's own policy forbids scripts and requests.
-"""
-
-import base64
 import io
-import unicodedata
 
-import jinja2
 import numpy as np
 from PIL import Image
 
+from stages import page
+from stages.page import visible
+
 THUMBNAIL = 64  # pixels, the longer side at most
-_LONGEST_NAME, _LONGEST_REASON = 80, 200  # characters shown
+_LONGEST_REASON = 200  # characters shown
 _MOST_CLASSES = 60  # bars; of more classes the largest and the smallest are shown
 _MOST_KINDS = 12
-_JOINERS = "\u200c\u200d"  # format characters that Persian, Indic scripts and emoji need
 
 
 def data_uri(pixels: np.ndarray) -> str:
@@ -28,31 +23,15 @@ def data_uri(pixels: np.ndarray) -> str:
     if share < 1:
         picture = picture.resize([max(1, round(side * share)) for side in picture.size], Image.Resampling.BOX)
     picture.save((buffer := io.BytesIO()), "PNG", compress_level=9)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return page.png_uri(buffer.getvalue())
 
 
-def visible(text: object, longest: int = _LONGEST_NAME) -> str:
-    """Text of strangers as it is safe to look at: steering characters written out, the middle of a long one left out."""
-    shown = str(text)
-    if len(shown) > longest:
-        shown = f"{shown[: longest // 2]} … {shown[-(longest // 2) :]}"
-    return "".join(_written_out(letter) for letter in shown)
-
-
-def _written_out(letter: str) -> str:
-    steers = unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Zl", "Zp") and letter not in _JOINERS
-    return letter.encode("unicode_escape", "surrogatepass").decode() if steers else letter
-
-
-def page(content: dict, pictures: dict) -> str:
+def html(content: dict, pictures: dict) -> str:
     """`content` of report.json; `pictures`: {examples: {row or path: (own, twin)}, montage: [(class, data URIs)]}."""
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-    environment.filters |= {
-        "number": lambda value: f"{value:,}", "share": share, "bytes": in_bytes, "visible": visible,
-        "reason": lambda text: visible(text, _LONGEST_REASON), "curve": curve,
-    }  # fmt: skip
+    environment = page.environment()
+    environment.filters |= {"share": share, "bytes": in_bytes, "reason": lambda text: visible(text, _LONGEST_REASON), "curve": curve}
     return environment.from_string(TEMPLATE).render(
-        content=content, pictures=pictures, source=_source(content["source"]), findings=findings(content), classes=_classes(content["classes"]),
+        style=page.STYLE, content=content, pictures=pictures, source=_source(content["source"]), findings=findings(content), classes=_classes(content["classes"]),
         form=_form(content["form"]), heat=_heat(content["sizes"]["octaves"]), most_kinds=_MOST_KINDS,
     )  # fmt: skip
 
@@ -208,59 +187,24 @@ TEMPLATE = """\
 <meta name="color-scheme" content="light dark">
 <title>Data set {{ source | visible }}</title>
 <style>
-:root { --paper: #fbfaf7; --card: #fff; --ink: #1d2129; --soft: #667080; --line: #e3e1da; --track: #efede6;
-  --train: #2f6f9f; --heldout: #e39b3c; --bad: #b3352c; --odd: #a86a08; --good: #2c7a4b; --check: #d8d8d8; }
-@media (prefers-color-scheme: dark) { :root { --paper: #14171c; --card: #1c2027; --ink: #e8e6e1; --soft: #97a1b0;
-  --line: #2d333d; --track: #262c35; --train: #6aaede; --heldout: #f0b45e; --bad: #f08378; --odd: #e8b34d; --good: #6fcf97;
-  --check: #3a4049; } }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, "Segoe UI", "DejaVu Sans", sans-serif; }
-main { max-width: 68rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; }
-h1 { font-size: 1.6rem; line-height: 1.2; margin: .5rem 0 .25rem; }
-h2 { font-size: 1.1rem; margin: 0 0 .75rem; }
-h3 { font-size: .95rem; margin: 1.25rem 0 .5rem; }
-p { margin: .25rem 0 .75rem; max-width: 46rem; }
-section { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 1rem 1.1rem; margin: 1rem 0; }
-.soft, small { color: var(--soft); }
-.name { overflow-wrap: anywhere; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: .75rem; margin: 1.25rem 0 1rem; }
-.tiles div { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: .6rem .9rem; }
-.tiles b { display: block; font-size: 1.55rem; font-weight: 600; font-variant-numeric: tabular-nums; line-height: 1.25; }
-.tiles i.key { display: inline-block; width: .7em; height: .7em; border-radius: 2px; margin-right: .35em; }
-ul.findings { list-style: none; padding: 0; margin: 0; }
-ul.findings li { border-left: 4px solid var(--soft); padding: .15rem .7rem; margin: .35rem 0; }
-ul.findings .bad { border-color: var(--bad); } ul.findings .odd { border-color: var(--odd); } ul.findings .good { border-color: var(--good); }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; font-weight: normal; padding: .16rem .6rem .16rem 0; vertical-align: middle; }
-thead th { color: var(--soft); font-size: .85rem; }
-td.figure, th.figure { text-align: right; white-space: nowrap; width: 1%; }
-th.label { width: 1%; min-width: 3.5rem; } th.label > .name { display: inline-block; width: max-content; max-width: min(16rem, 30vw); }
-td.bars { min-width: 6rem; } td.bars > span.track { display: flex; background: var(--track); border-radius: 3px; overflow: hidden; }
+{{ style }}td.bars { min-width: 6rem; } td.bars > span.track { display: flex; background: var(--track); border-radius: 3px; overflow: hidden; }
 .bar { display: block; height: .85rem; background: var(--train); } .bar.heldout { background: var(--heldout); }
-.scroll { overflow-x: auto; }
-img { image-rendering: pixelated; display: block; background: repeating-conic-gradient(var(--check) 0 25%, transparent 0 50%) 0 0/12px 12px; }
 .montage { display: grid; gap: 3px; width: max-content; max-width: 100%; }
 .montage img { width: 100%; } .montage > div { display: grid; gap: 3px; align-content: start; min-width: 0; }
 .montage.free { width: auto; grid-template-columns: repeat(auto-fill, minmax(56px, 1fr)); }
 .montage bdi { font-size: .75rem; color: var(--soft); white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
-details > p { margin: .6rem 0 .25rem; }
-details { border-top: 1px solid var(--line); padding: .5rem 0; } details:last-child { padding-bottom: 0; }
-summary { cursor: pointer; } summary b { font-variant-numeric: tabular-nums; }
 ol.examples { list-style: none; margin: .5rem 0 0; padding: 0; display: grid; gap: .6rem 1.2rem;
   grid-template-columns: repeat(auto-fill, minmax(min(100%, 19rem), 1fr)); }
 ol.examples li { display: flex; gap: .6rem; align-items: center; min-width: 0; font-size: .85rem; line-height: 1.35; }
 ol.examples li > span { display: flex; gap: 2px; flex: none; } ol.examples li > div { min-width: 0; overflow-wrap: anywhere; }
 ol.examples img, i.none { width: 56px; height: 56px; object-fit: contain; border-radius: 4px; }
 i.none { border: 1px dashed var(--line); display: block; }
-.two { display: grid; gap: 0 2.5rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); }
 .heat { width: auto; } .heat td { width: 3.4rem; min-width: 2.6rem; height: 2rem; text-align: center; padding: 0; font-size: .78rem;
   border: 2px solid var(--card); background: var(--track); position: relative; }
 .heat td i { position: absolute; inset: 0; background: var(--train); } .heat td span { position: relative; }
 .heat th { color: var(--soft); font-size: .78rem; text-align: right; padding: .1rem .4rem; } .heat tfoot th { text-align: center; }
 svg { width: 100%; height: 5rem; display: block; background: var(--track); border-radius: 4px; }
 svg .grey { fill: var(--soft); } svg .red { fill: #d0473d; } svg .green { fill: #3d9a58; } svg .blue { fill: #3e74c9; } svg .alpha { fill: var(--soft); }
-figure { margin: 0 0 .75rem; } figcaption { display: flex; justify-content: space-between; font-size: .85rem; margin-bottom: .2rem; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1.2rem; margin: 0; } dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 </style>
 </head>
 <body>

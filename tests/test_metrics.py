@@ -7,7 +7,6 @@ import torch
 from sklearn.neighbors import NearestNeighbors
 
 from gan.metrics import fidelity, frechet, nearest
-from stages import evaluate
 
 
 def features(count: int = 400, size: int = 8, seed: int = 0) -> np.ndarray:
@@ -110,12 +109,3 @@ def test_nearest_agrees_with_scikit_learn_and_finds_copies():
     expected, places = NearestNeighbors(n_neighbors=1).fit(references.astype(np.float64)).kneighbors(queries.astype(np.float64))
     np.testing.assert_allclose(found, expected[:, 0], atol=1e-9)
     assert (number == places[:, 0]).all() and found[3] == 0
-
-
-def test_interval_covers_the_true_mean_about_95_times_in_100():
-    random = np.random.default_rng(0)
-    inside = 0
-    for _ in range(2000):
-        found = evaluate.interval(list(random.standard_normal(5)))
-        inside += found["low"] <= 0 <= found["high"]
-    assert abs(inside / 2000 - 0.95) < 5 * np.sqrt(0.95 * 0.05 / 2000)

@@ -103,6 +103,7 @@ def test_scores_of_different_protocols_are_not_compared(project):
     registered(seed=0, fid=5.0, protocol="a" * 64)
     said = registered(seed=1, fid=0.1, protocol="b" * 64)
     assert said["alias"] == "challenger" and "another protocol" in said["decision"]
+    assert f"evaluate.num_images is {0xBBBBBBBB}, there {0xAAAAAAAA}" in said["decision"], "what differs is listed"
     assert alias("champion") == "1"
 
 

@@ -136,6 +136,7 @@ def make_evaluate(fid: float = 5.0, reach: float = 0.5, protocol: str = "a" * 64
         "fid": {"mean": fid, "low": fid - reach, "high": fid + reach, "floor": 1.0},
     }
     artifacts.write_json(out / "metrics.json", metrics)
+    artifacts.write_json(out / "protocol.json", {"name": "classifier", "hash": protocol, "evaluate": {"num_images": int(protocol[:8], 16)}})
     artifacts.seal("evaluate", {"protocol": protocol})
 
 

@@ -8,10 +8,12 @@ from . import frechet
 _LEAST = 0.1  # the smallest sample, as a share of the generated images
 
 
-def fid_infinity(generated: np.ndarray, real: np.ndarray, points: int = 15, seed: int = 0) -> dict[str, float]:
+def fid_infinity(
+    generated: np.ndarray, real: np.ndarray | frechet.Statistics, points: int = 15, seed: int = 0
+) -> dict[str, float]:
     """{"value", "slope"}: intercept and slope of FID over 1 / n, at sizes n of random samples of features (N, D) evenly spaced in 1 / n.
 
-    What the finite number of real images (M, D) adds to FID is not taken away: compare at the same real images only.
+    `real`: features (M, D), or their statistics. What the finite number of real images adds to FID is not taken away: compare at the same real images only.
     """
     count, size = frechet.checked(generated).shape
     least = max(round(_LEAST * count), size + 1)  # FID is linear in 1 / n only where covariances are regular
@@ -21,7 +23,8 @@ def fid_infinity(generated: np.ndarray, real: np.ndarray, points: int = 15, seed
             f"it takes two points, and more than {size + 1} images"
         )
     sizes = np.round(1 / np.linspace(1 / least, 1 / count, points)).astype(np.int64)
-    statistics, scores = frechet.features_to_statistics(real), []
+    statistics = real if isinstance(real, frechet.Statistics) else frechet.features_to_statistics(real)
+    scores = []
     for point, chosen in enumerate(sizes):
         order = streams.permutation(streams.key(seed, f"metrics/extrapolation/{point}"), count)
         sample = frechet.features_to_statistics(generated[order[:chosen]])

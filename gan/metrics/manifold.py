@@ -19,6 +19,7 @@ class Manifold:
     inside_generated: np.ndarray  # (M,) bool: the real image is in the ball of a generated one
     density_terms: np.ndarray  # (N,) float64: balls of real images that the generated one is in, divided by their k
     covered: np.ndarray  # (M,) bool: a generated image is in the ball of the real one
+    realism: np.ndarray  # (N,) float32 >= 0: the largest ratio of a real image's radius to the distance from it; above 1 inside
 
     @property
     def precision(self) -> float:
@@ -37,11 +38,16 @@ class Manifold:
         return float(self.covered.mean())
 
 
+def neighbours(features: np.ndarray, most: int) -> np.ndarray:
+    """Distances (N, most) float64, ascending, of each of the features (N, D) to its nearest others."""
+    if not 1 <= most < len(features):
+        raise ValueError(f"neighborhood is {most}, but there are only {len(features)} images; lower it")
+    return _pairs.closest_others(features, most)[0]
+
+
 def radii(features: np.ndarray, neighborhood: int) -> np.ndarray:
     """Distance (N,) float64 of each of the features (N, D) to its `neighborhood`-th nearest other."""
-    if not 1 <= neighborhood < len(features):
-        raise ValueError(f"neighborhood is {neighborhood}, but there are only {len(features)} images; lower it")
-    return _pairs.closest_others(features, neighborhood)[0][:, -1]
+    return neighbours(features, neighborhood)[:, -1]
 
 
 def precision_recall(
@@ -52,15 +58,19 @@ def precision_recall(
     generated_radii = radii(generated, neighborhood)
     balls, inside_generated = np.zeros(len(generated), np.int64), np.zeros(len(real), bool)
     covered, middle = np.zeros(len(real), bool), _pairs.centre(real)
+    ratios = np.zeros(len(generated), np.float32)
     for one in _pairs.blocks(generated, middle):
         for other in _pairs.blocks(real, middle):
             bounds = one.lower_bounds(other)
+            balls_squared = (real_radii[other.rows] ** 2).astype(np.float32)
+            near = balls_squared / np.maximum(bounds, np.maximum(balls_squared * 1e-6, np.finfo(np.float32).tiny))  # copies: a thousand
+            ratios[one.rows] = np.maximum(ratios[one.rows], near.max(axis=1))
             rows, columns = _within(bounds, real_radii[other.rows][None], one, other, generated, real)
             balls[one.rows] += np.bincount(rows, minlength=len(bounds))
             covered[columns + other.rows.start] = True
             rows, columns = _within(bounds, generated_radii[one.rows][:, None], one, other, generated, real)
             inside_generated[columns + other.rows.start] = True
-    return Manifold(balls > 0, inside_generated, balls / neighborhood, covered)
+    return Manifold(balls > 0, inside_generated, balls / neighborhood, covered, np.sqrt(ratios))
 
 
 def _within(

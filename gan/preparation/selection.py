@@ -48,7 +48,12 @@ def select(images: Fingerprints, heldout: float, distance: int | None) -> Select
         alike = near_duplicates(images.perceptual[kept], images.colour[kept], distance)
         found = alike >= 0
         twin[kept[found]], near[kept[found]] = kept[alike[found]], True
-    return Selection(order, twin, near, images.content[:, 0] >> np.uint64(12) < np.uint64(math.ceil(heldout * 2**52)))
+    return Selection(order, twin, near, to_heldout(images.content[:, 0], heldout))
+
+
+def to_heldout(prefixes: np.ndarray, share: float) -> np.ndarray:
+    """Which images are never trained on, (N,) bool, by the first 64 bits of their contents (N,) uint64."""
+    return prefixes >> np.uint64(12) < np.uint64(math.ceil(share * 2**52))
 
 
 def near_duplicates(hashes: np.ndarray, colours: np.ndarray, distance: int) -> np.ndarray:

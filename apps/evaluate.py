@@ -1,0 +1,148 @@
+"""Scores of any generator, or of images that another tool made, under one protocol: gan evaluate WHAT [--reference DATA]"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from apps import answer
+from stages import models
+
+if TYPE_CHECKING:
+    from stages import params, scoring, standard
+
+EXAMPLES = """examples:
+  gan evaluate digits@champion                    a registered version, under this checkout's protocol
+  gan evaluate theirs/samples/                    pictures that another tool made; sub-folders named as the classes are theirs
+  gan evaluate theirs.onnx --latent-size 128      a generator of another project: .onnx, .pt2 (torch.export), .ts (TorchScript)
+  gan evaluate digits/3 --reference data/new      against other real images
+  gan evaluate theirs/ --against artifacts/evaluate/metrics.json
+
+Pictures must have the reference's size and channels; --prepare prepares others as its own were, and says so in the protocol.
+Exit code 3: asked --against scores of another protocol, which is refused with what differs."""
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="gan evaluate",
+        description="FID, KID, Inception Score, precision, recall, density, coverage and memorisation, with intervals and floors.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("what", metavar="WHAT", help=f"{models.HELP}; a folder or archive of pictures; a generator's file")
+    made.add_argument("--reference", metavar="DATA", type=Path, help="another checkout, or a folder or archive of real images (this checkout's artifacts)")
+    made.add_argument("-o", "--output", type=Path, default=Path("evaluation"), metavar="FOLDER", help="for metrics.json, pictures, report.html (evaluation)")
+    made.add_argument("--draws", type=answer.count, help="independent sets of images (params.yaml: evaluate.draws)")
+    made.add_argument("--prepare", action="store_true", help="prepare pictures of another size or mode by the reference's form")
+    made.add_argument("--range", choices=("signed", "unit"), default="signed", help="of a file's outputs: [-1, +1] or [0, 1] (signed)")
+    made.add_argument("--latent-size", type=answer.count, metavar="Z", help="numbers a file makes an image from, where it does not say")
+    made.add_argument("--against", metavar="METRICS", type=Path, help="metrics.json of another evaluation, to compare with")
+    made.add_argument("--json", action="store_true", help="print metrics.json instead of a table")
+    return made
+
+
+def main(arguments: list[str]) -> int:
+    asked = parser().parse_args(arguments)
+    against = None if asked.against is None else _metrics(asked.against)
+    from stages import evaluation, numerics, params
+
+    config = params.load().evaluate
+    config = config.model_copy(update={"draws": asked.draws or config.draws})
+    numerics.settle(config.threads)
+    measured = _reference(asked.reference)
+    scores, own = _scores(asked, measured, config)
+    metrics = scores.metrics()
+    asked.output.mkdir(parents=True, exist_ok=True)
+    evaluation.write(asked.output, asked.what, scores, metrics, own)
+    if asked.json:
+        print(json.dumps(metrics, indent=2, sort_keys=True))
+    else:
+        print(evaluation.table(metrics))
+        print(f"report        {asked.output / 'report.html'}")
+    return 0 if against is None else _compare(metrics, scores.rules, against, asked.against)
+
+
+def _metrics(path: Path) -> dict:
+    path = path / "metrics.json" if path.is_dir() else path
+    if not (path.is_file() and (path.parent / "protocol.json").is_file()):
+        raise FileNotFoundError(f"{path} is no metrics.json beside a protocol.json; name the folder of an evaluation")
+    return json.loads(path.read_text("utf-8")) | {"rules": json.loads((path.parent / "protocol.json").read_text("utf-8"))}
+
+
+def _reference(data: Path | None) -> "standard.Standard":
+    """This checkout's, another checkout's, or images measured now by this checkout's extractor."""
+    from gan.preparation import form
+    from stages import collection, standard
+
+    if data is None:
+        return standard.standard()
+    if (data / "artifacts" / "reference").is_dir():
+        return standard.standard(data / "artifacts")
+    ours = standard.standard()
+    found = collection.read(data, form.Form.model_validate(ours.data["form"]), prepare=True)
+    share = ours.data["counts"]["heldout"] / (ours.data["counts"]["train"] + ours.data["counts"]["heldout"])
+    return collection.as_standard(found, ours, share)
+
+
+def _scores(asked: argparse.Namespace, measured: "standard.Standard", config: "params.Evaluate") -> tuple["scoring.Scores", object]:
+    """The scores, and the generator where it is one of ours."""
+    from gan import generator
+    from stages import elsewhere, scoring
+
+    path = Path(asked.what)
+    if path.is_file() and path.suffix.lower() in elsewhere.SUFFIXES:
+        source = elsewhere.Elsewhere(path, tuple(measured.data["shape"]), config.threads, asked.range, asked.latent_size)
+        return scoring.Scores(measured, *scoring.made(source, measured, config), config), None
+    if path.exists() and not (path / "card.json").is_file():
+        return _of_pictures(path, asked.prepare, measured, config), None
+    own = generator.load(models.folder(asked.what))
+    _refuse_other(own.card, measured)
+    return scoring.Scores(measured, *scoring.made(own, measured, config), config), own
+
+
+def _refuse_other(card: dict, measured: "standard.Standard") -> None:
+    if list(card["shape"]) != list(measured.data["shape"]):
+        raise ValueError(
+            f"the generator makes images (C, H, W) {tuple(card['shape'])}, the reference has {tuple(measured.data['shape'])}: no score can "
+            "compare them; name a --reference of its size"
+        )
+    if card["conditional"] and list(card["classes"]) != list(measured.data["classes"]):
+        raise ValueError(
+            f"the generator's classes are {', '.join(card['classes'][:5])}, the reference's {', '.join(measured.data['classes'][:5]) or 'none'}: "
+            "a class of one is none of the other; name a --reference with its classes"
+        )
+
+
+def _of_pictures(path: Path, prepare: bool, measured: "standard.Standard", config: "params.Evaluate") -> "scoring.Scores":
+    from gan.preparation import form
+    from stages import collection, progress, scoring
+
+    found = collection.read(path, form.Form.model_validate(measured.data["form"]), prepare)
+    labels = collection.labels(found, list(measured.data["classes"]))
+    numbers = collection.draws(found, measured, config.draws, config.seed)
+    draws = []
+    with progress.bar("evaluate", sum(map(len, numbers)), "images") as bar:
+        for part in numbers:
+            blocks = (found.pixels[part[start : start + 256]] for start in range(0, len(part), 256))
+            draws.append(scoring.see(measured, progress.counted(blocks, bar), None if labels is None else labels[part]))
+    asked = {"labels": "none" if labels is None else "given"} | ({"prepared": True} if prepare else {})
+    return scoring.Scores(measured, draws, asked, config)
+
+
+def _compare(metrics: dict, rules: dict, other: dict, path: Path) -> int:
+    """Both FIDs and whether their intervals touch; 3 and what differs where the protocols do."""
+    from stages import registry
+
+    if different := registry.differences(rules, other["rules"]):
+        print(f"gan evaluate: {path} cannot be compared: {'; '.join(different)}", file=sys.stderr)
+        return 3
+    mine, theirs = metrics["fid"], other["fid"]
+    verdict = "better" if mine["high"] < theirs["low"] else "worse" if mine["low"] > theirs["high"] else "not told apart"
+    print(f"against {path}: FID {mine['mean']:.4g} [{mine['low']:.4g}, {mine['high']:.4g}] and {theirs['mean']:.4g} "
+          f"[{theirs['low']:.4g}, {theirs['high']:.4g}]: {verdict}")  # fmt: skip
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(answer.with_sentences("gan evaluate", main, sys.argv[1:]))

@@ -1,0 +1,297 @@
+"""What an evaluation says and shows, for the kept generator and for images from elsewhere."""
+
+import json
+import shutil
+import threading
+
+import numpy as np
+import pytest
+import small
+import torch
+from PIL import Image
+
+from apps import answer, evaluate
+from gan import dataset, generator, images
+from stages import ahead, evaluation_page, params, protocol, registry, scoring, standard
+
+CHANGES = {"evaluate.bootstrap": 10, "reference.protocol.total_kimg": 10}
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory):
+    """A small project of digits, evaluated."""
+    folder = tmp_path_factory.mktemp("evaluated") / "project"
+    folder.mkdir()
+    small.write_params(folder, small.TINY | CHANGES)
+    small.run_stages(folder, "fetch", "prepare", "reference", "train", "evaluate")
+    return folder
+
+
+@pytest.fixture
+def project(evaluated, tmp_path):
+    """A copy of one's own, entered."""
+    shutil.copytree(evaluated, tmp_path / "project")
+    with small.inside(tmp_path / "project"):
+        yield tmp_path / "project"
+
+
+def read(folder, name: str) -> dict:
+    return json.loads((folder / f"{name}.json").read_text("utf-8"))
+
+
+def said(*arguments: str) -> int:
+    return answer.with_sentences("gan evaluate", evaluate.main, list(arguments))
+
+
+def heldout(folder) -> dataset.Dataset:
+    return dataset.read(folder / "artifacts/prepare", "heldout", read(folder / "artifacts/prepare", "card")["classes"])
+
+
+def write_pictures(folder, pixels: np.ndarray, names: list[str] | None = None) -> None:
+    """A PNG each, in a sub-folder of its class where there are names."""
+    for number, one in enumerate(pixels):
+        inside = folder / names[number] if names else folder
+        inside.mkdir(parents=True, exist_ok=True)
+        images.to_pillow(one).save(inside / f"{number:05d}.png")
+
+
+def test_every_score_has_an_interval_and_that_of_real_images(evaluated):
+    metrics = read(evaluated / "artifacts/evaluate", "metrics")
+    for name in ("fid", "fid_infinity", "kid", "inception_score", "precision", "recall", "density", "coverage", "agreement", "intra_fid"):
+        score = metrics[name]
+        assert score["low"] <= score["mean"] <= score["high"] and np.isfinite(score["floor"]), name
+    assert set(evaluation_page.SCORES) == {one for one in evaluation_page.SCORES if one in json.dumps(metrics)}, "each is shown"
+    memory = metrics["memorisation"]
+    assert 0 <= memory["authenticity"]["mean"] <= 1 and 0 <= memory["copying"]["p"] <= 1
+
+
+def test_the_protocol_is_hashed_whole_and_other_seeds_measure_the_same(evaluated, tmp_path):
+    rules = read(evaluated / "artifacts/evaluate", "protocol")
+    again = protocol.hashed({"reference": rules["reference"]["hash"], "evaluate": rules["evaluate"]})
+    assert again["hash"] == rules["hash"] == read(evaluated / "artifacts/evaluate", "metrics")["protocol"]["hash"]
+    changed = {}
+    for name, change in {"seed": {"evaluate.seed": 1}, "subsets": {"evaluate.kid_subsets": 6}}.items():
+        folder = tmp_path / name
+        shutil.copytree(evaluated, folder)
+        small.write_params(folder, small.TINY | CHANGES | change)
+        small.run_stages(folder, "evaluate")
+        changed[name] = read(folder / "artifacts/evaluate", "protocol")
+    assert changed["seed"]["hash"] == rules["hash"] and changed["seed"]["drawn"]["seed"] == 1
+    assert registry.differences(changed["subsets"], rules) == ["evaluate.kid_subsets is 6, there 5"]
+    assert registry.differences(changed["seed"], rules) == []
+
+
+def test_an_evaluation_makes_no_pass_over_real_features_again(project):
+    """Features, moments and neighbours of real images are the reference's: without its extractor, those of generated ones miss."""
+    taken = []
+    real = protocol.features
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(protocol, "features", lambda network, blocks, size: taken.append(found := real(network, blocks, size)) or found)
+        small.run_stages(project, "evaluate")
+    assert [len(features) for features, _ in taken] == [len(heldout(project))] * small.TINY["evaluate.draws"]
+
+
+def test_copies_of_training_images_are_named_so(project, monkeypatch):
+    train = dataset.read(project / "artifacts/prepare", "train", heldout(project).classes)
+    monkeypatch.setattr(
+        generator.Generator, "blocks", lambda self, seeds, labels=None: iter([train.pixels(np.asarray(seeds, np.int64) % len(train))])
+    )
+    small.run_stages(project, "evaluate")
+    memory = read(project / "artifacts/evaluate", "metrics")["memorisation"]
+    assert memory["ratio"] == 0 and memory["authenticity"]["mean"] == 0 and memory["copying"]["z"] < -10
+    assert evaluation_page.copying(memory)[0] == "bad" and "copies" in (project / "artifacts/evaluate/report.html").read_text("utf-8")
+
+
+def test_a_model_scored_by_name_gets_what_the_stage_got(project):
+    assert said("artifacts/train", "-o", "again") == 0
+    stage, again = read(project / "artifacts/evaluate", "metrics"), read(project / "again", "metrics")
+    del stage["discriminator"]
+    assert again == stage
+    assert said("artifacts/train", "-o", "again", "--against", "artifacts/evaluate") == 0
+
+
+def test_pictures_of_real_images_get_the_floor(project, capsys):
+    """Held-out images written as files, sorted into the folders of their classes, score as the held-out images do."""
+    real = heldout(project)
+    write_pictures(project / "real", real.pixels(np.arange(len(real))), [real.classes[label] for label in real.labels])
+    assert said("real", "-o", "out") == 0
+    metrics = read(project / "out", "metrics")
+    assert metrics["draws"] == 1 and metrics["num_images"] == len(real)
+    for name in ("fid", "precision", "recall", "density", "coverage", "agreement", "intra_fid"):
+        assert metrics[name]["mean"] == pytest.approx(metrics[name]["floor"], rel=1e-4), name
+        assert metrics[name]["low"] < metrics[name]["mean"] < metrics[name]["high"], "an interval by resampling"
+    assert metrics["memorisation"]["ratio"] == pytest.approx(1, rel=1e-5) and "by resampling" in " ".join(metrics["notes"])
+    assert "FID" in capsys.readouterr().out and (project / "out/report.html").is_file()
+
+
+@pytest.mark.parametrize("suffix", [".pt2", ".ts"])
+def test_a_generator_from_elsewhere_is_scored_as_it_is(project, suffix, recwarn):
+    """A file that makes one image of the held-out ones for every latent."""
+    real = heldout(project)
+    mean = images.pixels_to_images(torch.from_numpy(real.pixels(np.arange(64))))
+
+    class Theirs(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("known", mean)
+
+        def forward(self, latents: torch.Tensor) -> torch.Tensor:
+            return self.known[(latents[:, 0] * 1000).long().remainder(len(self.known))]
+
+    path = project / f"theirs{suffix}"
+    if suffix == ".pt2":
+        batch = torch.export.Dim("batch")
+        torch.export.save(torch.export.export(Theirs(), (torch.zeros(4, 6),), dynamic_shapes=({0: batch},)), path)
+    else:
+        torch.jit.save(torch.jit.trace(Theirs(), torch.zeros(4, 6)), path)
+    asked = [] if suffix == ".pt2" else ["--latent-size", "6"]
+    assert said(str(path), "-o", "out", *asked) == 0
+    metrics = read(project / "out", "metrics")
+    assert metrics["draws"] == 2 and metrics["precision"]["mean"] > 0.8, "real images, though few of them"
+    assert metrics["recall"]["mean"] < metrics["recall"]["floor"]
+
+
+def test_other_real_images_are_measured_by_the_same_extractor(project):
+    shutil.copytree(project / "data/digits", project / "data/new")
+    for path in sorted((project / "data/new/3").glob("*.png"))[:40]:
+        path.unlink()
+    assert said("artifacts/train", "--reference", "data/new", "-o", "out") == 0
+    rules, ours = read(project / "out", "protocol"), read(project / "artifacts/evaluate", "protocol")
+    assert rules["reference"]["extractor_sha256"] == ours["reference"]["extractor_sha256"]
+    assert sum(rules["reference"]["data_counts"].values()) < sum(ours["reference"]["data_counts"][split] for split in dataset.SPLITS)
+    assert said("artifacts/train", "--reference", "data/new", "-o", "out", "--against", "artifacts/evaluate") == 3
+
+
+def test_another_checkouts_reference_is_used_whole(project, evaluated):
+    assert said("artifacts/train", "--reference", str(evaluated), "-o", "out") == 0
+    assert read(project / "out", "protocol") == read(project / "artifacts/evaluate", "protocol")
+
+
+def _odd(project):
+    write_pictures(project / "in", np.zeros((3, 1, 9, 8), np.uint8))
+
+
+def _coloured(project):
+    write_pictures(project / "in", np.zeros((3, 3, 8, 8), np.uint8))
+
+
+def _broken(project):
+    write_pictures(project / "in", heldout(project).pixels(np.arange(3)))
+    (project / "in/00001.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
+
+
+def _empty(project):
+    (project / "in").mkdir()
+
+
+def _single(project):
+    write_pictures(project / "in", heldout(project).pixels(np.arange(1)))
+
+
+def _few(project):
+    write_pictures(project / "in", heldout(project).pixels(np.arange(20)))
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (_odd, "3 of 3 pictures are not 8×8 with 1 channels"),
+        (_coloured, "00000.png is 8×8, RGB"),
+        (_broken, "00001.png"),
+        (_empty, "holds no"),
+        (_single, "1 image: a score takes two"),
+        (_few, "kid_subset_size is 100, more than the 20 images"),
+    ],
+)
+def test_pictures_that_cannot_be_scored_are_refused_with_a_sentence(project, make, sentence, capsys):
+    make(project)
+    assert said("in", "-o", "out") == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_pictures_of_another_size_are_prepared_where_that_is_asked_for(project):
+    real = heldout(project).pixels(np.arange(200)).repeat(2, axis=2).repeat(2, axis=3)
+    write_pictures(project / "in", real)
+    small.write_params(project, small.TINY | CHANGES | {"evaluate.kid_subset_size": 50})
+    assert said("in", "--prepare", "-o", "out") == 0
+    assert read(project / "out", "protocol")["evaluate"]["prepared"] is True
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("theirs.ts", b"\x80\x02}q\x00.", "is no TorchScript"),
+        ("theirs.pt", b"PK\x03\x04", "is no TorchScript"),
+    ],
+)
+def test_a_file_that_could_run_code_is_not_opened(project, name, content, sentence, capsys):
+    (project / name).write_bytes(content)
+    assert said(name, "--latent-size", "4") == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_generator_of_other_images_is_refused(project, capsys):
+    torch.manual_seed(0)
+    card = small.card(shape=(3, 16, 16))
+    (project / "other").mkdir()
+    generator.save(project / "other/generator.safetensors", generator.build_generator(card).state_dict())
+    (project / "other/card.json").write_text(json.dumps(card | {"files": {"generator.safetensors": small.artifacts.sha256_of_file(project / "other/generator.safetensors")}}))
+    assert said("other", "-o", "out") == 2
+    assert "(3, 16, 16), the reference has (1, 8, 8)" in capsys.readouterr().err
+
+
+def test_the_report_shows_every_picture_and_asks_nothing_of_a_network(evaluated):
+    page = (evaluated / "artifacts/evaluate/report.html").read_text("utf-8")
+    pictures = sorted(path.stem for path in (evaluated / "artifacts/evaluate").glob("*.png"))
+    assert pictures == sorted(evaluation_page.PICTURES) and page.count("<img ") == len(pictures)
+    assert "http" not in page.replace("http-equiv", "") and "<script" not in page
+    for words, _ in evaluation_page.PICTURES.values():
+        assert f"<h2>{words}</h2>" in page
+    with Image.open(evaluated / "artifacts/evaluate/map.png") as picture:
+        assert len(set(picture.get_flattened_data() if hasattr(picture, "get_flattened_data") else picture.getdata())) > 3, "points of three kinds"
+
+
+def test_hostile_names_are_shown_and_steer_nothing(evaluated):
+    metrics, rules = read(evaluated / "artifacts/evaluate", "metrics"), read(evaluated / "artifacts/evaluate", "protocol")
+    name = '<img src="http://x">\u202e'
+    page = evaluation_page.html(name, metrics, rules, [{"class": name, "real": 0.5}], {}, [{"name": name, "points": [(0, 1.0), (1, 2.0)]}], {})
+    assert "<img" not in page and "\u202e" not in page
+
+
+def test_images_between_two_seeds_begin_and_end_at_them(evaluated):
+    made = generator.load(evaluated / "artifacts/train")
+    way = made.between(3, 8, 40, label=2)
+    assert way.shape == (40, 1, 8, 8)
+    np.testing.assert_allclose(way[[0, -1]].astype(int), made.sample([3, 8], [2, 2]).astype(int), atol=1)
+
+
+def test_working_ahead_keeps_order_and_hands_errors_on():
+    assert list(ahead.ahead(range(100))) == list(range(100))
+
+    def broken():
+        yield 1
+        raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="the disk is full"):
+        list(ahead.ahead(broken()))
+    before = threading.active_count()
+    endless = ahead.ahead(iter(int, 1))
+    assert next(endless) == 0
+    endless.close()
+    assert threading.active_count() == before, "the thread ends with it"
+
+
+def test_how_images_come_decides_no_feature(evaluated):
+    """Blocks of any sizes are regrouped, since the size of a batch decides bits."""
+    with small.inside(evaluated):
+        measured = standard.standard()
+        pixels = heldout(evaluated).pixels(np.arange(300))
+        whole = scoring.see(measured, [pixels], None)
+        apart = scoring.see(measured, np.array_split(pixels, 37), None)
+    assert np.array_equal(whole.features, apart.features) and np.array_equal(whole.pixels, apart.pixels)
+
+
+def test_more_neighbours_than_the_reference_keeps_are_refused_at_the_door(tmp_path):
+    small.write_params(tmp_path, {"evaluate.neighborhood": 11})
+    with pytest.raises(params.Refused, match="evaluate.neighborhood"):
+        params.load(tmp_path / "params.yaml")
