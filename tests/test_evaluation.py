@@ -251,6 +251,27 @@ def test_the_report_shows_every_picture_and_asks_nothing_of_a_network(evaluated)
         assert len(set(picture.get_flattened_data() if hasattr(picture, "get_flattened_data") else picture.getdata())) > 3, "points of three kinds"
 
 
+@pytest.mark.slow
+def test_the_report_opens_in_a_browser_without_an_error(evaluated):
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install ganline[test]")
+    complaints = []
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-quic"])
+        for width in (1200, 390):
+            page = browser.new_page(viewport={"width": width, "height": 900})
+            page.on("console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None)
+            page.on("pageerror", lambda error: complaints.append(str(error)))
+            page.goto((evaluated / "artifacts/evaluate/report.html").as_uri())
+            drawn = page.evaluate("[...document.images].map(one => one.naturalWidth)")
+            assert len(drawn) == len(evaluation_page.PICTURES) and min(drawn) > 0
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, "no page wider than the screen"
+        browser.close()
+    assert complaints == []
+
+
 def test_hostile_names_are_shown_and_steer_nothing(evaluated):
     metrics, rules = read(evaluated / "artifacts/evaluate", "metrics"), read(evaluated / "artifacts/evaluate", "protocol")
     name = '<img src="http://x">\u202e'
