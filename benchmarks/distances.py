@@ -3,9 +3,9 @@
     python benchmarks/distances.py                                              # one core, a minute
     python benchmarks/distances.py --images 10000 --features 2048 --scores fid kid
 
-Features are Gaussian with a spectrum that falls as those of networks do; generated ones are shifted and spread. Each computation
-has a process of one thread to itself; its memory is the peak beyond imports and the features themselves. Compare figures of one
-run only: machines are noisy.
+Features are Gaussian with a spectrum that falls as those of networks do; generated ones are shifted and spread. Each
+computation has a process of one thread to itself; its memory is the peak beyond imports and the features themselves. Compare
+figures of one run only: machines are noisy.
 """
 
 import argparse

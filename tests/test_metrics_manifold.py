@@ -70,6 +70,21 @@ def test_density_and_coverage_of_the_same_distribution_are_what_their_paper_expe
     assert np.mean([run.coverage for run in runs]) == pytest.approx(expected, abs=0.02)
 
 
+def test_realism_is_the_largest_ratio_of_radius_and_distance(monkeypatch):
+    monkeypatch.setattr(manifold._pairs.blocks, "__defaults__", (97,))
+    generated, real = features(300, scale=1.5), features(410, seed=1)
+    generated[5] = real[np.argmin(manifold.radii(real, 3))]
+    radii = manifold.radii(real, 3)
+    kept = radii <= np.median(radii)
+    with np.errstate(divide="ignore"):
+        expected = (radii[kept] / cdist(generated.astype(np.float64), real[kept].astype(np.float64))).max(axis=1)
+    found = manifold.realism(generated, real, radii)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    assert found[5] == np.inf
+    inside = manifold.precision_recall(generated, real, 3, radii).inside_real
+    assert inside[found >= 1].all() and found.max() > 1 > found.min()
+
+
 def test_constant_images_have_radius_zero_and_repeat_themselves_only():
     constant = np.ones((30, 5), np.float32)
     assert (manifold.radii(constant, 3) == 0).all()

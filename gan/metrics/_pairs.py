@@ -1,9 +1,9 @@
 """Distances of many pairs of vectors: float32 products bound them from below, float64 differences decide.
 
-With vectors about a centre, ‖a − b‖² = ‖a‖² + ‖b‖² − 2 ab. A product of D float32 numbers, summed in any order, is wrong by at most
-D u ‖a‖ ‖b‖ for the unit roundoff u = 2⁻²⁴ (Higham 2002, "Accuracy and Stability of Numerical Algorithms", 3.1), so subtracting a
-little more than D u (‖a‖² + ‖b‖²) gives a bound. Only pairs that the bounds leave in doubt are computed again, directly: copies
-have distance zero, and a pair has one distance, whichever is first.
+With vectors about a centre, ‖a − b‖² = ‖a‖² + ‖b‖² − 2 ab. A product of D float32 numbers, summed in any order, is wrong by
+at most D u ‖a‖ ‖b‖ for the unit roundoff u = 2⁻²⁴ (Higham 2002, "Accuracy and Stability of Numerical Algorithms", 3.1), so
+subtracting a little more than D u (‖a‖² + ‖b‖²) gives a bound. Only pairs that the bounds leave in doubt are computed again,
+directly: copies have distance zero, and a pair has one distance, whichever is first.
 """
 
 from collections.abc import Iterator
@@ -80,7 +80,7 @@ def places(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def closest(
     queries: np.ndarray, references: np.ndarray, count: int, block: int = BLOCK, spare: int = _SPARE
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The `count` nearest references (M, D) of queries (N, D): their distances (N, count), ascending, and numbers (N, count)."""
+    """The `count` nearest references (M, D) of queries (N, D): distances (N, count), ascending, and numbers (N, count)."""
     if not 1 <= count <= len(references):
         raise ValueError(f"the {count} nearest are asked for, and there are {len(references)}")
     checked(queries)

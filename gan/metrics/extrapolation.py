@@ -9,7 +9,7 @@ _LEAST = 0.1  # the smallest sample, as a share of the generated images
 
 
 def fid_infinity(generated: np.ndarray, real: np.ndarray, points: int = 15, seed: int = 0) -> dict[str, float]:
-    """{"value", "slope"}: intercept and slope of FID over 1 / n, at sizes n of random samples of features (N, D) evenly spaced in 1 / n.
+    """{"value", "slope"}: intercept and slope of FID over 1 / n, for random samples of features (N, D), evenly spaced in 1 / n.
 
     What the finite number of real images (M, D) adds to FID is not taken away: compare at the same real images only.
     """

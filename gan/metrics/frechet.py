@@ -1,7 +1,7 @@
 """Fréchet distance between two sets of features (Heusel et al. 2017, arXiv:1706.08500, eq. 6), in float64.
 
-tr (Σ₁ Σ₂)^½ is the sum of the singular values of F₁ᵀ F₂ for any factors F Fᵀ = Σ: the triangles of Cholesky where there are more
-images than features, the centred features themselves where there are fewer, so that no covariance needs a ridge.
+tr (Σ₁ Σ₂)^½ is the sum of the singular values of F₁ᵀ F₂ for any factors F Fᵀ = Σ: the triangles of Cholesky where there are
+more images than features, the centred features themselves where there are fewer, so that no covariance needs a ridge.
 """
 
 from dataclasses import dataclass

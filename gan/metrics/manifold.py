@@ -63,6 +63,29 @@ def precision_recall(
     return Manifold(balls > 0, inside_generated, balls / neighborhood, covered)
 
 
+def realism(generated: np.ndarray, real: np.ndarray, real_radii: np.ndarray) -> np.ndarray:
+    """How far within the real manifold each generated image (N, D) lies: (N,) float64, at least 1 inside, infinite for a copy.
+
+    The largest ratio of a real image's radius to its distance, over the half of the real images (M, D) with the smaller radii,
+    which leaves out uncertain ones (Kynkäänniemi et al. 2019, 4). Found in float32: it may miss a ratio a ten-thousandth larger.
+    """
+    dense = np.flatnonzero((real_radii <= np.median(real_radii)) & (real_radii > 0))
+    if not len(dense):
+        raise ValueError(f"at least half of the {len(real)} real images repeat others, so realism has no scale")
+    kept, reach, middle = real[dense], real_radii[dense], _pairs.centre(real)
+    best, numbers = np.full(len(generated), np.inf), np.zeros(len(generated), np.int64)
+    for one in _pairs.blocks(generated, middle):
+        for other in _pairs.blocks(kept, middle):
+            ratios = one.lower_bounds(other).clip(min=0) / (reach[other.rows] ** 2).astype(np.float32)
+            winners = ratios.argmin(axis=1)
+            values = ratios[np.arange(len(ratios)), winners]
+            better = values < best[one.rows]
+            best[one.rows][better], numbers[one.rows][better] = values[better], winners[better] + other.rows.start
+    apart = _pairs.pair_distances(generated, np.arange(len(generated)), kept, numbers)
+    with np.errstate(divide="ignore"):
+        return reach[numbers] / apart
+
+
 def _within(
     bounds: np.ndarray, reach: np.ndarray, one: _pairs.Block, other: _pairs.Block, generated: np.ndarray, real: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
