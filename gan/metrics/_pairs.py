@@ -112,10 +112,11 @@ def closest_others(vectors: np.ndarray, count: int, block: int = BLOCK) -> tuple
     found, numbers = best.by_distance(vectors, vectors)
     unsure = best.may_lack(found[:, count - 1]) & (best.kept < len(vectors) - 1)
     found, numbers = found[:, :count], numbers[:, :count]
-    for number in np.flatnonzero(unsure):
-        near, these = closest(vectors[number : number + 1], vectors, count + 1, block, 8 * _SPARE)
-        others = np.flatnonzero(these[0] != number)[:count]
-        found[number], numbers[number] = near[0, others], these[0, others]
+    if unsure.any():
+        near, these = closest(vectors[unsure], vectors, count + 1, block, 8 * _SPARE)
+        others = these != np.flatnonzero(unsure)[:, None]
+        others[others.all(axis=1), -1] = False  # copies took the place of the image itself
+        found[unsure], numbers[unsure] = near[others].reshape(-1, count), these[others].reshape(-1, count)
     return found, numbers
 
 

@@ -64,10 +64,11 @@ def precision_recall(
 
 
 def realism(generated: np.ndarray, real: np.ndarray, real_radii: np.ndarray) -> np.ndarray:
-    """How far within the real manifold each generated image (N, D) lies: (N,) float64, at least 1 inside, infinite for a copy.
+    """How far within the real manifold each generated image (N, D) lies: (N,) float64, from 1 on inside, infinite for a copy.
 
-    The largest ratio of a real image's radius to its distance, over the half of the real images (M, D) with the smaller radii,
-    which leaves out uncertain ones (Kynkäänniemi et al. 2019, 4). Found in float32: it may miss a ratio a ten-thousandth larger.
+    The largest ratio of a real image's radius to its distance, over the half of the real images (M, D) with the smaller
+    radii, which leaves out uncertain ones (Kynkäänniemi et al. 2019, 4). Found in float32, so a ratio that is larger by a
+    ten-thousandth may be missed.
     """
     dense = np.flatnonzero((real_radii <= np.median(real_radii)) & (real_radii > 0))
     if not len(dense):
