@@ -113,7 +113,7 @@ def test_features_that_are_not_numbers_or_too_large_are_refused():
 @pytest.mark.parametrize("scale", [1e-30, 1, 1e15])
 def test_bounds_lie_below_the_distances_and_close(scale):
     one, other = features(200, 300) * scale, features(150, 300, seed=1) * scale + scale
-    middle = _pairs.centre(other)
+    middle = _pairs.centre(one, other)
     first, second = next(_pairs.blocks(one, middle)), next(_pairs.blocks(other, middle))
     true = cdist(one.astype(np.float64), other.astype(np.float64)) ** 2
     bounds = first.lower_bounds(second)
@@ -126,8 +126,25 @@ def pixels(count: int, seed: int, levels: int = 256) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, levels, (count, 49)).astype(np.uint8)
 
 
+@pytest.fixture(params=["integers", "floats"])
+def arithmetic(request, monkeypatch):
+    """Both ways of multiplying pixels, whichever this processor would choose."""
+    monkeypatch.setattr(_pairs, "fast_integers", lambda: request.param == "integers")
+
+
+def test_integers_bound_distances_of_pixels_more_closely_than_sums_of_32_bits_could(arithmetic):
+    """More features than fit a 32-bit sum, at the far ends of the range."""
+    one, other = np.zeros((3, 200_000), np.uint8), np.full((2, 200_000), 255, np.uint8)
+    other[1, ::2] = 0
+    middle = _pairs.centre(one, other)
+    bounds = next(_pairs.blocks(one, middle)).lower_bounds(next(_pairs.blocks(other, middle)))
+    true = np.array([[255**2 * 200_000, 255**2 * 100_000]] * 3)
+    assert (bounds <= true).all()
+    assert nearest.nearest(one, other)[0] == pytest.approx(np.sqrt(true[:, 1]), rel=1e-14)
+
+
 @pytest.mark.parametrize("levels", [2, 4, 256])
-def test_nearest_pixels_are_those_of_all_distances(levels):
+def test_nearest_pixels_are_those_of_all_distances(levels, arithmetic):
     """Few levels make ties, more than the candidates that are kept."""
     queries, references = pixels(300, 0, levels), pixels(500, 1, levels)
     references[7] = queries[3]
@@ -139,7 +156,7 @@ def test_nearest_pixels_are_those_of_all_distances(levels):
 
 
 @pytest.mark.parametrize("levels", [2, 256])
-def test_leaving_one_out_gives_the_nearest_other_image(levels):
+def test_leaving_one_out_gives_the_nearest_other_image(levels, arithmetic):
     references = pixels(400, 0, levels)
     references[399] = references[0]
     between = cdist(references.astype(np.float64), references.astype(np.float64))

@@ -51,7 +51,7 @@ def precision_recall(
     real_radii = radii(real, neighborhood) if real_radii is None else real_radii
     generated_radii = radii(generated, neighborhood)
     balls, inside_generated = np.zeros(len(generated), np.int64), np.zeros(len(real), bool)
-    covered, middle = np.zeros(len(real), bool), _pairs.centre(real)
+    covered, middle = np.zeros(len(real), bool), _pairs.centre(generated, real)
     for one in _pairs.blocks(generated, middle):
         for other in _pairs.blocks(real, middle):
             bounds = one.lower_bounds(other)
@@ -73,7 +73,7 @@ def realism(generated: np.ndarray, real: np.ndarray, real_radii: np.ndarray) -> 
     dense = np.flatnonzero((real_radii <= np.median(real_radii)) & (real_radii > 0))
     if not len(dense):
         raise ValueError(f"at least half of the {len(real)} real images repeat others, so realism has no scale")
-    kept, reach, middle = real[dense], real_radii[dense], _pairs.centre(real)
+    kept, reach, middle = real[dense], real_radii[dense], _pairs.centre(generated, real)
     best, numbers = np.full(len(generated), np.inf), np.zeros(len(generated), np.int64)
     for one in _pairs.blocks(generated, middle):
         for other in _pairs.blocks(kept, middle):
