@@ -1,5 +1,7 @@
 """Precision, recall, density, coverage and nearest neighbours, beside torch-fidelity's and beside the definitions."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
@@ -164,6 +166,21 @@ def test_leaving_one_out_gives_the_nearest_other_image(levels, arithmetic):
     found = nearest.leave_one_out(references, block=64)
     np.testing.assert_allclose(found, between.min(axis=1), rtol=1e-14)
     assert found[0] == found[399] == 0
+
+
+def peak_mb(call) -> float:
+    tracemalloc.start()
+    call()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak / 2**20
+
+
+def test_memory_does_not_hold_all_pairs_nor_all_of_long_vectors():
+    """5,000² float64 distances are 190 MB, and 1,000 vectors of 40,000 float64 numbers 305 MB."""
+    assert peak_mb(lambda: manifold.precision_recall(features(5000), features(5000, seed=1), 3)) < 40
+    long = np.random.default_rng(0).integers(0, 256, (1000, 40_000), np.uint8)
+    assert peak_mb(lambda: nearest.nearest(long[:200], long)) < 150
 
 
 def test_one_reference_has_no_other():

@@ -17,7 +17,8 @@ from .frechet import checked
 
 BLOCK = 1000  # vectors a side of a block of pairs; no power of two, whose transpose is slow in a cache
 _SPARE = 3  # neighbours kept beyond those that are asked for
-_PAIRS = 2**21  # float64 numbers of differences at a time
+_NUMBERS = 2**22  # of a block of vectors, which is narrower where vectors are long
+_DIFFERENCES = 2**21  # numbers at a time
 _INTEGERS = 2**17 - 1  # products of two 8-bit integers that a 32-bit sum holds
 
 
@@ -58,6 +59,8 @@ def fast_integers() -> bool:
 
 def centre(queries: np.ndarray, references: np.ndarray) -> np.ndarray | None:
     """What distances are best computed about: the references' mean (D,) float64; None for two sets of pixels: 128, as int8."""
+    if queries.shape[1] != references.shape[1]:
+        raise ValueError(f"vectors of {queries.shape[1]} and {references.shape[1]} numbers have no distance")
     if queries.dtype == references.dtype == np.uint8 and fast_integers():
         return None
     return references.mean(axis=0, dtype=np.float64)
@@ -65,6 +68,7 @@ def centre(queries: np.ndarray, references: np.ndarray) -> np.ndarray | None:
 
 def blocks(vectors: np.ndarray, middle: np.ndarray | None, size: int = BLOCK) -> Iterator[Block]:
     """The vectors (N, D), of any type of number, in blocks about what `centre` says."""
+    size = max(min(size, _NUMBERS // vectors.shape[1]), 1)
     if middle is None:
         error = (vectors.shape[1] // _INTEGERS + 8) * 2.0**-23  # of a float32 sum of exact parts
         for start in range(0, len(vectors), size):
@@ -91,7 +95,7 @@ def distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 def pair_distances(one: np.ndarray, rows: np.ndarray, other: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Distances (P,) float64 of the pairs one[rows[p]], other[columns[p]]."""
     found = np.empty(len(rows))
-    step = max(_PAIRS // one.shape[1], 1)
+    step = max(_DIFFERENCES // one.shape[1], 1)
     for start in range(0, len(rows), step):
         part = slice(start, start + step)
         found[part] = distances(one[rows[part]], other[columns[part]])
