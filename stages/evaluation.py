@@ -77,7 +77,7 @@ def _first(scores: scoring.Scores, made: generator.Generator | None) -> Image.Im
 def _chosen(scores: scoring.Scores) -> dict[str, Image.Image]:
     """Of the first draw, the images with the highest and with the lowest realism (Kynkäänniemi et al. 2019, sec. 4)."""
     pixels = scores.draws[0].pixels
-    order = np.argsort(-scores.manifolds[0].realism[: len(pixels)], kind="stable")
+    order = np.argsort(-scores.realism[: len(pixels)], kind="stable")
     count = min(CHOSEN, len(order) // 2)
     return {name: images.grid(pixels[part], COLUMNS) for name, part in (("best", order[:count]), ("worst", order[::-1][:count]))}
 

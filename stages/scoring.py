@@ -1,8 +1,8 @@
 """Scores of images against a reference, each with an interval and the score of held-out real images beside it.
 
 A draw is a set of images as large as the held-out one: scores at unequal n cannot be compared. The interval of a score holds
-what another draw would change, by the spread over draws (over resampled images where there is one draw), and what other real
-images would, by the bootstrap or the first-order term of a U-statistic. `evaluate` and `gan evaluate` share this file.
+what another draw would change, by the spread over draws (by the images of one, where there is one), and what other real images
+would, by the influence of each. `evaluate` and `gan evaluate` share this file.
 """
 
 import math
@@ -162,15 +162,11 @@ class Scores:
         return [frechet.features_to_statistics(draw.features) for draw in self.draws]
 
     def _fid(self) -> dict:
-        real, config = self.standard, self.config
+        real = self.standard
         values = [frechet.statistics_to_distance(one, real.statistics) for one in self._statistics]
         floor = frechet.statistics_to_distance(frechet.features_to_statistics(real.heldout.features), real.statistics)
-        by_real = uncertainty.bootstrap_frechet(self._statistics[0], real.train.features, config.bootstrap, config.seed)
-
-        def alone() -> float:
-            return uncertainty.bootstrap_frechet(real.statistics, self.draws[0].features, config.bootstrap, config.seed)
-
-        return self._interval(values, floor, by_real, alone, least=0.0)
+        by_real = uncertainty.deviation_frechet(self._statistics[0], real.train.features)
+        return self._interval(values, floor, by_real, lambda: uncertainty.deviation_frechet(real.statistics, self.draws[0].features), least=0.0)
 
     def _fid_infinity(self) -> dict:
         """FID without the bias of n, extrapolated; its interval is that of the extrapolation over draws. Not of too few images."""
@@ -212,6 +208,12 @@ class Scores:
     def _against_real(self, features: np.ndarray) -> manifold.Manifold:
         neighborhood = self.config.neighborhood
         return manifold.precision_recall(features, self.standard.train.features, neighborhood, self.standard.radii(neighborhood))
+
+    @cached_property
+    def realism(self) -> np.ndarray:
+        """How deep among the real images each image of the first draw lies, (N,)."""
+        real = self.standard
+        return manifold.realism(self.draws[0].features, real.train.features, real.radii(self.config.neighborhood))
 
     def _manifold(self) -> dict:
         floor = self._against_real(self.standard.heldout.features)

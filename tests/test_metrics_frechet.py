@@ -82,14 +82,6 @@ def test_blocks_in_any_order_give_the_moments_of_the_whole():
         np.testing.assert_allclose(found.covariance, expected, rtol=1e-6, atol=1e-16)
 
 
-def test_a_weight_is_how_often_an_image_counts():
-    one, weights = features(50), np.random.default_rng(0).integers(0, 4, 50)
-    found, expected = frechet.features_to_statistics(one, weights), frechet.features_to_statistics(one.repeat(weights, axis=0))
-    assert found.count == expected.count == weights.sum()
-    np.testing.assert_allclose(found.mean, expected.mean, atol=1e-12)
-    np.testing.assert_allclose(found.covariance, expected.covariance, atol=1e-12)
-
-
 def broken(count: int, number: int, value: float) -> np.ndarray:
     found = features(count)
     found[number:, 3] = value

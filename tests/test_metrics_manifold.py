@@ -1,5 +1,7 @@
 """Precision, recall, density, coverage and nearest neighbours, beside torch-fidelity's and beside the definitions."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
@@ -70,6 +72,21 @@ def test_density_and_coverage_of_the_same_distribution_are_what_their_paper_expe
     assert np.mean([run.coverage for run in runs]) == pytest.approx(expected, abs=0.02)
 
 
+def test_realism_is_the_largest_ratio_of_radius_and_distance(monkeypatch):
+    monkeypatch.setattr(manifold._pairs.blocks, "__defaults__", (97,))
+    generated, real = features(300, scale=1.5), features(410, seed=1)
+    generated[5] = real[np.argmin(manifold.radii(real, 3))]
+    radii = manifold.radii(real, 3)
+    kept = radii <= np.median(radii)
+    with np.errstate(divide="ignore"):
+        expected = (radii[kept] / cdist(generated.astype(np.float64), real[kept].astype(np.float64))).max(axis=1)
+    found = manifold.realism(generated, real, radii)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    assert found[5] == np.inf
+    inside = manifold.precision_recall(generated, real, 3, radii).inside_real
+    assert inside[found >= 1].all() and found.max() > 1 > found.min()
+
+
 def test_constant_images_have_radius_zero_and_repeat_themselves_only():
     constant = np.ones((30, 5), np.float32)
     assert (manifold.radii(constant, 3) == 0).all()
@@ -98,7 +115,7 @@ def test_features_that_are_not_numbers_or_too_large_are_refused():
 @pytest.mark.parametrize("scale", [1e-30, 1, 1e15])
 def test_bounds_lie_below_the_distances_and_close(scale):
     one, other = features(200, 300) * scale, features(150, 300, seed=1) * scale + scale
-    middle = _pairs.centre(other)
+    middle = _pairs.centre(one, other)
     first, second = next(_pairs.blocks(one, middle)), next(_pairs.blocks(other, middle))
     true = cdist(one.astype(np.float64), other.astype(np.float64)) ** 2
     bounds = first.lower_bounds(second)
@@ -111,8 +128,25 @@ def pixels(count: int, seed: int, levels: int = 256) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, levels, (count, 49)).astype(np.uint8)
 
 
+@pytest.fixture(params=["integers", "floats"])
+def arithmetic(request, monkeypatch):
+    """Both ways of multiplying pixels, whichever this processor would choose."""
+    monkeypatch.setattr(_pairs, "fast_integers", lambda: request.param == "integers")
+
+
+def test_integers_bound_distances_of_pixels_more_closely_than_sums_of_32_bits_could(arithmetic):
+    """More features than fit a 32-bit sum, at the far ends of the range."""
+    one, other = np.zeros((3, 200_000), np.uint8), np.full((2, 200_000), 255, np.uint8)
+    other[1, ::2] = 0
+    middle = _pairs.centre(one, other)
+    bounds = next(_pairs.blocks(one, middle)).lower_bounds(next(_pairs.blocks(other, middle)))
+    true = np.array([[255**2 * 200_000, 255**2 * 100_000]] * 3)
+    assert (bounds <= true).all()
+    assert nearest.nearest(one, other)[0] == pytest.approx(np.sqrt(true[:, 1]), rel=1e-14)
+
+
 @pytest.mark.parametrize("levels", [2, 4, 256])
-def test_nearest_pixels_are_those_of_all_distances(levels):
+def test_nearest_pixels_are_those_of_all_distances(levels, arithmetic):
     """Few levels make ties, more than the candidates that are kept."""
     queries, references = pixels(300, 0, levels), pixels(500, 1, levels)
     references[7] = queries[3]
@@ -124,7 +158,7 @@ def test_nearest_pixels_are_those_of_all_distances(levels):
 
 
 @pytest.mark.parametrize("levels", [2, 256])
-def test_leaving_one_out_gives_the_nearest_other_image(levels):
+def test_leaving_one_out_gives_the_nearest_other_image(levels, arithmetic):
     references = pixels(400, 0, levels)
     references[399] = references[0]
     between = cdist(references.astype(np.float64), references.astype(np.float64))
@@ -132,6 +166,21 @@ def test_leaving_one_out_gives_the_nearest_other_image(levels):
     found = nearest.leave_one_out(references, block=64)
     np.testing.assert_allclose(found, between.min(axis=1), rtol=1e-14)
     assert found[0] == found[399] == 0
+
+
+def peak_mb(call) -> float:
+    tracemalloc.start()
+    call()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak / 2**20
+
+
+def test_memory_does_not_hold_all_pairs_nor_all_of_long_vectors():
+    """5,000² float64 distances are 190 MB, and 1,000 vectors of 40,000 float64 numbers 305 MB."""
+    assert peak_mb(lambda: manifold.precision_recall(features(5000), features(5000, seed=1), 3)) < 40
+    long = np.random.default_rng(0).integers(0, 256, (1000, 40_000), np.uint8)
+    assert peak_mb(lambda: nearest.nearest(long[:200], long)) < 150
 
 
 def test_one_reference_has_no_other():

@@ -29,27 +29,40 @@ def test_interval_of_fid_covers_its_expectation_over_draws_and_real_sets(draws):
         generated = [sample(random, 200, shift=0.3) for _ in range(draws)]
         statistics = [frechet.features_to_statistics(one) for one in generated]
         scores = [frechet.statistics_to_distance(one, frechet.features_to_statistics(real)) for one in statistics]
-        real_deviation = uncertainty.bootstrap_frechet(statistics[0], real, 25, seed=0)
-        own = uncertainty.bootstrap_frechet(frechet.features_to_statistics(real), generated[0], 25, seed=1)
+        real_deviation = uncertainty.deviation_frechet(statistics[0], real)
+        own = uncertainty.deviation_frechet(frechet.features_to_statistics(real), generated[0])
         found.append(uncertainty.interval(scores, real_deviation, own, least=0))
     expected = np.mean([one["mean"] for one in found])
     covered = np.mean([one["low"] <= expected <= one["high"] for one in found])
     assert 0.88 <= covered <= 0.99
 
 
-def test_bootstrapped_deviation_is_that_of_samples_drawn_again():
+@pytest.mark.parametrize(
+    ("count", "size", "shift"),
+    [
+        pytest.param(300, 4, 0.4, id="apart"),
+        pytest.param(300, 4, 0.0, id="of one distribution"),
+        pytest.param(2000, 40, 0.1, id="many images"),
+        pytest.param(120, 40, 0.1, id="few images"),
+        pytest.param(30, 40, 0.2, id="fewer images than features"),
+    ],
+)
+def test_deviation_by_influence_is_that_of_samples_drawn_again(count, size, shift):
     random = np.random.default_rng(0)
-    fixed = frechet.features_to_statistics(sample(random, 400, shift=0.4))
-    again = [frechet.statistics_to_distance(fixed, frechet.features_to_statistics(sample(random, 300))) for _ in range(500)]
-    found = np.mean([uncertainty.bootstrap_frechet(fixed, sample(random, 300), 50, seed) for seed in range(10)])
+    fixed = frechet.features_to_statistics(1.2 * sample(random, 400, size, shift))
+    draws = [sample(random, count, size) for _ in range(300)]
+    again = [frechet.statistics_to_distance(fixed, frechet.features_to_statistics(one)) for one in draws]
+    found = np.mean([uncertainty.deviation_frechet(fixed, one) for one in draws[:20]])
     assert found == pytest.approx(np.std(again), rel=0.3)
 
 
-def test_bootstrap_is_named_by_its_seed():
+def test_the_bootstrap_agrees_where_images_are_many():
     random = np.random.default_rng(0)
-    fixed, features = frechet.features_to_statistics(sample(random, 50)), sample(random, 50)
-    one, again, other = (uncertainty.bootstrap_frechet(fixed, features, 5, seed) for seed in (0, 0, 1))
-    assert one == again != other
+    fixed = frechet.features_to_statistics(sample(random, 400, shift=0.4))
+    features = sample(random, 300)
+    again = [features[random.integers(0, 300, 300)] for _ in range(200)]
+    found = np.std([frechet.statistics_to_distance(fixed, frechet.features_to_statistics(one)) for one in again], ddof=1)
+    assert found == pytest.approx(uncertainty.deviation_frechet(fixed, features), rel=0.2)
 
 
 def test_more_draws_do_not_hide_the_finite_real_set():

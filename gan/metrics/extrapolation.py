@@ -11,9 +11,9 @@ _LEAST = 0.1  # the smallest sample, as a share of the generated images
 def fid_infinity(
     generated: np.ndarray, real: np.ndarray | frechet.Statistics, points: int = 15, seed: int = 0
 ) -> dict[str, float]:
-    """{"value", "slope"}: intercept and slope of FID over 1 / n, at sizes n of random samples of features (N, D) evenly spaced in 1 / n.
+    """{"value", "slope"}: intercept and slope of FID over 1 / n, for random samples of features (N, D), evenly spaced in 1 / n.
 
-    `real`: features (M, D), or their statistics. What the finite number of real images adds to FID is not taken away: compare at the same real images only.
+    `real`: features (M, D), or their statistics. What their finite number adds to FID is not taken away: compare at the same real images only.
     """
     count, size = frechet.checked(generated).shape
     least = max(round(_LEAST * count), size + 1)  # FID is linear in 1 / n only where covariances are regular

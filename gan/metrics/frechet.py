@@ -1,7 +1,7 @@
 """Fréchet distance between two sets of features (Heusel et al. 2017, arXiv:1706.08500, eq. 6), in float64.
 
-tr (Σ₁ Σ₂)^½ is the sum of the singular values of F₁ᵀ F₂ for any factors F Fᵀ = Σ: the triangles of Cholesky where there are more
-images than features, the centred features themselves where there are fewer, so that no covariance needs a ridge.
+tr (Σ₁ Σ₂)^½ is the sum of the singular values of F₁ᵀ F₂ for any factors F Fᵀ = Σ: the triangles of Cholesky where there are
+more images than features, the centred features themselves where there are fewer, so that no covariance needs a ridge.
 """
 
 from dataclasses import dataclass
@@ -31,18 +31,16 @@ class Moments:
         self.mean = np.zeros(0)
         self.scatter = np.zeros((0, 0))  # Σ (x − mean)(x − mean)ᵀ
 
-    def add(self, features: np.ndarray, weights: np.ndarray | None = None) -> None:
-        """Take in features (B, D); weights (B,) >= 0 say how often each image counts, once if they are left out."""
+    def add(self, features: np.ndarray) -> None:
+        """Take in features (B, D)."""
         features = checked(features).astype(np.float64)
-        count = len(features) if weights is None else weights.sum()
+        count = len(features)
         if not count:
             return
         if not self.count:
             self.mean, self.scatter = np.zeros(features.shape[1]), np.zeros((features.shape[1],) * 2)
-        mean = np.average(features, axis=0, weights=weights)
+        mean = features.mean(axis=0)
         features -= mean
-        if weights is not None:
-            features *= np.sqrt(weights)[:, None]
         shift = mean - self.mean
         total = self.count + count
         rows = np.concatenate([features, shift[None] * np.sqrt(self.count * count / total)])
@@ -54,16 +52,15 @@ class Moments:
         """Mean and unbiased covariance of all that was added."""
         if self.count < 2:
             raise ValueError(f"a covariance needs two images, and there are {self.count}; make or keep more")
-        return Statistics(self.mean.copy(), self.scatter / (self.count - 1), int(self.count))
+        return Statistics(self.mean.copy(), self.scatter / (self.count - 1), self.count)
 
 
-def features_to_statistics(features: np.ndarray, weights: np.ndarray | None = None) -> Statistics:
-    """Features (N, D), N >= 2 -> their mean and unbiased covariance; weights (N,) say how often each image counts."""
+def features_to_statistics(features: np.ndarray) -> Statistics:
+    """Features (N, D), N >= 2 -> their mean and unbiased covariance."""
     moments = Moments()
     features = checked(features)
     for start in range(0, len(features), _ROWS):
-        block = slice(start, start + _ROWS)
-        moments.add(features[block], None if weights is None else weights[block])
+        moments.add(features[start : start + _ROWS])
     return moments.statistics()
 
 

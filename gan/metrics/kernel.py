@@ -1,7 +1,8 @@
 """Kernel distance (KID): the squared maximum mean discrepancy of features under k(x, y) = (x·y / D + 1)³, without bias.
 
-Bińkowski et al. 2018, "Demystifying MMD GANs", arXiv:1801.01401, 4; the estimator is Gretton et al. 2012's, "A kernel two-sample
-test", lemma 6. Unlike FID's, its mean does not depend on the number of images. In float64: it is a small difference of large sums.
+Bińkowski et al. 2018, "Demystifying MMD GANs", arXiv:1801.01401, 4; the estimator is Gretton et al. 2012's, "A kernel
+two-sample test", lemma 6. Unlike FID's, its mean does not depend on the number of images. In float64: it is a small difference
+of large sums.
 """
 
 import numpy as np
@@ -43,8 +44,8 @@ def unbiased(generated: np.ndarray, real: np.ndarray) -> float:
 def deviation(generated: np.ndarray, real: np.ndarray) -> tuple[float, float]:
     """Standard deviations of `unbiased` that are due to the generated (N, D) and to the real sample (M, D), given the other.
 
-    An image's influence, to first order, is twice its mean kernel with its own kind less that with the other (Hoeffding 1948). What
-    this leaves out makes it no smaller on average (Efron and Stein 1981): √2 too large where both are of one distribution.
+    An image's influence, to first order, is twice its mean kernel with its own kind less that with the other (Hoeffding 1948).
+    What this leaves out makes it no smaller on average (Efron and Stein 1981): √2 too large where both are of one distribution.
     """
     _need_two(generated, real)
     generated, real = _scaled(generated), _scaled(real)

@@ -7,8 +7,8 @@ import scipy.stats
 def authenticity(distances: np.ndarray, numbers: np.ndarray, own: np.ndarray) -> float:
     """Share in [0, 1] of generated images that no training image explains (Alaa et al. 2022, arXiv:2102.08921, 3.3).
 
-    A generated image is authentic if it is farther from its nearest training image, `distances` (N,) and `numbers` (N,), than that
-    one is from its nearest other training image, `own` (M,). A perfect generator has the share that held-out images have.
+    A generated image is authentic if it is farther from its nearest training image, `distances` (N,) and `numbers` (N,), than
+    that one is from its nearest other training image, `own` (M,). A perfect generator has the share that held-out images have.
     """
     if not len(distances):
         raise ValueError("there are no generated images, so no share of them is authentic")
@@ -18,8 +18,8 @@ def authenticity(distances: np.ndarray, numbers: np.ndarray, own: np.ndarray) ->
 def copying(generated_distances: np.ndarray, heldout_distances: np.ndarray) -> dict[str, float]:
     """Whether generated images lie nearer to training images than held-out ones do (Meehan et al. 2020, arXiv:2004.05675, 3).
 
-    Distances (N,) and (M,) to the nearest training image -> Mann and Whitney's U as a z-score, ties included, and the one-sided p:
-    z far below zero means copying, far above zero that the generator stays away from the data.
+    Distances (N,) and (M,) to the nearest training image -> Mann and Whitney's U as a z-score, ties included, and the one-sided
+    p: z far below zero means copying, far above zero that the generator stays away from the data.
     """
     count, others = len(generated_distances), len(heldout_distances)
     if not count or not others:

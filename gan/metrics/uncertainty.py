@@ -5,9 +5,9 @@ import math
 import numpy as np
 import scipy.stats
 
-from .. import streams
 from . import frechet
 
+_ROWS = 4096  # images at a time
 _REACH = float(scipy.stats.norm.ppf(0.975))  # standard deviations
 
 
@@ -17,8 +17,9 @@ def interval(
 ) -> dict[str, float]:  # fmt: skip
     """{"mean", "low", "high", "deviation"} of the scores of k independent draws of generated images, all beside one real set.
 
-    Draws vary by Student's t, the real set by a normal law of standard deviation `real_deviation`, which more draws do not reduce. A
-    single draw needs its own standard deviation. "deviation" is that of the mean, of both sources; [low, high] is cut to [least, most].
+    Draws vary by Student's t, the real set by a normal law of standard deviation `real_deviation`, which more draws do not
+    reduce. A single draw needs its own standard deviation. "deviation" is that of the mean, of both sources; [low, high] is cut
+    to [least, most].
     """
     scores = np.asarray(draw_scores, np.float64)
     if not len(scores) or not np.isfinite(scores).all():
@@ -39,19 +40,25 @@ def interval(
     }
 
 
-def bootstrap_frechet(statistics: frechet.Statistics, features: np.ndarray, replicates: int, seed: int) -> float:
-    """Standard deviation of FID to fixed `statistics` due to the sample of features (N, D), by resampling its images.
+def deviation_frechet(statistics: frechet.Statistics, features: np.ndarray) -> float:
+    """Standard deviation of FID to fixed `statistics` due to the sample of features (N, D), by each image's influence.
 
-    FID is the same both ways, so the fixed ones may be the generated or the real (Efron and Tibshirani 1993, "An introduction to the
-    bootstrap", 6). Only the spread of the resampled values has a meaning: repeated images raise their mean.
+    The derivative of the distance by the sample's μ and Σ is 2 (μ − μ₀) and 1 − T, with T = Σ^-½ (Σ^½ Σ₀ Σ^½)^½ Σ^-½ the
+    transport between the Gaussians (Rippl, Munk and Sturm 2016, arXiv:1507.04090), so for c = x − μ an image moves FID by a
+    share 1 / N of 2 (μ − μ₀)·c + c·c − c·T c. FID is the same both ways: the fixed ones may be the generated or the real.
+
+    The bootstrap, a hundred times dearer, agrees where images are many, and is too wide where they are few: repeated images widen
+    it by a third at N = 3 D.
     """
-    if replicates < 2:
-        raise ValueError(f"{replicates} replicates have no deviation; take at least 2")
-    scores, count = [], len(features)
-    for replicate in range(replicates):
-        drawn = streams.integers(streams.key(seed, f"metrics/bootstrap/{replicate}"), np.arange(count), count)
-        weights = np.bincount(drawn, minlength=count)
-        kept = weights > 0
-        resampled = frechet.features_to_statistics(features[kept], weights[kept])
-        scores.append(frechet.statistics_to_distance(statistics, resampled))
-    return float(np.std(scores, ddof=1))
+    own = frechet.features_to_statistics(features)
+    values, vectors = np.linalg.eigh(own.covariance)
+    kept = values > len(values) * np.finfo(np.float64).eps * values[-1]
+    roots, vectors = np.sqrt(values[kept]), vectors[:, kept]
+    inner, turned = np.linalg.eigh((vectors * roots).T @ statistics.covariance @ (vectors * roots))
+    halfway = (vectors / roots) @ (turned * inner.clip(min=0) ** 0.25)  # T = halfway halfwayᵀ
+    influence = np.empty(len(features))
+    for start in range(0, len(features), _ROWS):
+        centred = features[start : start + _ROWS] - own.mean
+        moved = (centred**2).sum(axis=1) - ((centred @ halfway) ** 2).sum(axis=1)
+        influence[start : start + _ROWS] = 2 * centred @ (own.mean - statistics.mean) + moved
+    return float(influence.std(ddof=1) / math.sqrt(len(features)))
