@@ -3,26 +3,18 @@
 Its weights are given by path or URL and checked by SHA-256 before they are opened, and only plain tensors are read.
 """
 
-import hashlib
 import io
-import os
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Annotated
 
-import pydantic
 import torch
 from torch import Tensor, nn
 
 from .. import choices
+from . import _weights
 
 HAS_SCORE = True
 
 URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
-
-
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 
 
@@ -30,7 +22,7 @@ class Config(choices.Config):
     """`weights`: a file inside or outside the project, or a URL; `sha256`: of that file."""
 
     weights: str = URL
-    sha256: Annotated[str, pydantic.Field(pattern="^[0-9a-f]{64}$")] = SHA256
+    sha256: _weights.Sha256 = SHA256
 
 
 class Network(nn.Module):
@@ -67,42 +59,6 @@ def build(config: Config, shape: tuple[int, int, int], num_classes: int) -> nn.M
 
 def fit(config: Config, network: nn.Module, train: tuple, heldout: tuple, seed: int) -> Iterator[int]:
     """Nothing is trained: the weights are found, checked and read. Returns the facts of the protocol."""
-    path = _file(config)
-    with open(path, "rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != config.sha256:
-        raise ValueError(
-            f"{path} has SHA-256 {found}, reference.protocol.sha256 says {config.sha256}; it was not opened. "
-            "Fetch the file again, or give the hash of the file that is meant"
-        )
-    network.inception.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    _weights.load(network.inception, config.weights, config.sha256)
     yield len(train[0])
-    return {"weights_sha256": found}
-
-
-def _file(config: Config) -> Path:
-    """The weights file, downloaded into the user's cache where a URL is given."""
-    if "://" not in config.weights:
-        if not Path(config.weights).is_file():
-            raise FileNotFoundError(f"{config.weights}, reference.protocol.weights, is no file; {_WAYS_OUT}")
-        return Path(config.weights)
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "ganline" / config.sha256
-    if not cache.is_file():
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        partial = cache.with_suffix(f".{os.getpid()}")
-        try:
-            with urllib.request.urlopen(config.weights, timeout=30) as answer, open(partial, "wb") as file:
-                while chunk := answer.read(1 << 20):
-                    file.write(chunk)
-            os.replace(partial, cache)
-        except (urllib.error.URLError, OSError, ValueError) as error:
-            raise FileNotFoundError(f"{config.weights} could not be fetched ({error}); {_WAYS_OUT}") from None
-        finally:
-            partial.unlink(missing_ok=True)
-    return cache
-
-
-_WAYS_OUT = (
-    f"fetch {URL} on a machine that can and give its path as reference.protocol.weights, or set reference.protocol.name "
-    "to classifier (labels) or pretext (no labels). Scores of different protocols cannot be compared"
-)
+    return {"weights_sha256": config.sha256}
