@@ -4,10 +4,12 @@ import hashlib
 import http.server
 import threading
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from gan.extractors import _weights
+from gan.extractors import _resize, _weights, inception
 
 CONTENT = bytes(range(256)) * 40_000  # ten blocks of the download
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -148,3 +150,85 @@ def test_weights_of_another_network_are_named(tmp_path):
     torch.save(torch.nn.Linear(3, 2).state_dict(), path)
     with pytest.raises(ValueError, match="another network: .*size mismatch for weight"):
         _weights.load(torch.nn.Linear(4, 2), str(path), sha256_of(path))
+
+
+def fill(network, seed=0):
+    """Random weights of a network's form, scaled by fan-in so that activations stay finite; what are no numbers stays."""
+    random = torch.Generator().manual_seed(seed)
+    state = network.state_dict()
+    for name, tensor in state.items():
+        if not tensor.is_floating_point():
+            continue
+        noise = torch.randn(tensor.shape, generator=random)
+        if tensor.dim() > 1:
+            noise *= (2 / tensor[0].numel()) ** 0.5
+        else:
+            noise = 1 + 0.1 * noise.clamp(-3, 3) if name.endswith(("weight", "running_var")) else 0.1 * noise
+        state[name] = noise
+    network.load_state_dict(state)
+    return network.eval().requires_grad_(False)
+
+
+def pictures(shape, count, seed=0):
+    """(count, *shape) uint8: smooth, as pictures are, with some noise."""
+    random = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(count, shape[0], 4, 4, generator=random) * 230
+    smooth = torch.nn.functional.interpolate(coarse, shape[1:], mode="bilinear")
+    return (smooth + torch.rand(count, *shape, generator=random) * 25).to(torch.uint8)
+
+
+@pytest.fixture(scope="module")
+def inception_network():
+    return fill(inception.Network())
+
+
+def distance(features, others):
+    """Fréchet distance in float64; the trace of the root of both covariances' product is a nuclear norm of a small matrix."""
+    both = [part.double() for part in (features, others)]
+    one, other = ((part - part.mean(0)) / (len(part) - 1) ** 0.5 for part in both)
+    shift = both[0].mean(0) - both[1].mean(0)
+    return float(shift @ shift + one.square().sum() + other.square().sum() - 2 * torch.linalg.svdvals(one @ other.T).sum())
+
+
+@torch.inference_mode()
+def test_inception_has_torch_fidelitys_features_logits_and_distances(inception_network):
+    pixels = pictures((3, 24, 32), 24)
+    expected, expected_logits = inception_network.inception(pixels)
+    found, logits = inception_network(pixels)
+    scale = expected.abs().max()
+    assert (found - expected).abs().max() < 2e-6 * scale and (logits - expected_logits).abs().max() < 1e-5 * expected_logits.abs().max()
+    theirs, ours = distance(expected[:12], expected[12:]), distance(found[:12], found[12:])
+    assert theirs > 0 and ours == pytest.approx(theirs, rel=1e-5)
+
+
+@torch.inference_mode()
+def test_bfloat16_stays_near_and_is_not_the_same(inception_network):
+    quick = inception.Network(precision="bfloat16")
+    quick.load_state_dict(inception_network.state_dict())
+    pixels = pictures((1, 16, 16), 4)
+    exact, found = inception_network(pixels)[0], quick.eval().requires_grad_(False)(pixels)[0]
+    assert found.dtype == torch.float32
+    assert 0 < (found - exact).norm() < 0.02 * exact.norm()
+
+
+@torch.inference_mode()
+def test_inception_computes_with_the_weights_that_it_has_now(inception_network):
+    pixels = pictures((3, 16, 16), 1)
+    network = fill(inception.Network(), seed=1)
+    before = network(pixels)[0]
+    network.load_state_dict(inception_network.state_dict())
+    assert torch.equal(network(pixels)[0], inception_network(pixels)[0]) and not torch.equal(network(pixels)[0], before)
+    assert set(network.state_dict()) == {f"inception.{name}" for name in network.inception.state_dict()}
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 20, 400), (3, 299, 299), (2, 640, 310)])
+def test_resizing_is_tensorflows_and_pillows(shape):
+    from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
+
+    pixels = pictures(shape, 2)
+    expected = interpolate_bilinear_2d_like_tensorflow1x(pixels.float(), (299, 299), align_corners=False)
+    torch.testing.assert_close(_resize.resize(pixels, 299, "tf1"), expected, rtol=0, atol=1e-3)
+    found = _resize.resize(pixels, 299, "clean")
+    for channel, plane in zip(found.flatten(0, 1), pixels.flatten(0, 1)):
+        expected = Image.fromarray(plane.numpy().astype(np.float32)).resize((299, 299), Image.Resampling.BICUBIC)
+        np.testing.assert_allclose(channel, np.asarray(expected), rtol=0, atol=1e-3)
