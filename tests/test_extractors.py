@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gan.extractors import _resize, _weights, inception
+from gan.extractors import _pictures, _weights, inception
 
 CONTENT = bytes(range(256)) * 40_000  # ten blocks of the download
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -227,8 +227,8 @@ def test_resizing_is_tensorflows_and_pillows(shape):
 
     pixels = pictures(shape, 2)
     expected = interpolate_bilinear_2d_like_tensorflow1x(pixels.float(), (299, 299), align_corners=False)
-    torch.testing.assert_close(_resize.resize(pixels, 299, "tf1"), expected, rtol=0, atol=1e-3)
-    found = _resize.resize(pixels, 299, "clean")
+    torch.testing.assert_close(_pictures.resize(pixels, 299, "tf1"), expected, rtol=0, atol=1e-3)
+    found = _pictures.resize(pixels, 299, "clean")
     for channel, plane in zip(found.flatten(0, 1), pixels.flatten(0, 1)):
         expected = Image.fromarray(plane.numpy().astype(np.float32)).resize((299, 299), Image.Resampling.BICUBIC)
         np.testing.assert_allclose(channel, np.asarray(expected), rtol=0, atol=1e-3)

@@ -6,7 +6,8 @@ import hashlib
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
@@ -26,9 +27,9 @@ _WAYS_OUT = (
 )
 
 
-def load(network: nn.Module, weights: str, sha256: str) -> None:
-    """Fill a network with the plain tensors of a file. ValueError where they are not those of this network."""
-    tensors = read(weights, sha256)
+def load(network: nn.Module, weights: str, sha256: str, choose: Callable[[dict], dict] = dict) -> None:
+    """Fill a network with the tensors that `choose` takes from a file. ValueError where they are not those of this network."""
+    tensors = choose(read(weights, sha256))
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
@@ -37,15 +38,24 @@ def load(network: nn.Module, weights: str, sha256: str) -> None:
 
 
 def read(weights: str, sha256: str) -> dict[str, Tensor]:
-    """The plain tensors of a file: safetensors by its suffix, else torch's format, of which nothing but tensors is read."""
+    """The tensors of a file: safetensors by its suffix, a TorchScript archive's, or torch's format, of which only tensors are read."""
     with opened(weights, sha256) as file:
         if weights.endswith(".safetensors"):
             return safetensors.torch.load(file.read())
         try:
+            if is_torchscript(file):
+                return torch.jit.load(file, map_location="cpu").state_dict()
             return torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # torch's, the unpickler's or the zip's: all mean that no tensors were read
             reason = str(error).splitlines()[0]
             raise ValueError(f"{weights}, reference.protocol.weights, is no file of plain tensors: {reason}") from None
+
+
+def is_torchscript(file: BinaryIO) -> bool:
+    """Whether a file at its start is a TorchScript archive: a zip that holds code for TorchScript's own interpreter."""
+    found = zipfile.is_zipfile(file) and any(name.split("/")[1:2] == ["code"] for name in zipfile.ZipFile(file).namelist())
+    file.seek(0)
+    return found
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .. import choices
-from . import _resize, _weights
+from . import _pictures, _weights
 
 HAS_SCORE = True
 
@@ -35,7 +35,7 @@ class Config(choices.Config):
 
     weights: str = URL
     sha256: _weights.Sha256 = SHA256
-    resize: _resize.Kind = "tf1"
+    resize: _pictures.Resize = "tf1"
     precision: Literal["float32", "bfloat16"] = "float32"
 
 
@@ -45,7 +45,7 @@ class Network(nn.Module):
     Its state is torch-fidelity's. What is computed with is derived from it at the first use, and again after it has changed.
     """
 
-    def __init__(self, resize: _resize.Kind = "tf1", precision: Literal["float32", "bfloat16"] = "float32") -> None:
+    def __init__(self, resize: _pictures.Resize = "tf1", precision: Literal["float32", "bfloat16"] = "float32") -> None:
         super().__init__()
         self.inception = _without_weights()
         self.resize, self.dtype = resize, getattr(torch, precision)
@@ -59,7 +59,7 @@ class Network(nn.Module):
         return features, features @ self.inception.fc.weight.T
 
     def _features(self, pixels: Tensor) -> Tensor:
-        images = (_resize.resize(pixels, _SIZE, self.resize) - 128) / 128
+        images = (_pictures.resize(pixels, _SIZE, self.resize) - 128) / 128
         images = images.expand(-1, 3, -1, -1).to(self.dtype, memory_format=torch.channels_last)
         return self._derived[0](images).mean((2, 3), dtype=torch.float32)
 
@@ -102,8 +102,7 @@ def _without_weights() -> nn.Module:
 
 def build(config: Config, shape: tuple[int, int, int], num_classes: int) -> nn.Module:
     """The network with random weights, for images of shape (C, H, W)."""
-    if shape[0] not in (1, 3):
-        raise ValueError(f"protocol inception takes 1 or 3 channels, not prepare.channels {shape[0]}")
+    _pictures.check_channels(shape, "inception")
     return Network(config.resize, config.precision)
 
 
