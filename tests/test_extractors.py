@@ -2,14 +2,19 @@
 
 import hashlib
 import http.server
+import io
 import threading
+import warnings
+import zipfile
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from PIL import Image
 
-from gan.extractors import _pictures, _weights, inception
+from gan import choices
+from gan.extractors import _pictures, _weights, dinov2, inception
 
 CONTENT = bytes(range(256)) * 40_000  # ten blocks of the download
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -192,12 +197,12 @@ def distance(features, others):
 
 @torch.inference_mode()
 def test_inception_has_torch_fidelitys_features_logits_and_distances(inception_network):
-    pixels = pictures((3, 24, 32), 24)
+    pixels = pictures((3, 24, 32), 16)
     expected, expected_logits = inception_network.inception(pixels)
     found, logits = inception_network(pixels)
     scale = expected.abs().max()
     assert (found - expected).abs().max() < 2e-6 * scale and (logits - expected_logits).abs().max() < 1e-5 * expected_logits.abs().max()
-    theirs, ours = distance(expected[:12], expected[12:]), distance(found[:12], found[12:])
+    theirs, ours = distance(expected[:8], expected[8:]), distance(found[:8], found[8:])
     assert theirs > 0 and ours == pytest.approx(theirs, rel=1e-5)
 
 
@@ -232,3 +237,298 @@ def test_resizing_is_tensorflows_and_pillows(shape):
     for channel, plane in zip(found.flatten(0, 1), pixels.flatten(0, 1)):
         expected = Image.fromarray(plane.numpy().astype(np.float32)).resize((299, 299), Image.Resampling.BICUBIC)
         np.testing.assert_allclose(channel, np.asarray(expected), rtol=0, atol=1e-3)
+
+
+def small(name, shape=(3, 16, 16), **fields):
+    module = choices.module("extractors", name)
+    return module.build(module.Config(**module.SMALL | fields), shape, 3)
+
+
+def fitted(name, network, pixels, **fields):
+    """What `fit` returns, of a network that `small` built."""
+    module = choices.module("extractors", name)
+    steps = module.fit(module.Config(**module.SMALL | fields), network, (pixels.numpy(), None), (pixels.numpy(), None), 0)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            network.eval().requires_grad_(False)
+            return stop.value
+
+
+class Averages(torch.nn.Module):
+    """A network of one's own: averages of a convolution of images (N, 3, H, W)."""
+
+    def __init__(self, channels=3):
+        super().__init__()
+        self.layer = torch.nn.Conv2d(channels, 5, 3)
+
+    def forward(self, images):
+        return self.layer(images).mean((2, 3))
+
+
+def exported(path, channels=3, network=Averages):
+    torch.manual_seed(0)
+    network = network(channels).eval()
+    any_number = torch.export.Dim.DYNAMIC
+    program = torch.export.export(network, (torch.rand(2, channels, 16, 16),), dynamic_shapes=({0: any_number},))
+    torch.export.save(program, path)
+    return network
+
+
+def with_weights(name, tmp_path, shape):
+    """A network of a choice that has random weights, as after `fit`."""
+    network = small(name, shape)
+    if name == "file":
+        exported(tmp_path / "network.pt2", shape[0])
+        network.load_state_dict({"content": torch.frombuffer(bytearray((tmp_path / "network.pt2").read_bytes()), dtype=torch.uint8)})
+    return fill(network)
+
+
+@pytest.fixture(scope="module", params=choices.names("extractors"))
+def extractor(request, tmp_path_factory):
+    return with_weights(request.param, tmp_path_factory.mktemp(request.param), (3, 16, 16))
+
+
+def is_large(network):
+    return sum(tensor.numel() for tensor in network.state_dict().values()) > 1_000_000
+
+
+def assert_near(found, expected):
+    assert found.shape == expected.shape and found.dtype == torch.float32
+    assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+@torch.inference_mode()
+def test_features_of_an_image_depend_neither_on_its_company_nor_on_its_place(extractor):
+    count, alone = (4, 1) if is_large(extractor) else (256, 3)
+    pixels = pictures((3, 16, 16), count)
+    features, logits = extractor(pixels)
+    assert len(features) == len(logits) == count and features.isfinite().all() and logits.isfinite().all()
+    assert not torch.equal(features[0], features[1]), "two images have the same features"
+    for size in (7, 3) if count > 7 else (3,):
+        assert_near(torch.cat([extractor(few)[0] for few in pixels.split(size)]), features)
+    for index in range(alone):
+        assert_near(extractor(pixels[index : index + 1])[0], features[index : index + 1])
+    assert_near(extractor(pixels.flip(0))[0].flip(0), features)
+
+
+@torch.inference_mode()
+def test_the_same_state_gives_the_same_bits(extractor):
+    pixels = pictures((3, 16, 16), 2)
+    features, logits = extractor(pixels)
+    again = extractor(pixels)
+    assert torch.equal(again[0], features) and torch.equal(again[1], logits)
+    state = safetensors.torch.load(safetensors.torch.save(extractor.state_dict()))
+    before = {name: tensor.clone() for name, tensor in state.items()} if not is_large(extractor) else None
+    extractor.load_state_dict(state)
+    again = extractor.eval()(pixels)
+    assert torch.equal(again[0], features) and torch.equal(again[1], logits)
+    assert before is None or all(torch.equal(before[name], tensor) for name, tensor in extractor.state_dict().items())
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("name", choices.names("extractors"))
+def test_a_fresh_network_takes_the_state_of_another(name, tmp_path):
+    if is_large(small(name)):
+        pytest.skip("too large to hold twice; its state is loaded into itself above")
+    network, pixels = with_weights(name, tmp_path, (3, 16, 16)), pictures((3, 16, 16), 3)
+    other = small(name)
+    other.load_state_dict(safetensors.torch.load(safetensors.torch.save(network.state_dict())))
+    assert torch.equal(other.eval()(pixels)[0], network(pixels)[0])
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("name", choices.names("extractors"))
+def test_other_channels_than_rgb_are_taken_or_refused_with_the_way_out(name, tmp_path):
+    for channels in (1, 4):
+        shape = (channels, 16, 16)
+        try:
+            network = with_weights(name, tmp_path, shape)
+        except ValueError as refusal:
+            assert channels == 4 and "1 or 3 channels" in str(refusal) and "prepare" in str(refusal)
+            continue
+        features, _ = network(pictures(shape, 2))
+        assert features.isfinite().all() and features.dim() == 2
+
+
+@torch.inference_mode()
+def test_grey_is_what_it_is_repeated_as_rgb(extractor):
+    module = type(extractor).__module__.rpartition(".")[2]
+    if module not in ("inception", "clip", "dinov2", "vgg16"):
+        pytest.skip("takes the channels that it was built for")
+    grey = pictures((1, 16, 16), 2)
+    assert_near(extractor(grey)[0], extractor(grey.expand(-1, 3, -1, -1))[0])
+
+
+def theirs(kind, **parts):
+    """An extractor of torch-fidelity around given parts, past its constructor, which would download."""
+    network = kind.__new__(kind)
+    torch.nn.Module.__init__(network)
+    network.feature_extractor_internal_dtype = torch.float32
+    for name, part in parts.items():
+        setattr(network, name, part)
+    return network
+
+
+@torch.inference_mode()
+def test_features_are_torch_fidelitys(extractor):
+    module = type(extractor).__module__.rpartition(".")[2]
+    if module == "vgg16":
+        from torch_fidelity.feature_extractor_vgg16 import FeatureExtractorVGG16
+
+        expected = theirs(FeatureExtractorVGG16, features_list=["fc2_relu"], model=extractor.model)
+    elif module == "clip":
+        from torch_fidelity.feature_extractor_clip import FeatureExtractorCLIP
+
+        expected = theirs(FeatureExtractorCLIP, features_list=["clip"], model=extractor, resolution=extractor.visual.input_resolution)
+    elif module == "dinov2":
+        from torch_fidelity.feature_extractor_dinov2 import FeatureExtractorDinoV2
+
+        expected = theirs(FeatureExtractorDinoV2, features_list=["dinov2"], model=extractor.model)
+    else:
+        pytest.skip("not torch-fidelity's, or compared elsewhere")
+    pixels = pictures((3, 20, 24), 2)
+    assert_near(extractor(pixels)[0], expected(pixels)[0])
+
+
+def test_clip_finds_its_image_tower_in_the_published_names(tmp_path):
+    network = fill(small("clip"))
+    path = tmp_path / "clip.safetensors"
+    published = {f"visual.{name}": tensor.half() for name, tensor in network.visual.state_dict().items()}
+    safetensors.torch.save_file(published | {"logit_scale": torch.ones(1), "transformer.x": torch.ones(2)}, path)
+    other, settings = small("clip"), {"weights": str(path), "sha256": sha256_of(path)}
+    assert fitted("clip", other, pictures((3, 16, 16), 1), **settings) == {"weights_sha256": sha256_of(path)}
+    assert all(torch.equal(tensor, published[f"visual.{name}"].float()) for name, tensor in other.visual.state_dict().items())
+
+
+def test_dinov2_reads_the_published_names_and_names_another_variants(tmp_path):
+    network = fill(small("dinov2"))
+    path = tmp_path / "dinov2.pth"
+    torch.save(network.model.state_dict() | {"mask_token": torch.zeros(1, 384)}, path)
+    other, settings = small("dinov2"), {"weights": str(path), "sha256": sha256_of(path)}
+    fitted("dinov2", other, pictures((3, 16, 16), 1), **settings)
+    assert all(torch.equal(tensor, network.state_dict()[name]) for name, tensor in other.state_dict().items())
+    with pytest.raises(ValueError, match="holds the weights of another network: .*size mismatch"):
+        fitted("dinov2", small("dinov2", variant="vit-b-14"), pictures((3, 16, 16), 1), variant="vit-b-14", **settings)
+
+
+def test_places_of_dinov2_are_those_it_was_trained_with_at_its_own_size():
+    network = fill(dinov2.Transformer(8, 1, 2))
+    grid = network.pos_embed[:, 1:].transpose(1, 2).unflatten(2, (37, 37))
+    assert torch.equal(network._places(37, 37), grid) and network._places(16, 16).shape == (1, 8, 16, 16)
+
+
+def test_tensors_of_a_torchscript_archive_are_read(tmp_path):
+    network, path = Averages(), tmp_path / "network.pt"
+    scripted(network, path)
+    found = _weights.read(str(path), sha256_of(path))
+    assert set(found) == set(network.state_dict()) and torch.equal(found["layer.weight"], network.layer.weight)
+
+
+def scripted(network, path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        torch.jit.save(torch.jit.trace(network.eval(), torch.rand(2, 3, 16, 16)), path)
+
+
+def in_onnx(network, path):
+    onnx = pytest.importorskip("onnx", reason="onnx is missing: pip install onnx")
+    pytest.importorskip("onnxruntime", reason="onnxruntime is missing: pip install 'ganline[onnx]'")
+    helper, tensors = onnx.helper, dict(network.layer.named_parameters())
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["images", "weight", "bias"], ["maps"]),
+            helper.make_node("ReduceMean", ["maps"], ["features"], axes=[2, 3], keepdims=0),
+        ],
+        "averages",
+        [helper.make_tensor_value_info("images", onnx.TensorProto.FLOAT, ["N", 3, 16, 16])],
+        [helper.make_tensor_value_info("features", onnx.TensorProto.FLOAT, ["N", 5])],
+        [onnx.numpy_helper.from_array(tensor.detach().numpy(), name) for name, tensor in tensors.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("suffix", [".pt2", ".ts", ".pt", ".onnx"])
+@pytest.mark.parametrize("given", ["unit", "signed"])
+def test_a_network_of_ones_own_gives_its_features(suffix, given, tmp_path):
+    path = tmp_path / f"network{suffix}"
+    with torch.inference_mode(False):
+        if suffix == ".pt2":
+            network = exported(path)
+        else:
+            network = Averages().eval()
+            (in_onnx if suffix == ".onnx" else scripted)(network, path)
+    settings = {"path": str(path), "sha256": sha256_of(path), "input": given}
+    pixels = pictures((3, 16, 16), 5)
+    found = small("file", **settings)
+    assert fitted("file", found, pixels, **settings) == {"weights_sha256": sha256_of(path)}
+    path.unlink()  # its state holds the file
+    expected = network(pixels / 255 if given == "unit" else pixels / 127.5 - 1)
+    torch.testing.assert_close(found(pixels)[0], expected, rtol=1e-5, atol=1e-6)
+
+
+@torch.inference_mode()
+def test_size_and_range_are_what_the_file_was_made_for(tmp_path):
+    class Seen(torch.nn.Module):
+        def forward(self, images):
+            return images.flatten(1).double(), images.shape[2]
+
+    path = tmp_path / "network.ts"
+    with torch.inference_mode(False), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        torch.jit.save(torch.jit.script(Seen()), path)
+    pixels = pictures((1, 12, 20), 2)
+    for given in ("uint8", "unit"):
+        settings = {"path": str(path), "sha256": sha256_of(path), "input": given, "size": 8}
+        network = small("file", (1, 12, 20), **settings)
+        fitted("file", network, pixels, **settings)
+        expected = _pictures.resize(pixels, 8, "clean").flatten(1)
+        expected = expected.round().clamp(0, 255) if given == "uint8" else expected / 255
+        torch.testing.assert_close(network(pixels)[0], expected)
+
+
+def refused(path, sentence, **fields):
+    settings = {"path": str(path), "sha256": sha256_of(path), "input": "unit", **fields}
+    with pytest.raises(ValueError, match=sentence):
+        fitted("file", small("file", **settings), pictures((3, 16, 16), 2), **settings)
+
+
+def test_pickles_are_refused_and_not_run(tmp_path):
+    ran = tmp_path / "ran"
+
+    class Bomb:
+        def __reduce__(self):
+            return open, (str(ran), "w")
+
+    for suffix in (".pt", ".ts"):
+        torch.save(Bomb(), tmp_path / f"bomb{suffix}")
+        refused(tmp_path / f"bomb{suffix}", "no TorchScript archive but a pickle")
+    exported(tmp_path / "plain.pt2")
+    hidden = io.BytesIO()
+    torch.save(Bomb(), hidden)
+    with zipfile.ZipFile(tmp_path / "plain.pt2") as plain, zipfile.ZipFile(tmp_path / "bomb.pt2", "w") as bomb:
+        for name in plain.namelist():
+            bomb.writestr(name, hidden.getvalue() if name.endswith("sample_inputs/model.pt") else plain.read(name))
+    refused(tmp_path / "bomb.pt2", "has a pickle inside .*sample_inputs")
+    with zipfile.ZipFile(tmp_path / "plain.pt2") as plain, zipfile.ZipFile(tmp_path / "flagged.pt2", "w") as flagged:
+        for name in plain.namelist():
+            flagged.writestr(name, plain.read(name).replace(b'"use_pickle": false', b'"use_pickle": true'))
+    refused(tmp_path / "flagged.pt2", "has a pickle inside .*weights_config")
+    assert not ran.exists()
+
+
+def test_a_file_that_does_not_fit_is_refused_with_the_way_out(tmp_path):
+    exported(tmp_path / "grey.pt2", channels=1)
+    refused(tmp_path / "grey.pt2", r"does not take unit images \(1, 3, 16, 16\).*dynamic first dimension")
+    scripted(torch.nn.Identity(), tmp_path / "images.ts")
+    refused(tmp_path / "images.ts", "not one row of features an image")
+    with pytest.raises(ValueError, match="ends in none of .pt2, .ts, .pt, .onnx"):
+        small("file", path="network.bin")
+
+
+def test_a_missing_package_for_onnx_explains_itself(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"pip install 'ganline\[onnx\]'"):
+        small("file", path="network.onnx")

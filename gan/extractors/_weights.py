@@ -6,6 +6,7 @@ import hashlib
 import os
 import urllib.error
 import urllib.request
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -44,7 +45,7 @@ def read(weights: str, sha256: str) -> dict[str, Tensor]:
             return safetensors.torch.load(file.read())
         try:
             if is_torchscript(file):
-                return torch.jit.load(file, map_location="cpu").state_dict()
+                return open_torchscript(file, "cpu").state_dict()
             return torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # torch's, the unpickler's or the zip's: all mean that no tensors were read
             reason = str(error).splitlines()[0]
@@ -56,6 +57,13 @@ def is_torchscript(file: BinaryIO) -> bool:
     found = zipfile.is_zipfile(file) and any(name.split("/")[1:2] == ["code"] for name in zipfile.ZipFile(file).namelist())
     file.seek(0)
     return found
+
+
+def open_torchscript(file: BinaryIO, device: torch.device | str) -> nn.Module:
+    """The module of a TorchScript archive, whose code runs in TorchScript's interpreter and not in Python's."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # it is deprecated, and files of it will be about for years
+        return torch.jit.load(file, map_location=device)
 
 
 @contextlib.contextmanager

@@ -13,6 +13,8 @@ from . import _pictures, _weights
 
 HAS_SCORE = False
 
+SMALL: dict = {}
+
 SHA256 = "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"
 URL = f"https://openaipublic.azureedge.net/clip/models/{SHA256}/ViT-B-32.pt"
 

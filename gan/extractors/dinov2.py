@@ -15,6 +15,8 @@ from . import _pictures, _weights
 
 HAS_SCORE = False
 
+SMALL = {"variant": "vit-s-14", "sha256": "0" * 64}
+
 _SIZE, _PATCH, _GRID = 224, 14, 37  # pixels a side of an image and of a patch; patches a side that it was trained with
 _FORMS = {"vit-s-14": (384, 12, 6), "vit-b-14": (768, 12, 12), "vit-l-14": (1024, 24, 16)}  # width, depth, heads
 _URL = "https://dl.fbaipublicfiles.com/dinov2/{name}/{name}_pretrain.pth"

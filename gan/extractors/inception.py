@@ -19,6 +19,8 @@ from . import _pictures, _weights
 
 HAS_SCORE = True
 
+SMALL: dict = {}
+
 URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 

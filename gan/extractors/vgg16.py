@@ -14,6 +14,8 @@ from . import _pictures, _weights
 
 HAS_SCORE = False
 
+SMALL = {"sha256": "0" * 64}
+
 _SIZE = 224  # pixels a side
 _TAIL = slice(-3, None)  # of torchvision's classifier: ReLU, dropout and classes behind the second hidden layer
 
