@@ -10,6 +10,8 @@ from . import _convnet
 
 HAS_SCORE = True  # its logits are classes of the data, so the Inception Score means something
 
+SMALL = {"width": 4, "num_features": 6, "total_kimg": 0.05, "batch_size": 10, "lr": 0.001, "min_accuracy": 0.0}
+
 
 class Config(choices.Config):
     """How large the classifier is, how long it is trained, and the held-out accuracy below which it refuses itself."""

@@ -16,6 +16,8 @@ from . import _convnet
 
 HAS_SCORE = False  # its logits name views, not contents: an Inception Score of them would mean nothing
 
+SMALL = {"width": 4, "num_features": 6, "total_kimg": 0.05, "batch_size": 10, "lr": 0.001, "min_accuracy": 0.0}
+
 
 class Config(choices.Config):
     """How large the network is, how long it is trained, and the held-out accuracy below which it refuses itself."""
