@@ -4,6 +4,8 @@ Its input is latents (N, Z) float32, drawn from N(0, I) by seed, and, where it t
 images (N, C, H, W), float in [-1, +1] or [0, 1], or uint8.
 """
 
+import io
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import numpy as np
 import torch
 
 from gan import streams
+from gan.extractors import _weights, file
 
 SUFFIXES = (".onnx", ".pt2", ".ts", ".pt")
 RANGES = {"signed": (127.5, 127.5), "unit": (255.0, 0.0)}  # how outputs become levels: value × first + second
@@ -53,7 +56,7 @@ def _onnx(path: Path, threads: int) -> tuple[Run, int | None, bool]:
     try:
         import onnxruntime
     except ImportError:
-        raise ValueError(f"{path} needs onnxruntime: pip install onnxruntime") from None
+        raise ValueError(f"{path} needs onnxruntime: pip install 'ganline[onnx]'") from None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -70,7 +73,11 @@ def _onnx(path: Path, threads: int) -> tuple[Run, int | None, bool]:
 
 
 def _exported(path: Path, threads: int) -> tuple[Run, int | None, bool]:
-    program = torch.export.load(path)
+    content = path.read_bytes()
+    if not zipfile.is_zipfile(io.BytesIO(content)) or (name := file.hidden_pickle(content)):
+        what = f"has a pickle inside ({name}), which could run anything" if zipfile.is_zipfile(path) else "is no exported program"
+        raise ValueError(f"{path} {what}; write it by torch.export.save, with plain tensors as weights, constants and example inputs")
+    program = torch.export.load(io.BytesIO(content))
     names = set(program.graph_signature.user_inputs)
     inputs = [node.meta["val"] for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
     size = inputs[0].shape[1] if inputs[0].ndim == 2 else None
@@ -78,12 +85,10 @@ def _exported(path: Path, threads: int) -> tuple[Run, int | None, bool]:
 
 
 def _scripted(path: Path, threads: int) -> tuple[Run, int | None, bool]:
-    try:
-        module = torch.jit.load(path, map_location="cpu").eval()
-    except RuntimeError as error:
-        raise ValueError(
-            f"{path} is no TorchScript ({str(error).splitlines()[0]}); a pickle could run any code and is not opened. Export it by torch.export"
-        ) from None
+    with open(path, "rb") as opened:
+        if not _weights.is_torchscript(opened):
+            raise ValueError(f"{path} is no TorchScript; a pickle could run any code and is not opened. Export it by torch.export, as .pt2")
+        module = _weights.open_torchscript(opened, "cpu").eval()
     return _of_module(module), None, len(module.forward.schema.arguments) == 3  # self, latents, labels
 
 

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 import torch_fidelity
 
-from gan import choices, streams
+from gan import streams
 from gan.metrics import classwise, extrapolation, fidelity, frechet, kernel, manifold, memorisation, modes, uncertainty
 from stages import ahead, params, progress, protocol
 from stages.standard import MOST_COMPARED, Standard
@@ -126,7 +126,7 @@ class Scores:
             said.append(f"FID of {size:,} images lies above that of more; it compares only at this number")
         if len(self.draws) == 1:
             said.append("one set of images: intervals are by resampling it")
-        if getattr(choices.module("extractors", self.rules["name"]), "RANDOM", False):
+        if self.standard.protocol["facts"].get("random"):
             said.append("the extractor has random weights: a smoke test, no score to report")
         if self.standard.protocol["extractor"].get("precision") == "bfloat16":
             said.append("features in bfloat16: a quick look, no score to report")

@@ -222,6 +222,7 @@ def test_pictures_of_another_size_are_prepared_where_that_is_asked_for(project):
     [
         ("theirs.ts", b"\x80\x02}q\x00.", "is no TorchScript"),
         ("theirs.pt", b"PK\x03\x04", "is no TorchScript"),
+        ("theirs.pt2", b"\x80\x02}q\x00.", "is no exported program"),
     ],
 )
 def test_a_file_that_could_run_code_is_not_opened(project, name, content, sentence, capsys):

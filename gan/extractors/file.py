@@ -99,12 +99,16 @@ def _as_asked(pixels: Tensor, config: Config) -> Tensor:
 def _exported(content: bytes, device: torch.device) -> Callable[[Tensor], Any]:
     from torch.export.passes import move_to_device_pass
 
-    _refuse_hidden_pickles(content)
+    if name := hidden_pickle(content):
+        raise ValueError(
+            f"the exported program of reference.protocol.path has a pickle inside ({name}), which could run anything; "
+            "export it with plain tensors as its weights, constants and example inputs"
+        )
     return move_to_device_pass(torch.export.load(io.BytesIO(content)), device).module()
 
 
-def _refuse_hidden_pickles(content: bytes) -> None:
-    """ValueError where torch.export.load would unpickle more than tensors, which it does without asking."""
+def hidden_pickle(content: bytes) -> str | None:
+    """The member of an exported program that torch.export.load would unpickle, which it does without asking; None: only tensors."""
     archive = zipfile.ZipFile(io.BytesIO(content))
     for name in archive.namelist():
         if name.endswith("_config.json"):
@@ -115,10 +119,8 @@ def _refuse_hidden_pickles(content: bytes) -> None:
         else:
             plain = True
         if not plain:
-            raise ValueError(
-                f"the exported program of reference.protocol.path has a pickle inside ({name}), which could run anything; "
-                "export it with plain tensors as its weights, constants and example inputs"
-            )
+            return name
+    return None
 
 
 def _holds_tensors(content: bytes) -> bool:
