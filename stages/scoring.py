@@ -170,7 +170,7 @@ class Scores:
 
     def _fid_infinity(self) -> dict:
         """FID without the bias of n, extrapolated; its interval is that of the extrapolation over draws. Not of too few images."""
-        if self.size < 2 * (self.draws[0].features.shape[1] + 1):
+        if not extrapolation.possible(self.size, self.draws[0].features.shape[1]):
             return {}
         real, seed = self.standard, self.config.seed
 
