@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> int:
     scores, own = _scores(asked, measured, config)
     metrics = scores.metrics()
     asked.output.mkdir(parents=True, exist_ok=True)
-    evaluation.write(asked.output, asked.what, scores, metrics, own)
+    evaluation.write(asked.output, asked.what, scores, metrics, own, Path(asked.what) / "history.csv")
     if asked.json:
         print(json.dumps(metrics, indent=2, sort_keys=True))
     else:
