@@ -5,9 +5,10 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import Annotated
 
 import numpy as np
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Path, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from PIL import Image
@@ -114,7 +115,7 @@ def application(service: Service) -> FastAPI:
 
 
 def _one_image(service: Service) -> Callable:
-    async def image(seed: asked.Seed, label: str | None = None) -> Response:
+    async def image(seed: Annotated[int, Path(ge=0, lt=2**53)], label: str | None = None) -> Response:
         return await service.image(seed, label)
 
     return image
