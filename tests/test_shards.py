@@ -52,7 +52,7 @@ def test_prepare_reads_the_folder_as_its_source(folder, tmp_path):
     made = generator.load(folder)
     assert (np.concatenate([one.array for one in blocks]).transpose(0, 3, 1, 2) == made.sample(range(7, 57))).all()
     assert [name for one in blocks for name in one.classes] == [str(label) for label in made.labels(range(7, 57))]
-    small.write_params(tmp_path, {**small.TINY, "prepare.source.path": "made", "prepare.channels": 3, "prepare.min_images": 10})
+    small.write_params(tmp_path, {**small.TINY, "prepare.source.path": "made", "prepare.channels": 3, "prepare.min_images": 10, "prepare.min_class_images": 1})
     small.run_stages(tmp_path, "prepare")
     card = json.loads((tmp_path / "artifacts/prepare/card.json").read_text())
     assert card["counts"]["inputs"] == 50 and card["classes"] == ["0", "1", "2"]
