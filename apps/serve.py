@@ -83,4 +83,6 @@ def _run(application, listening: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(answer.with_sentences("gan serve", main, sys.argv[1:]))
+    code = answer.with_sentences("gan serve", main, sys.argv[1:])
+    sys.stdout.flush()
+    os._exit(code)  # at once: a thread may be making images that nobody waits for, or looking at the registry
