@@ -63,7 +63,9 @@ def main(arguments: list[str]) -> int:
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=128)
+        listening = socket.create_server((host, port), family=family, backlog=128)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else each answer waits 40 ms for an acknowledgement
+        return listening
     except (OSError, OverflowError) as error:
         raise ValueError(f"{host}:{port} cannot be listened on ({error}); name another --port, or --port 0 for a free one") from None
 

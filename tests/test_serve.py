@@ -83,14 +83,15 @@ def serving(project, *more: str):
         yield started, port
 
 
-def asked(port: int, path: str, body: dict | None = None) -> tuple[int, dict, bytes]:
+def asked(port: int, path: str, body: dict | None = None, token: str = "") -> tuple[int, dict, bytes]:
     """(status, headers, body) of a request."""
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
     opened = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         if body is None:
             opened.request("GET", path)
         else:
-            opened.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+            opened.request("POST", path, json.dumps(body), headers)
         answer = opened.getresponse()
         return answer.status, dict(answer.getheaders()), answer.read()
     finally:
@@ -199,10 +200,12 @@ def test_page_makes_images_in_a_browser_and_asks_nobody_else(registered, project
     with serving(project, *token) as (_, port), playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
         page = browser.new_page(viewport={"width": 900, "height": 640})
-        said, requested = [], []
+        wanted = {"seed": 12, "n": 4, "label": 2, "truncation": 0.5}
+        said, requested, posted = [], [], []
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda request: requested.append(request.url))
+        page.on("request", lambda request: posted.append(request.post_data) if request.method == "POST" else None)
         page.goto(f"http://127.0.0.1:{port}/")
         if token:
             page.wait_for_selector("#with-token:not([hidden])")
@@ -217,10 +220,9 @@ def test_page_makes_images_in_a_browser_and_asks_nobody_else(registered, project
         assert page.inner_text("#psi") == "0.5"
         page.click("button")
         wait_until(lambda: page.evaluate("(first) => at('images').src !== first && at('images').naturalWidth > 0", first))
-        shown = bytes(page.evaluate("async () => [...new Uint8Array(await (await fetch('v1/images', {method: 'POST', headers: headers(), "
-                                    "body: JSON.stringify({seed: 12, n: 4, label: 2, truncation: 0.5})})).arrayBuffer())]"))  # fmt: skip
-        with Image.open(io.BytesIO(shown)) as grid:
-            assert page.evaluate("[at('images').naturalWidth, at('images').naturalHeight]") == list(grid.size)
+        shown = Image.open(io.BytesIO(asked(port, "/v1/images", wanted, *token[1:])[2]))
+        assert json.loads(posted[-1]) == wanted
+        assert page.evaluate("[at('images').naturalWidth, at('images').naturalHeight]") == list(shown.size)
         if PAGE:
             page.screenshot(path=PAGE)
         page.evaluate("at('form').noValidate = true")

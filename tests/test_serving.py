@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import io
+import socket
 import threading
 import time
 
@@ -43,7 +44,7 @@ def test_a_grid_is_the_file_that_gan_sample_writes(folder, tmp_path):
     sampled(folder, tmp_path / "grid.png", "-n", "11", "--seed", "5", "--label", "2", "--columns", "4")
     response = client(folder).post("/v1/images", json={"seed": 5, "n": 11, "label": "class 2", "columns": 4})
     assert response.headers["content-type"] == "image/png"
-    assert response.content == (tmp_path / "grid.png").read_bytes()
+    assert response.content == (tmp_path / "grid.png").read_bytes() and response.headers["x-content-type-options"] == "nosniff"
 
 
 def test_an_image_is_the_file_that_gan_sample_writes(folder, tmp_path):
@@ -191,6 +192,13 @@ def test_another_host_without_a_token_is_refused(folder, capsys, monkeypatch):
     for host in ("0.0.0.0", "::", "192.0.2.1", "example.org", ""):
         assert answer.with_sentences("gan serve", serve.main, [str(folder), "--host", host, "--port", "0"]) == 2
         assert "give a --token" in capsys.readouterr().err
+
+
+def test_answers_do_not_wait_for_acknowledgements():
+    with serve._listen("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_a_body_that_is_too_large_is_refused_however_it_comes(folder):

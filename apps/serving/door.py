@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 OPEN = ("/", "/healthz")  # without a token: the page holds nothing, and a probe has none
 BODY_TIMEOUT_S = 10.0
-_HEADERS = [(b"content-type", b"application/json"), (b"x-content-type-options", b"nosniff")]
+_NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 
 
 def is_loopback(host: str) -> bool:
@@ -56,7 +56,7 @@ class Door:
             return await _refuse(refusal, send)
         except TimeoutError:
             return await _refuse(Refusal(408, f"the body did not come within {BODY_TIMEOUT_S:g} s"), send)
-        await self.app(scope, _replayed(body, receive), send)
+        await self.app(scope, _replayed(body, receive), _with_header(send))
 
     def _check_host(self, header: str) -> None:
         name = header[: header.find("]") + 1] if header.startswith("[") else header.partition(":")[0]
@@ -96,7 +96,18 @@ def _replayed(body: bytes, receive: Callable) -> Callable:
     return next_message
 
 
+def _with_header(send: Callable) -> Callable:
+    """A `send` whose answers tell browsers to believe their content type."""
+
+    async def send_on(message: dict) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", []), _NO_SNIFFING]}
+        await send(message)
+
+    return send_on
+
+
 async def _refuse(refusal: Refusal, send: Callable) -> None:
-    headers = [*_HEADERS, *refusal.headers]
+    headers = [(b"content-type", b"application/json"), _NO_SNIFFING, *refusal.headers]
     await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
     await send({"type": "http.response.body", "body": json.dumps({"error": refusal.sentence}).encode()})

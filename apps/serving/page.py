@@ -26,7 +26,9 @@ async function describe() {
   const model = await (await answer(await fetch("v1/model", {headers: headers()}))).json();
   at("model").textContent = model.model + (model.version ? ", version " + model.version : "") + ", weights " + model.weights_sha256.slice(0, 12);
   at("n").max = model.max_images;
+  const chosen = at("label").value;
   at("label").replaceChildren(new Option("as in the data", ""), ...model.classes.map((name, number) => new Option(name, number)));
+  at("label").value = model.classes[chosen] === undefined ? "" : chosen;
   at("with-label").hidden = !model.conditional;
   at("with-truncation").hidden = !model.truncation;
 }

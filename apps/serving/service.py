@@ -110,7 +110,6 @@ def application(service: Service) -> FastAPI:
     made.get("/")(lambda: HTMLResponse(page.DOCUMENT, headers={"Content-Security-Policy": page.policy(), "Referrer-Policy": "no-referrer"}))
     for kind, handler in HANDLERS.items():
         made.add_exception_handler(kind, handler)
-    made.middleware("http")(_no_sniffing)
     return made
 
 
@@ -119,12 +118,6 @@ def _one_image(service: Service) -> Callable:
         return await service.image(seed, label)
 
     return image
-
-
-async def _no_sniffing(request: Request, following: Callable) -> Response:
-    response = await following(request)
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    return response
 
 
 def _refusal(status: int, sentence: str, headers: dict | None = None) -> JSONResponse:
