@@ -7,15 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from apps import answer
+from apps import answer, shards
 from stages import models
 
 EXAMPLES = """examples:
   gan sample artifacts/train -n 64 -o grid.png
   gan sample digits@champion -n 100 --label 7 --columns 10 -o sevens.png
   gan sample models:/digits/3 -n 10000 --seed 5000 -o images/     one file an image
+  gan sample digits@champion -n 1000000 -o made/ --shards         a data set: images.npy, labels.npy, manifest.json
 
-An image is named by its seed (and label): the same seed is the same image in any batch, grid or folder."""
+An image is named by its seed (and label): the same seed is the same image in any batch, grid or folder. --shards writes one
+array shard by shard: killed, the same command goes on after the last whole one; prepare.source.path reads the folder."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -33,25 +35,41 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "-o", "--output", default="grid.png", help="a .png file for a grid, a folder/ for one file an image (grid.png)"
     )
+    made.add_argument("--shards", action="store_true", help="a data set into the folder -o, of any size; goes on where it was killed")
+    made.add_argument(
+        "--shard-size", type=answer.count, default=shards.SIZE, metavar="N", help=f"images between two safe points ({shards.SIZE})"
+    )
     return made
 
 
 def main(arguments: list[str]) -> int:
     asked = parser().parse_args(arguments)
-    to_folder = asked.output.endswith(("/", "\\")) or Path(asked.output).is_dir()
+    to_folder = asked.shards or asked.output.endswith(("/", "\\")) or Path(asked.output).is_dir()
     if not to_folder and Path(asked.output).suffix.lower() != ".png":
         raise ValueError(f"-o {asked.output} is neither a .png file nor a folder; end a folder's name with /")
     from gan import generator
 
     made = generator.load(models.folder(asked.model))
-    seeds = np.arange(asked.seed, asked.seed + asked.n)
     label = None if asked.label is None else models.label_number(asked.label, made.card)
+    if asked.shards:
+        return _write_shards(Path(asked.output), made, shards.Order(asked.seed, asked.n, label, asked.shard_size))
+    seeds = np.arange(asked.seed, asked.seed + asked.n)
     blocks = _with_progress(made.blocks(seeds, None if label is None else np.full(asked.n, label)), asked.n)
     if to_folder:
         _write_folder(Path(asked.output), blocks, asked.seed)
     else:
         _write_grid(Path(asked.output), blocks, asked.columns)
     print(f"{asked.n} images of seeds {asked.seed} to {asked.seed + asked.n - 1}: {asked.output}")
+    return 0
+
+
+def _write_shards(folder: Path, made, order: shards.Order) -> int:
+    from stages import progress
+
+    with progress.bar("sample", order.count, "images") as bar:
+        kept = shards.write(folder, made, order, bar.update)
+    went_on = f", {kept} of them there before" if kept else ""
+    print(f"{order.count} images of seeds {order.first_seed} to {order.first_seed + order.count - 1}{went_on}: {folder}")
     return 0
 
 

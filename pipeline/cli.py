@@ -84,6 +84,18 @@ def evaluate(context: typer.Context) -> None:
 
 
 @app.command(**FORWARDED)
+def export(context: typer.Context) -> None:
+    """A generator for other programs: gan export MODEL --format onnx -o generator.onnx"""
+    _forward("apps.export", context.args)
+
+
+@app.command(**FORWARDED)
+def serve(context: typer.Context) -> None:
+    """Images over HTTP, with a page to try it: gan serve MODEL"""
+    _forward("apps.serve", context.args)
+
+
+@app.command(**FORWARDED)
 def judge(context: typer.Context) -> None:
     """How real images look to a trained discriminator: gan judge MODEL IMAGES"""
     _forward("apps.judge", context.args)

@@ -1,0 +1,90 @@
+"""Images over HTTP, with a page to try it: gan serve MODEL"""
+
+import argparse
+import os
+import signal
+import socket
+import sys
+
+from apps import answer
+from stages import models
+
+DRAIN_S = 3  # for requests that are being answered when the server is told to end
+EXAMPLES = """examples:
+  gan serve digits@champion                      http://127.0.0.1:8080; a promoted version takes over by itself
+  gan serve digits/3 --port 9000 --max-images 256
+  GANLINE_TOKEN=... gan serve digits --host 0.0.0.0
+
+  curl -s localhost:8080/v1/images -H 'Content-Type: application/json' -d '{"seed": 0, "n": 16, "label": "7"}' > grid.png
+  curl -s localhost:8080/v1/image/5.png > five.png
+
+GET /healthz, GET /v1/model, POST /v1/images, GET /v1/image/SEED.png?label=, and a page at /. POST /v1/images takes seeds or seed
+and n, or between {first, second, steps}; labels or label; truncation in (0, 1]; columns; format png (a grid), json or base64."""
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="gan serve",
+        description="Answer requests for images by seed and label, until Ctrl-C or SIGTERM.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("model", metavar="MODEL", help=models.HELP)
+    made.add_argument("--host", default="127.0.0.1", help="to listen on (127.0.0.1: this machine only)")
+    made.add_argument("--port", type=answer.natural, default=8080, help="8080; 0 for a free one")
+    made.add_argument("--token", default=os.environ.get("GANLINE_TOKEN"), help="that requests must carry; else GANLINE_TOKEN")
+    made.add_argument("--max-images", type=answer.count, default=64, metavar="N", help="a request (64)")
+    made.add_argument("--queue", type=answer.count, default=32, metavar="N", help="requests that may wait, before 503 (32)")
+    made.add_argument("--timeout", type=answer.count, default=30, metavar="S", help="for a request, waiting included (30 s)")
+    made.add_argument("--follow", type=answer.count, default=10, metavar="S", help="between looks at an alias (10 s)")
+    return made
+
+
+def main(arguments: list[str]) -> int:
+    asked = parser().parse_args(arguments)
+    from apps.serving import door
+
+    if not asked.token and not door.is_loopback(asked.host):
+        raise ValueError(f"--host {asked.host} lets other machines in; give a --token that they must carry, or leave --host out")
+    listening = _listen(asked.host, asked.port)
+    from apps.serving import following, service, worker
+
+    followed = following.Following(asked.model, asked.follow)
+    working = worker.Worker(most_waiting=asked.queue, timeout_s=asked.timeout)
+    routes = service.application(service.Service(followed, working, asked.max_images))
+    most_bytes = 65_536 + 64 * asked.max_images
+    host, port = listening.getsockname()[:2]
+    followed.start()
+    print(f"{asked.model}: http://{f'[{host}]' if ':' in host else host}:{port}   (Ctrl-C ends it)", flush=True)
+    _run(door.Door(routes, asked.host, asked.token or None, most_bytes), listening)
+    return 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listening = socket.create_server((host, port), family=family, backlog=128)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else each answer waits 40 ms for an acknowledgement
+        return listening
+    except (OSError, OverflowError) as error:
+        raise ValueError(f"{host}:{port} cannot be listened on ({error}); name another --port, or --port 0 for a free one") from None
+
+
+def _run(application, listening: socket.socket) -> None:
+    """Answer until SIGTERM or Ctrl-C, then end what is being answered and return."""
+    import uvicorn
+
+    config = uvicorn.Config(
+        application, log_level="warning", access_log=False, server_header=False, lifespan="off", ws="none",
+        timeout_graceful_shutdown=DRAIN_S, timeout_keep_alive=5,
+    )  # fmt: skip
+    server = uvicorn.Server(config)
+    for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them once more when it has ended
+        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
+    server.run(sockets=[listening])
+
+
+if __name__ == "__main__":
+    code = answer.with_sentences("gan serve", main, sys.argv[1:])
+    sys.stdout.flush()
+    os._exit(code)  # at once: a thread may be making images that nobody waits for, or looking at the registry

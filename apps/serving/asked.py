@@ -1,0 +1,150 @@
+"""What images a request asks for, and the pixels of them: the same bytes as `gan sample` makes of the same seeds and labels."""
+
+import copy
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+import pydantic
+import torch
+from torch import Tensor
+
+from gan import choices
+from gan.generator import Generator
+from stages import models
+
+Seed = Annotated[int, pydantic.Field(ge=0, lt=2**53, strict=True)]  # JSON's numbers are exact up to there
+Label = Annotated[int, pydantic.Field(ge=0, strict=True)] | Annotated[str, pydantic.Field(strict=True)]
+CENTRED = ("normal", "truncated_normal")  # latent spaces whose mean is 0 and whose numbers may be scaled
+
+
+class Refused(ValueError):
+    """A sentence: what cannot be had of this model, and what can."""
+
+
+class Asked(pydantic.BaseModel):
+    """The body of POST /v1/images. Without labels they are as frequent as in the data."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    class Between(pydantic.BaseModel):
+        """A way from one seed's image to another's, both included."""
+
+        model_config = pydantic.ConfigDict(extra="forbid")
+        first: Seed
+        second: Seed
+        steps: int = pydantic.Field(ge=2, strict=True)
+
+    seeds: list[Seed] | None = pydantic.Field(default=None, min_length=1)
+    seed: Seed | None = None  # with n: seed, seed + 1, …
+    n: int | None = pydantic.Field(default=None, ge=1, strict=True)
+    between: Between | None = None
+    labels: list[Label] | None = None  # one an image
+    label: Label | None = None  # of all
+    truncation: float | None = pydantic.Field(default=None, gt=0, le=1)  # latents times this: nearer to the mean
+    columns: int | None = pydantic.Field(default=None, ge=1, strict=True)  # of the grid; a square without it
+    format: Literal["png", "json", "base64"] = "png"
+
+    @pydantic.model_validator(mode="after")
+    def one_way_of_naming(self) -> "Asked":
+        ways = [self.seeds is not None, self.seed is not None or self.n is not None, self.between is not None]
+        if sum(ways) > 1:
+            raise ValueError("give one of seeds, seed with n, and between")
+        if self.labels is not None and (self.label is not None or self.between is not None):
+            raise ValueError("give labels, one an image, or label, one for all; between takes label")
+        return self
+
+    @property
+    def count(self) -> int:
+        """How many images are asked for."""
+        return len(self.seeds) if self.seeds is not None else self.between.steps if self.between else self.n or 1
+
+
+@dataclass(frozen=True)
+class Images:
+    """A generator and what to make with it; `seeds` is None on a way between two."""
+
+    generator: Generator
+    indices: np.ndarray  # (N,) that the generator's latents are named by
+    seeds: list[int] | None
+    labels: np.ndarray | None  # (N,) int64
+
+    def pixels(self, abandoned: threading.Event) -> np.ndarray:
+        """(N, C, H, W) uint8, or fewer images where nobody waits for them any more."""
+        blocks = []
+        for block in self.generator.blocks(self.indices, self.labels):
+            blocks.append(block)
+            if abandoned.is_set():
+                break
+        return np.concatenate(blocks)
+
+
+def to_images(asked: Asked, made: Generator) -> Images:
+    """What is asked for of a generator; Refused says what it does not have."""
+    labels = _labels(asked, made)
+    using = made if asked.truncation is None else truncated(made, asked.truncation)
+    if asked.between is not None:
+        if labels is None and made.card["conditional"]:
+            labels = made.labels([asked.between.first]).repeat(asked.count)  # a way through one class
+        way = _with_latents(using, lambda stream, places: _way(asked.between, using, stream, places))
+        return Images(way, np.arange(asked.count), None, labels)
+    first = asked.seed or 0
+    seeds = asked.seeds if asked.seeds is not None else list(range(first, first + asked.count))
+    if labels is None and made.card["conditional"]:
+        labels = made.labels(seeds)
+    return Images(using, np.array(seeds, np.uint64), seeds, labels)
+
+
+def _labels(asked: Asked, made: Generator) -> np.ndarray | None:
+    named = [asked.label] * asked.count if asked.label is not None else asked.labels
+    if named is None:
+        return None
+    if len(named) != asked.count:
+        raise Refused(f"labels are {len(named)} for {asked.count} images; give one for each, or label for all")
+    try:
+        numbers = {one: models.label_number(str(one), made.card) for one in set(named)}
+    except ValueError as error:
+        raise Refused(str(error).replace("--label", "label")) from None
+    return np.array([numbers[one] for one in named], np.int64)
+
+
+def _with_latents(made: Generator, latents: Callable[[int, np.ndarray], Tensor]) -> Generator:
+    """The same network, its latents had in another way."""
+    other = copy.copy(made)
+    other.latents = latents
+    return other
+
+
+def untruncatable(made: Generator) -> str | None:
+    """Why a generator's latents cannot be drawn to their mean, or None."""
+    name = made.card["latent"]["name"]
+    if name not in CENTRED:
+        return f"truncation scales latents, which leaves the space {name!r} of this model; leave it out"
+    if hasattr(made.network, "to_styles"):
+        return "this model's network takes its latents by their direction only, so truncation would change nothing; leave it out"
+    return None
+
+
+def truncated(made: Generator, psi: float) -> Generator:
+    """Latents times psi, towards their mean 0: less varied, more typical images (Brock et al. 2019, arXiv:1809.11096, sec. 3.1)."""
+    if reason := untruncatable(made):
+        raise Refused(reason)
+    return _with_latents(made, lambda stream, indices: made.latents(stream, indices) * psi)
+
+
+def _way(between: Asked.Between, made: Generator, stream: int, places: np.ndarray) -> Tensor:
+    """Latents (n, Z[+E]) of places (n,) on the way; the ends are the seeds' own. Noise, which is normal, goes by normal's way."""
+    card = made.card
+    room, config = choices.module("latents", card["latent"]["name"]), choices.config("latents", card["latent"])
+    first, second = made.latents(stream, np.array([between.first])), made.latents(stream, np.array([between.second]))
+    size = room.raw_size(config) if hasattr(room, "raw_size") else config.size
+    normal = choices.module("latents", "normal")
+
+    def at(place: int) -> Tensor:
+        share = place / (between.steps - 1)
+        noise = normal.interpolate(None, first[:, size:], second[:, size:], share)
+        return torch.cat([room.interpolate(config, first[:, :size], second[:, :size], share), noise], dim=1)
+
+    return torch.cat([at(int(place)) for place in places])

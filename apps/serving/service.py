@@ -1,0 +1,144 @@
+"""The HTTP side of `gan serve`: what can be asked for, and how it is answered."""
+
+import base64
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Annotated
+
+import numpy as np
+from fastapi import FastAPI, Path, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+from PIL import Image
+from starlette.exceptions import HTTPException
+
+from apps.serving import asked, page
+from apps.serving.following import Following, Served
+from apps.serving.worker import Busy, TooSlow, Worker
+from gan import images
+
+RETRY_AFTER_S = 1
+
+
+@dataclass(frozen=True)
+class Service:
+    """Answers, from the model that is served when a request comes in."""
+
+    following: Following
+    worker: Worker
+    max_images: int
+
+    def health(self) -> dict:
+        """That this server answers, and with what."""
+        served = self.following.served
+        following = {"every_s": self.following.every_s, "trouble": self.following.trouble} if self.following.follows else None
+        return {
+            "ready": True, "ganline": version("ganline"), "model": self.following.model, "version": served.version,
+            "weights_sha256": served.weights_sha256, "following": following,
+        }  # fmt: skip
+
+    def model(self) -> dict:
+        """What the model makes, and what may be asked of it."""
+        served = self.following.served
+        card = served.generator.card
+        return {
+            "model": self.following.model, "version": served.version, "weights_sha256": served.weights_sha256,
+            "shape": card["shape"], "conditional": card["conditional"], "classes": card["classes"] if card["conditional"] else [],
+            "latent": card["latent"], "network": card["network"]["name"],
+            "truncation": asked.untruncatable(served.generator) is None, "max_images": self.max_images,
+        }  # fmt: skip
+
+    async def images(self, wanted: asked.Asked) -> Response:
+        """A grid as PNG, the same in JSON, or a PNG an image in JSON."""
+        if wanted.count > self.max_images:
+            raise asked.Refused(f"{wanted.count} images are asked for; this server makes at most {self.max_images} at a time")
+
+        def answer(served: Served, made: asked.Images, pixels: np.ndarray) -> Response:
+            if wanted.format == "json":
+                return JSONResponse(_about(served) | {"images": _each(served, made, pixels)})
+            grid = _png(images.grid(pixels, wanted.columns))
+            if wanted.format == "base64":
+                return JSONResponse(_about(served) | {"png": base64.b64encode(grid).decode()})
+            return Response(grid, media_type="image/png")
+
+        return await self._made(wanted, answer)
+
+    async def image(self, seed: int, label: str | None) -> Response:
+        """One image as it is, not enlarged."""
+        wanted = asked.Asked(seeds=[seed], label=label)
+        return await self._made(
+            wanted, lambda served, made, pixels: Response(_png(images.to_pillow(pixels[0])), media_type="image/png")
+        )
+
+    async def _made(self, wanted: asked.Asked, answer: Callable[[Served, asked.Images, np.ndarray], Response]) -> Response:
+        served = self.following.served
+        made = asked.to_images(wanted, served.generator)
+        response = await self.worker.run(lambda abandoned: answer(served, made, made.pixels(abandoned)))
+        response.headers.update({"x-weights-sha256": served.weights_sha256, "x-model-version": served.version or "none"})
+        return response
+
+
+def _about(served: Served) -> dict:
+    return {"version": served.version, "weights_sha256": served.weights_sha256}
+
+
+def _each(served: Served, made: asked.Images, pixels: np.ndarray) -> list[dict]:
+    classes = served.generator.card["classes"]
+    found = []
+    for place, one in enumerate(pixels):
+        label = {} if made.labels is None else {"label": int(made.labels[place]), "class": classes[made.labels[place]]}
+        seed = {"step": place} if made.seeds is None else {"seed": made.seeds[place]}
+        found.append(seed | label | {"png": base64.b64encode(_png(images.to_pillow(one))).decode()})
+    return found
+
+
+def _png(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def application(service: Service) -> FastAPI:
+    """The routes. There is no page of documentation: FastAPI's fetches its script from elsewhere."""
+    made = FastAPI(title="Ganline", version=version("ganline"), docs_url=None, redoc_url=None)
+    made.get("/healthz")(service.health)
+    made.get("/v1/model")(service.model)
+    made.post("/v1/images")(service.images)
+    made.get("/v1/image/{seed}.png")(_one_image(service))
+    made.get("/")(lambda: HTMLResponse(page.DOCUMENT, headers={"Content-Security-Policy": page.policy(), "Referrer-Policy": "no-referrer"}))
+    for kind, handler in HANDLERS.items():
+        made.add_exception_handler(kind, handler)
+    return made
+
+
+def _one_image(service: Service) -> Callable:
+    async def image(seed: Annotated[int, Path(ge=0, lt=2**53)], label: str | None = None) -> Response:
+        return await service.image(seed, label)
+
+    return image
+
+
+def _refusal(status: int, sentence: str, headers: dict | None = None) -> JSONResponse:
+    return JSONResponse({"error": sentence}, status, headers)
+
+
+def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+    problems = error.errors()
+    if any(one["type"] == "json_invalid" for one in problems):
+        return _refusal(400, f"the body is no JSON: {problems[0].get('ctx', {}).get('error', problems[0]['msg'])}")
+    sentences = [
+        f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg'].removeprefix('Value error, ')}".removeprefix(": ") for one in problems
+    ]
+    return _refusal(422, "; ".join(sentences))
+
+
+HANDLERS = {
+    RequestValidationError: _invalid,
+    asked.Refused: lambda request, error: _refusal(422, str(error)),
+    HTTPException: lambda request, error: _refusal(error.status_code, f"{request.url.path}: {error.detail}", error.headers),
+    Busy: lambda request, error: _refusal(503, "too many requests wait already; try again", {"Retry-After": str(RETRY_AFTER_S)}),
+    TooSlow: lambda request, error: _refusal(504, "the images were not made in time; ask for fewer"),
+    Exception: lambda request, error: _refusal(500, "this server failed; its own output says more"),
+}
