@@ -71,10 +71,13 @@ def copying(memory: dict) -> tuple[str, str]:
     """What the figures say about repeated training images: (bad, odd or good; a sentence)."""
     z, ratio, authentic = memory["copying"]["z"], memory["ratio"], memory["authenticity"]
     figures = f"z {z:.3g}, distance {ratio:.3g} times that of held-out images, {authentic['mean']:.1%} authentic (held-out {authentic['floor']:.1%})"
-    if z < -5:
-        return "bad", f"generated images lie nearer to the training images than held-out ones do: copies ({figures})"
+    fewer = authentic["high"] < authentic["floor"]
+    if z < -3 and fewer:
+        return "bad", f"generated images lie nearer to the training images than held-out ones do, and fewer are authentic: copies ({figures})"
     if z < -3:
-        return "odd", f"generated images lie somewhat nearer to the training images than held-out ones do ({figures})"
+        return "odd", f"generated images lie nearer to the training images than held-out ones do, without copying any: smooth ones do ({figures})"
+    if fewer:
+        return "odd", f"fewer generated images are authentic than held-out ones: look at the closest pairs ({figures})"
     return "good", f"generated images lie no nearer to the training images than held-out ones do ({figures})"
 
 

@@ -317,3 +317,13 @@ def test_more_neighbours_than_the_reference_keeps_are_refused_at_the_door(tmp_pa
     small.write_params(tmp_path, {"evaluate.neighborhood": 11})
     with pytest.raises(params.Refused, match="evaluate.neighborhood"):
         params.load(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("z", "authentic", "weight"), [(2.0, 0.6, "good"), (-40.0, 0.9, "odd"), (-40.0, 0.1, "bad"), (0.0, 0.1, "odd")]
+)
+def test_copies_are_near_and_not_authentic(z, authentic, weight):
+    """Smooth images are near to all training images, and copies of none."""
+    share = {"mean": authentic, "low": authentic - 0.02, "high": authentic + 0.02, "floor": 0.55}
+    said = evaluation_page.copying({"copying": {"z": z, "p": 0.5}, "ratio": 0.9, "authenticity": share})
+    assert said[0] == weight and ("copies" in said[1]) == (weight == "bad")

@@ -1,8 +1,8 @@
 """Protocol `inception`: torch-fidelity's inception-v3-compat, the field's reference for natural images.
 
 Its weights are given by path or URL and checked by SHA-256 before they are opened, and only plain tensors are read. The
-features are torch-fidelity's to float32's rounding, nearly twice as fast on a CPU: batch norms are folded into their convolutions,
-channels lie last, resizing is two matrix products, and so few images are in flight that they stay in the cache.
+features are torch-fidelity's to float32's rounding, nearly twice as fast on a CPU: batch norms are folded into their
+convolutions, channels lie last, resizing is two matrix products, and so few images are in flight that they stay in the cache.
 """
 
 import copy
