@@ -27,7 +27,7 @@ _PREFIX = "history."
 _LOOK_S, _STALE_S = 0.1, 60.0  # between looks at a held lock; after which the same holder counts as dead
 
 
-class Overtaken(Exception):
+class Overtaken(ValueError):
     """The alias is held by another version than the one that was to be replaced."""
 
 
@@ -89,7 +89,7 @@ def before(client: "MlflowClient", name: str) -> str:
     for one in reversed(history(client, name)):
         if one.alias == registry.CHAMPION and (old := one.version) != now and old in there and ROLLED_BACK not in there[old].tags:
             return old
-    raise LookupError(f"{name} had no other champion that could be rolled back to; name a version: gan rollback {name} --to VERSION")
+    raise ValueError(f"{name} had no other champion that could be rolled back to; name a version: gan rollback {name} --to VERSION")
 
 
 def unfinished(client: "MlflowClient", name: str) -> str | None:
@@ -149,7 +149,7 @@ def _model(client: "MlflowClient", name: str) -> Any:
     found = next(iter(client.search_registered_models(f"name = '{name}'")), None)
     if found is None:
         known = ", ".join(sorted(one.name for one in client.search_registered_models())) or "none"
-        raise LookupError(f"{name!r} is no registered model; registered: {known}")
+        raise ValueError(f"{name!r} is no registered model; registered: {known}")
     return found
 
 

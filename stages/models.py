@@ -89,7 +89,17 @@ def fetched(uri: str, version: "ModelVersion", told: bool = True) -> Path:
     return kept
 
 
+def made_from(uri: str, version: "ModelVersion") -> Path:
+    """The folder with the files that tell how a version was made (stages/facts.py); store.Refused or OSError if it is not there."""
+    kept = artifacts.WORK / "models" / version.tags.get("weights_sha256", "") / facts.FOLDER
+    found = kept if kept.is_dir() else _download(uri, version, kept)
+    if not found.is_dir():
+        raise FileNotFoundError(f"{found} is not there: the version is older than this record, or its files are gone")
+    return found
+
+
 def _download(uri: str, version: "ModelVersion", kept: Path) -> Path:
+    """A folder of the version's, `kept` named as there: where it lies if that is here, else fetched into `kept`."""
     from mlflow.artifacts import download_artifacts
 
     if ".." in Path(urllib.parse.unquote(urllib.parse.urlparse(version.source).path)).parts:
@@ -97,8 +107,9 @@ def _download(uri: str, version: "ModelVersion", kept: Path) -> Path:
     local = version.source.startswith(("file:", "/"))
     if not local:
         kept.parent.mkdir(parents=True, exist_ok=True)
+    inside = _INSIDE if kept.name == Path(_INSIDE).name else kept.name
     with store.answers(uri):
-        return Path(download_artifacts(f"{version.source}/{_INSIDE}", dst_path=None if local else str(kept.parent), tracking_uri=uri))
+        return Path(download_artifacts(f"{version.source}/{inside}", dst_path=None if local else str(kept.parent), tracking_uri=uri))
 
 
 def _check(version: "ModelVersion", kept: Path, expected: str) -> None:

@@ -70,7 +70,7 @@ def test_before_is_the_last_champion_that_was_not_rolled_back_from(toys):
     assert json.loads(toys.get_model_version("toys", "3").tags[aliases.ROLLED_BACK])["why"] == "odd eights"
     assert aliases.before(toys, "toys") == "1", "not the 3 that was just left"
     toys.delete_model_version("toys", "1")
-    with pytest.raises(LookupError, match="--to VERSION"):
+    with pytest.raises(ValueError, match="--to VERSION"):
         aliases.before(toys, "toys")
 
 

@@ -11,8 +11,8 @@ from pipeline_project import environment, gan, make
 
 from pipeline import cli
 
-COMMANDS = ["init", "plan", "run", "sample", "judge", "drift", "ui", "status", "schedule", "doctor", "sync"]
-FORWARDED = ["sample", "judge", "drift"]  # answered by apps/
+COMMANDS = ["init", "plan", "run", "sample", "judge", "drift", "history", "promote", "rollback", "lineage", "reproduce", "ui", "status", "schedule", "doctor", "sync"]
+FORWARDED = ["sample", "judge", "drift", "history", "promote", "rollback", "lineage"]  # answered by apps/
 
 
 @pytest.fixture(scope="module")
