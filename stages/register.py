@@ -93,8 +93,9 @@ def _upload(client, run_id: str, name: str, tags: dict[str, str]) -> tuple[str, 
 def _settle(client, uri: str, version, chosen: params.Params, track: tracking.Track, reason: str | None) -> dict:
     """The recorded answer if these scores were decided on before; else decide, and move the alias."""
     evaluated = artifacts.identity("evaluate")
-    if version.tags.get("settled") == evaluated and reason is None:
-        return json.loads(version.tags["decision"])
+    if reason is None and (before := _decided(client, version, evaluated)):
+        client.set_model_version_tag(version.name, version.version, "settled", evaluated)
+        return before
     metrics, scores = _scores()
     drifted = _drift(version.name, track)
     for _ in range(MOST_TRIES):
@@ -122,6 +123,18 @@ def _settle(client, uri: str, version, chosen: params.Params, track: tracking.Tr
         except aliases.Overtaken as overtaken:
             said = str(overtaken)
     raise ValueError(f"{said}; that happened {MOST_TRIES} times: run again when nobody else promotes: dvc repro register")
+
+
+def _decided(client, version, evaluated: str) -> dict | None:
+    """The decision on these scores, if it was carried out; also where the process died before it could say so."""
+    before = json.loads(version.tags.get("decision", "{}"))
+    if before.get("evaluate") != evaluated:
+        return None
+    if version.tags.get("settled") == evaluated:
+        return before
+    last = next((one for one in reversed(aliases.history(client, version.name)) if one.alias == before["alias"]), None)
+    carried_out = last is not None and (last.version, last.why) == (before["version"], before["decision"])
+    return before if carried_out and aliases.holder(client, version.name, last.alias) == last.version else None
 
 
 def _judge(uri: str, version, champion, limits: params.Gate, metrics: dict, scores: dict) -> gate.Verdict:
