@@ -142,7 +142,7 @@ def _judge(uri: str, version, champion, limits: params.Gate, metrics: dict, scor
     weights = artifacts.ROOT / "train" / "generator.safetensors"
     rules = gate.absolute(limits.model_dump(), metrics, weights.stat().st_size / 1e6, _latency_ms)
     rules += gate.not_rolled_back(version.tags.get(aliases.ROLLED_BACK))
-    is_champion = champion is not None and champion.version == version.version
+    is_champion = champion is not None and str(champion.version) == str(version.version)
     better = None if champion is None or is_champion else _better(uri, version, champion, limits.metric, scores)
     return gate.verdict(rules, better, is_champion)
 
