@@ -37,7 +37,7 @@ def main(reason: str | None = None) -> None:
     except (store.Unreachable, store.Refused) as error:
         sys.exit(f"MLflow: {error} Nothing was registered by halves; run again: dvc repro register")
     print(f"register: {decision['uri']}, {decision['decision']}")
-    for rule in decision["rules"]:
+    for rule in decision.get("rules", ()):  # none in the decisions of older versions
         print(f"register: {'passed' if rule['passed'] else 'failed'} {rule['rule']}: {rule['words']}")
 
 

@@ -46,7 +46,7 @@ def _commit(head: str) -> tuple[str, list[str]]:
     commit = _git("commit-tree", tree, "-p", head, "-m", "What a registered version was made from", **who)
     _git("update-ref", f"{REF}/{commit}", commit)
     if session.root() != Path.cwd().resolve():  # a DVC experiment's workspace, which goes away
-        _git("push", "--quiet", str(session.root()), f"{commit}:{REF}/{commit}")
+        _git("push", "--quiet", _git("-C", str(session.root()), "rev-parse", "--show-toplevel"), f"{commit}:{REF}/{commit}")
     return commit, large
 
 
