@@ -18,7 +18,6 @@ from stages import aliases, artifacts, facts, gate, guard, params, registry, ses
 from stages.journal import lock
 
 DECISION = artifacts.ROOT / "register" / "decision.json"
-MODEL_FOLDER = "model"  # in the artifacts of the run
 MOST_TRIES = 5  # to move an alias that others move at the same time
 EXPERIMENT = "kept without an alias: an experiment moves none; apply it (dvc exp apply) and run again"
 
@@ -70,24 +69,34 @@ def _created(client, uri: str, run_id: str | None, chosen: params.Params, identi
     name = chosen.register.name
     run_id = run_id or client.create_run(store.experiment_id(client, uri, name), run_name="register").info.run_id
     tags = identity | facts.tags(chosen.register.data_licence, client.get_run(run_id).data.metrics)
-    source, code = _upload(client, run_id, name, tags)
+    model, code = _upload(client, run_id, name, tags)
     with aliases.moving(client, uri, name):
         found = registry.version_of(client, name, identity["weights_sha256"])
-        return found or client.create_model_version(name, source, run_id, tags=tags | {"code_sha256": code})
+        return found or client.create_model_version(
+            name, model.artifact_location, run_id, tags=tags | {"code_sha256": code}, model_id=model.model_id
+        )
 
 
-def _upload(client, run_id: str, name: str, tags: dict[str, str]) -> tuple[str, str]:
-    """The packed model among the run's artifacts: its address, and the hash of its code. Done again, it is the same files."""
+def _upload(client, run_id: str, name: str, tags: dict[str, str]):
+    """MLflow's logged model of these weights, with all files and scores, and the hash of its code. Done again, it is the same."""
     from stages import model_card, pyfunc  # opens torch: --check does without
 
+    run = client.get_run(run_id).info
+    found = client.search_logged_models([run.experiment_id], f"tags.weights_sha256 = '{tags['weights_sha256']}'")
+    model = found[0] if found else client.create_logged_model(
+        run.experiment_id, name, run_id, {"weights_sha256": tags["weights_sha256"]}, model_type="generator"
+    )  # fmt: skip
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary) / MODEL_FOLDER
+        folder = Path(temporary) / "model"
         pyfunc.save(artifacts.ROOT / "train", folder)
         facts.write(folder)
         model_card.write(folder, name, tags)
         code = facts.code_sha256(folder / "artifacts" / "generator" / "code")
-        client.log_artifacts(run_id, str(folder), MODEL_FOLDER)
-    return f"{client.get_run(run_id).info.artifact_uri}/{MODEL_FOLDER}", code
+        client.log_model_artifacts(model.model_id, str(folder))
+    for key, value in registry.headline(registry.score_tags(_scores()[1])).items():
+        client.log_metric(run_id, key, value, run.start_time, 0, model_id=model.model_id)
+    client.finalize_logged_model(model.model_id, "READY")
+    return model, code
 
 
 def _settle(client, uri: str, version, chosen: params.Params, track: tracking.Track, reason: str | None) -> dict:

@@ -358,12 +358,19 @@ def test_lineage_names_each_step_and_what_can_no_longer_be_found(project):
     assert "run     NOT FOUND" in said and "mlflow runs restore" in said and "is not the file that was registered" in said
 
 
+def test_the_logged_model_of_a_version_has_its_scores(project):
+    registered(fid=5.0)
+    [model] = client().search_logged_models([runs()[0].info.experiment_id])
+    assert model.status == "READY" and {one.key: one.value for one in model.metrics} == {"fid": 5.0}
+    assert versions()[0].source == model.artifact_location and model.source_run_id == versions()[0].run_id
+
+
 class Killed(Exception):
     """Where a process would have died."""
 
 
 WRITES = (
-    "create_registered_model", "create_run", "log_artifacts", "create_model_version", "set_model_version_tag", "set_registered_model_tag",
+    "create_registered_model", "create_run", "create_logged_model", "log_model_artifacts", "log_metric", "finalize_logged_model", "create_model_version", "set_model_version_tag", "set_registered_model_tag",
     "set_registered_model_alias",
 )  # fmt: skip
 
@@ -401,6 +408,7 @@ def test_killed_at_any_write_and_run_again_it_is_as_if_never_killed(project, emp
         for version in client().search_model_versions("name = 'digits'"):
             models.fetched(session.tracking_uri(), version)  # no version before its files
         register.main()
+        assert len(client().search_logged_models([client().get_experiment_by_name("digits").experiment_id])) == 1
         assert decision() == said and versions()[0].tags == whole and len(versions()) == 1 and alias("champion") == "1"
         assert aliases.unfinished(client(), "digits") is None
     assert number > len(WRITES)
