@@ -3,8 +3,12 @@
 import argparse
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from stages import models, store
+from stages import models, session, store
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 
 def with_sentences(name: str, main: Callable[[list[str]], int], arguments: list[str]) -> int:
@@ -28,3 +32,12 @@ def count(text: str) -> int:
     if natural(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} is less than 1")
     return int(text)
+
+
+def registry() -> tuple[str, "MlflowClient"]:
+    """The address of the registry and a client of it; NotFound where nothing was registered yet."""
+    uri = session.tracking_uri()
+    database = store.database_of(uri)
+    if database and not database.is_file():
+        raise models.NotFound(f"nothing is registered yet ({database} is missing): gan run")
+    return uri, store.client(uri)

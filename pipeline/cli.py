@@ -107,6 +107,39 @@ def drift(context: typer.Context) -> None:
     _forward("apps.drift", context.args)
 
 
+@app.command(**FORWARDED)
+def history(context: typer.Context) -> None:
+    """Who was champion, since when and why: gan history NAME"""
+    _forward("apps.history", context.args)
+
+
+@app.command(**FORWARDED)
+def promote(context: typer.Context) -> None:
+    """Make a version champion by hand: gan promote NAME VERSION --reason TEXT"""
+    _forward("apps.promote", context.args)
+
+
+@app.command(**FORWARDED)
+def rollback(context: typer.Context) -> None:
+    """Back to the champion before: gan rollback NAME --reason TEXT"""
+    _forward("apps.rollback", context.args)
+
+
+@app.command(**FORWARDED)
+def lineage(context: typer.Context) -> None:
+    """Where a version comes from, and what can no longer be found: gan lineage MODEL"""
+    _forward("apps.lineage", context.args)
+
+
+@app.command(epilog=_examples("gan reproduce digits@champion", "gan reproduce digits/3"))
+def reproduce(model: Annotated[str, typer.Argument(help="A version or an alias: digits/3, digits@champion.")]) -> None:
+    """Train a version again from its own commit, data and params, apart from this checkout, and compare the bytes."""
+    checkout.enter()
+    from . import reproduce
+
+    sys.exit(reproduce.reproduce(model))
+
+
 @app.command(epilog=_examples("gan ui", "gan ui --port 5050"))
 def ui(port: Annotated[int, typer.Option(min=1, max=65535)] = 5000) -> None:
     """Open the MLflow UI on 127.0.0.1, to compare runs."""

@@ -5,14 +5,17 @@ artifacts/train    models:/digits@champion    models:/digits/3    digits (its ch
 
 import re
 import sys
+import urllib.parse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import gan
-from stages import artifacts, registry, session, store
+from stages import artifacts, facts, registry, session, store
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
+
+    from gan.generator import Generator
 
 HELP = (
     "a folder (artifacts/train), a version (digits/3, models:/digits/3) or an alias (digits@champion, or just digits)"
@@ -30,6 +33,11 @@ def folder(model: str) -> Path:
     path = Path(model)
     if path.is_dir():
         return path
+    return fetched(*find(model))
+
+
+def find(model: str) -> tuple[str, "ModelVersion"]:
+    """The address of the registry and the version that a name of it means: digits, digits@challenger, digits/3."""
     asked = _NAME.match(model)
     if asked is None:
         raise NotFound(f"{model!r} is no folder and no model; name {HELP}")
@@ -37,8 +45,7 @@ def folder(model: str) -> Path:
     database = store.database_of(uri)
     if database and not database.is_file():
         raise NotFound(f"{model!r} is no folder, and nothing is registered yet ({database} is missing): gan run")
-    version = _version(uri, asked["name"], asked["alias"], asked["version"])
-    return _download(uri, version)
+    return uri, _version(uri, asked["name"], asked["alias"], asked["version"])
 
 
 def _version(uri: str, name: str, alias: str | None, number: str | None) -> "ModelVersion":
@@ -63,45 +70,81 @@ def place(weights_sha256: str) -> Path:
     return artifacts.WORK / "models" / weights_sha256 / Path(_INSIDE).name
 
 
-def _download(uri: str, version: "ModelVersion") -> Path:
-    """The version's files: where they lie if that is here, else fetched once into work/models; checked by hash."""
+def fetched(uri: str, version: "ModelVersion", told: bool = True) -> Path:
+    """The version's files: where they lie if that is here, else fetched once into work/models; checked by hash.
+
+    `told`: say so where this checkout's code is not the one that the version was registered with.
+    """
     expected = version.tags.get("weights_sha256", "")
     kept = place(expected)
     if not (kept / "card.json").is_file():
-        from mlflow.artifacts import download_artifacts
-
-        local = version.source.startswith(("file:", "/"))
-        if not local:
-            kept.parent.mkdir(parents=True, exist_ok=True)
-        with store.answers(uri):
-            target = None if local else str(kept.parent)
-            kept = Path(download_artifacts(f"{version.source}/{_INSIDE}", dst_path=target, tracking_uri=uri))
-    weights = kept / "generator.safetensors"
-    found = artifacts.sha256_of_file(weights) if weights.is_file() else "none"
-    if found != expected:
-        raise NotFound(
-            f"{version.name} version {version.version} was registered with weights {expected[:12]}, {weights} has "
-            f"{found[:12]}: it is not what was registered; restore that file, or name another version"
-        )
-    _compare_code(version, kept / "code")
-    return kept
-
-
-def _compare_code(version: "ModelVersion", code: Path) -> None:
-    """A sentence if this checkout would open the version with other code than it was registered with."""
-    ours = Path(gan.__file__).parent
-    shipped = [path.relative_to(code) for path in sorted(code.rglob("*.py"))]
-    other = [
-        name
-        for name in shipped
-        if not (ours / name).is_file() or (ours / name).read_bytes() != (code / name).read_bytes()
-    ]
-    if other:
+        kept = _download(uri, version, kept)
+    _check(version, kept, expected)
+    if told and (other := _other_code(kept)):
         print(
-            f"{version.name} version {version.version} was registered with other code ({', '.join(map(str, other))}); its "
+            f"{version.name} version {version.version} was registered with other code ({', '.join(other)}); its "
             "images may differ here. mlflow.pyfunc.load_model opens it with its own.",
             file=sys.stderr,
         )
+    return kept
+
+
+def made_from(uri: str, version: "ModelVersion") -> Path:
+    """The folder with the files that tell how a version was made (stages/facts.py); store.Refused or OSError if it is not there."""
+    kept = artifacts.WORK / "models" / version.tags.get("weights_sha256", "") / facts.FOLDER
+    found = kept if kept.is_dir() else _download(uri, version, kept)
+    if not found.is_dir():
+        raise FileNotFoundError(f"{found} is not there: the version is older than this record, or its files are gone")
+    return found
+
+
+def _download(uri: str, version: "ModelVersion", kept: Path) -> Path:
+    """A folder of the version's, `kept` named as there: where it lies if that is here, else fetched into `kept`."""
+    from mlflow.artifacts import download_artifacts
+
+    if ".." in Path(urllib.parse.unquote(urllib.parse.urlparse(version.source).path)).parts:
+        raise NotFound(f"{version.name} version {version.version} lies at {version.source}, which leads out of its folder by ..: not opened")
+    local = version.source.startswith(("file:", "/"))
+    if not local:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+    inside = _INSIDE if kept.name == Path(_INSIDE).name else kept.name
+    with store.answers(uri):
+        return Path(download_artifacts(f"{version.source}/{inside}", dst_path=None if local else str(kept.parent), tracking_uri=uri))
+
+
+def _check(version: "ModelVersion", kept: Path, expected: str) -> None:
+    """NotFound unless the weights, and the code beside them, are those that were registered, and nothing leads out of the folder."""
+    what = f"{version.name} version {version.version}"
+    outside = [path for path in sorted(kept.rglob("*")) if not path.resolve().is_relative_to(kept.resolve())]
+    if outside:
+        raise NotFound(f"{what} holds {outside[0]}, which leads out of its folder to {outside[0].resolve()}: not opened; name another version")
+    weights, code = kept / "generator.safetensors", version.tags.get("code_sha256")
+    found = artifacts.sha256_of_file(weights) if weights.is_file() else "none"
+    if found != expected:
+        raise NotFound(
+            f"{what} was registered with weights {expected[:12]}, {weights} has "
+            f"{found[:12]}: it is not what was registered; restore that file, or name another version"
+        )
+    if code is not None and facts.code_sha256(kept / "code") != code:
+        raise NotFound(f"{what} was registered with code {code[:12]}, {kept / 'code'} is other code: not opened; restore it, or name another version")
+
+
+def generator(folder: Path) -> "Generator":
+    """The generator of a folder, by the code that it was registered with where that is not this checkout's: it gives its own bytes."""
+    from gan import generator as ours
+
+    if not _other_code(folder):
+        return ours.load(folder)
+    from stages import pyfunc_model
+
+    return pyfunc_model.import_code(folder / "code").load(folder)
+
+
+def _other_code(folder: Path) -> list[str]:
+    """Files of the code that a version was registered with which this checkout has not, or not so."""
+    ours, code = Path(gan.__file__).parent, folder / "code"
+    shipped = [path.relative_to(code) for path in sorted(code.rglob("*.py"))]
+    return [str(name) for name in shipped if not (ours / name).is_file() or (ours / name).read_bytes() != (code / name).read_bytes()]
 
 
 def label_number(label: str, card: dict) -> int:

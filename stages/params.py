@@ -23,6 +23,7 @@ from gan.preparation.form import Form
 from gan.training.config import AverageConfig, GuardConfig, LoopConfig, QuickConfig
 
 Share = Annotated[float, pydantic.Field(ge=0, lt=1)]
+Unit = Annotated[float, pydantic.Field(ge=0, le=1)]
 Count = Annotated[int, pydantic.Field(ge=1, strict=True)]
 Seed = Annotated[int, pydantic.Field(ge=0, lt=2**32, strict=True)]
 
@@ -159,8 +160,23 @@ class Evaluate(Config):
     bootstrap: Annotated[int, pydantic.Field(ge=10, strict=True)] = 100
 
 
+class Gate(Config):
+    """What a version must be to become champion; null: not asked. stages/gate.py says each rule in words."""
+
+    metric: Literal["fid", "kid"] = "fid"
+    min_precision: Unit | None = None
+    min_recall: Unit | None = None
+    all_classes: bool = True
+    min_authenticity: Unit | None = 0.5
+    min_copying_z: float | None = None
+    max_mb: Annotated[float, pydantic.Field(gt=0)] | None = None
+    max_latency_ms: Annotated[float, pydantic.Field(gt=0)] | None = None
+
+
 class Register(Config):
     name: Annotated[str, pydantic.Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
+    data_licence: Annotated[str, pydantic.Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+-]{0,99}$")] | None = None
+    gate: Gate = Gate()
 
 
 class Preparing(Config):

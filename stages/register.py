@@ -1,7 +1,8 @@
-"""Registers the trained generator in MLflow, once for the same weights, and decides by figures what it is called.
+"""Registers the trained generator in MLflow, once for the same weights, and decides by the gate what it is called.
 
-    python -m stages.register            # artifacts/train + artifacts/evaluate -> a model version; decision.json
-    python -m stages.register --check    # whether the registry holds that version; 0: yes, 1: no, 3: no answer
+    python -m stages.register                          # artifacts/train + artifacts/evaluate -> a model version; decision.json
+    python -m stages.register --force --reason TEXT    # champion whatever the gate says; the reason is written down
+    python -m stages.register --check                  # whether the registry holds that version; 0: yes, 1: no, 3: no answer
 
 The answer is recorded with the version: asked again about the same weights and scores, it is the same.
 """
@@ -13,44 +14,42 @@ import sys
 import tempfile
 from pathlib import Path
 
-from stages import artifacts, guard, params, registry, session, store, tracking
+from stages import aliases, artifacts, facts, gate, guard, params, registry, session, store, tracking
 from stages.journal import lock
 
 DECISION = artifacts.ROOT / "register" / "decision.json"
-MODEL_FOLDER = "model"  # in the artifacts of the run
+MOST_TRIES = 5  # to move an alias that others move at the same time
+EXPERIMENT = "kept without an alias: an experiment moves none; apply it (dvc exp apply) and run again"
 
 
-def main() -> None:
+def main(reason: str | None = None) -> None:
+    """`reason`: why this version becomes champion whatever the gate says."""
     guard.die_with_dvc()
     chosen = params.load()
     try:
         with tracking.stage("register", chosen) as track:
             with lock(session.root() / "work" / "register.lock"):
-                decision = register(chosen.register.name, track)
+                decision = register(chosen, track, reason)
             out = artifacts.start("register")
             artifacts.write_json(out / "decision.json", decision)
             artifacts.seal("register", {})
     except (store.Unreachable, store.Refused) as error:
         sys.exit(f"MLflow: {error} Nothing was registered by halves; run again: dvc repro register")
     print(f"register: {decision['uri']}, {decision['decision']}")
+    for rule in decision.get("rules", ()):  # none in the decisions of older versions
+        print(f"register: {'passed' if rule['passed'] else 'failed'} {rule['rule']}: {rule['words']}")
 
 
-def register(name: str, track: tracking.Track) -> dict:
+def register(chosen: params.Params, track: tracking.Track, reason: str | None = None) -> dict:
     """Find or create the version of artifacts/train, settle its alias, and return the decision."""
-    uri = session.tracking_uri()
+    uri, name = session.tracking_uri(), chosen.register.name
     client = store.client(uri)
     run_id = track.run_id()
     with store.answers(uri):
         registry.ensure_model(client, name)
         identity = _identity()
-        version = registry.version_of(client, name, identity["weights_sha256"])
-        if version is None:
-            run_id = (
-                run_id or client.create_run(store.experiment_id(client, uri, name), run_name="register").info.run_id
-            )
-            source = _upload(client, run_id)
-            version = client.create_model_version(name, source, run_id, tags=identity)
-        return _settle(client, version, track)
+        version = registry.version_of(client, name, identity["weights_sha256"]) or _created(client, uri, run_id, chosen, identity)
+        return _settle(client, uri, version, chosen, track, reason)
 
 
 def _identity() -> dict[str, str]:
@@ -65,46 +64,153 @@ def _identity() -> dict[str, str]:
     }
 
 
-def _upload(client, run_id: str) -> str:
-    """The packed model among the run's artifacts; returns its address. Done again, it is the same files."""
-    from stages import pyfunc  # opens torch: --check does without
+def _created(client, uri: str, run_id: str | None, chosen: params.Params, identity: dict[str, str]):
+    """A version with these tags, its files uploaded before it exists; another process's, where that was faster."""
+    name = chosen.register.name
+    run_id = run_id or client.create_run(store.experiment_id(client, uri, name), run_name="register").info.run_id
+    tags = identity | facts.tags(chosen.register.data_licence, client.get_run(run_id).data.metrics)
+    model, code = _upload(client, run_id, name, tags)
+    with aliases.moving(client, uri, name):
+        found = registry.version_of(client, name, identity["weights_sha256"])
+        return found or client.create_model_version(
+            name, model.artifact_location, run_id, tags=tags | {"code_sha256": code}, model_id=model.model_id
+        )
 
+
+def _upload(client, run_id: str, name: str, tags: dict[str, str]):
+    """MLflow's logged model of these weights, with all files and scores, and the hash of its code. Done again, it is the same."""
+    from stages import model_card, pyfunc  # opens torch: --check does without
+
+    run = client.get_run(run_id).info
+    found = client.search_logged_models([run.experiment_id], f"tags.weights_sha256 = '{tags['weights_sha256']}'")
+    model = found[0] if found else client.create_logged_model(
+        run.experiment_id, name, run_id, {"weights_sha256": tags["weights_sha256"]}, model_type="generator"
+    )  # fmt: skip
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary) / MODEL_FOLDER
+        folder = Path(temporary) / "model"
         pyfunc.save(artifacts.ROOT / "train", folder)
-        client.log_artifacts(run_id, str(folder), MODEL_FOLDER)
-    return f"{client.get_run(run_id).info.artifact_uri}/{MODEL_FOLDER}"
+        facts.write(folder)
+        model_card.write(folder, name, tags)
+        code = facts.code_sha256(folder / "artifacts" / "generator" / "code")
+        client.log_model_artifacts(model.model_id, str(folder))
+    for key, value in registry.headline(registry.score_tags(_scores()[1])).items():
+        client.log_metric(run_id, key, value, run.start_time, 0, model_id=model.model_id)
+    client.finalize_logged_model(model.model_id, "READY")
+    return model, code
 
 
-def _settle(client, version, track: tracking.Track) -> dict:
+def _settle(client, uri: str, version, chosen: params.Params, track: tracking.Track, reason: str | None) -> dict:
     """The recorded answer if these scores were decided on before; else decide, and move the alias."""
     evaluated = artifacts.identity("evaluate")
-    if version.tags.get("settled") == evaluated:
-        return json.loads(version.tags["decision"])
-    score = _score()
+    if reason is None and (before := _decided(client, version, evaluated)):
+        client.set_model_version_tag(version.name, version.version, "settled", evaluated)
+        return before
+    metrics, scores = _scores()
     drifted = _drift(version.name, track)
-    champion = registry.version_called(client, version.name, registry.CHAMPION)
-    alias, sentence = registry.judge(score, champion, version.version)
+    for _ in range(MOST_TRIES):
+        champion = registry.version_called(client, version.name, registry.CHAMPION)
+        verdict = _judge(uri, version, champion, chosen.register.gate, metrics, scores)
+        alias, sentence = _alias(verdict, reason)
+        decision = {
+            "name": version.name,
+            "version": str(version.version),
+            "uri": f"models:/{version.name}/{version.version}",
+            **verdict.as_json(),
+            "alias": alias,
+            "decision": sentence,
+            "forced": reason,
+            "fid": {key: scores["fid"][key] for key in ("mean", "low", "high")},
+            "protocol": {key: scores["protocol"][key] for key in ("name", "hash")},
+            "evaluate": evaluated,
+            "weights_sha256": version.tags["weights_sha256"],
+            "card_sha256": version.tags["card_sha256"],
+            "drift": drifted,
+        }
+        try:
+            _record(client, uri, decision, scores, None if champion is None else str(champion.version))
+            return decision
+        except aliases.Overtaken as overtaken:
+            said = str(overtaken)
+    raise ValueError(f"{said}; that happened {MOST_TRIES} times: run again when nobody else promotes: dvc repro register")
+
+
+def _decided(client, version, evaluated: str) -> dict | None:
+    """The decision on these scores, if it was carried out; also where the process died before it could say so."""
+    before = json.loads(version.tags.get("decision", "{}"))
+    if before.get("evaluate") != evaluated:
+        return None
+    if version.tags.get("settled") == evaluated:
+        return before
+    last = next((one for one in reversed(aliases.history(client, version.name)) if one.alias == before["alias"]), None)
+    carried_out = last is not None and (last.version, last.why) == (before["version"], before["decision"])
+    return before if carried_out and aliases.holder(client, version.name, last.alias) == last.version else None
+
+
+def _judge(uri: str, version, champion, limits: params.Gate, metrics: dict, scores: dict) -> gate.Verdict:
+    """The gate's verdict on artifacts/evaluate, against the champion of now."""
+    weights = artifacts.ROOT / "train" / "generator.safetensors"
+    rules = gate.absolute(limits.model_dump(), metrics, weights.stat().st_size / 1e6, _latency_ms)
+    rules += gate.not_rolled_back(version.tags.get(aliases.ROLLED_BACK))
+    is_champion = champion is not None and str(champion.version) == str(version.version)
+    better = None if champion is None or is_champion else _better(uri, version, champion, limits.metric, scores)
+    return gate.verdict(rules, better, is_champion)
+
+
+def _better(uri: str, version, champion, metric: str, scores: dict) -> gate.Rule:
+    """By a duel on the reference of now; where that cannot be, by what was recorded under one protocol."""
+    from stages import duel, models, standard  # open torch: --check does without
+
+    theirs = registry.recorded(champion.tags)
+    try:
+        config = duel.settings(scores["protocol"])
+        measured = _standard(standard, scores["protocol"])
+        sides = models.generator(artifacts.ROOT / "train"), models.generator(models.fetched(uri, champion, told=False))
+        _alike(sides[1].card, measured.data)
+        seed = duel.seed(version.tags["weights_sha256"], champion.tags["weights_sha256"])
+        fought = duel.fight(metric, *sides, measured, config.model_copy(update={"seed": seed}))
+    except (duel.Impossible, models.NotFound, store.Unreachable, store.Refused, OSError, ValueError, LookupError, RuntimeError, AttributeError) as error:
+        return gate.by_records(metric, scores, champion.version, theirs, str(error).splitlines()[0] if str(error) else type(error).__name__)
+    was_other = theirs is not None and theirs["protocol"]["hash"] != fought["protocol"]
+    return gate.by_duel(fought | {"version": champion.version, "was_other": was_other})
+
+
+def _standard(standard, rules: dict):
+    """artifacts/reference, if it is what artifacts/evaluate was measured by."""
+    measured = standard.standard()
+    if measured.protocol["hash"] != rules.get("reference", {}).get("hash"):
+        raise ValueError("artifacts/evaluate was measured by another reference than artifacts/reference; run again: dvc repro evaluate")
+    return measured
+
+
+def _alike(card: dict, data: dict) -> None:
+    """ValueError unless the champion makes what the reference holds."""
+    for key in ("shape", "classes"):
+        if list(card[key]) != list(data[key]) and (key == "shape" or card["conditional"]):
+            raise ValueError(f"the champion's {key} is {card[key]}, that of the data {data[key]}")
+
+
+def _latency_ms() -> float:
+    """Milliseconds to make one block of images on this machine, the median of five."""
+    import statistics
+    import time
+
+    from gan import generator
+
+    made, took_s = generator.load(artifacts.ROOT / "train"), []
+    for first in range(5):
+        started_s = time.perf_counter()
+        made.sample(range(first, first + made.card["block_size"]))
+        took_s.append(time.perf_counter() - started_s)
+    return 1000 * statistics.median(took_s)
+
+
+def _alias(verdict: gate.Verdict, reason: str | None) -> tuple[str | None, str]:
+    """What the version is called, and the decision in words."""
     if os.environ.get("DVC_EXP_NAME"):
-        alias, sentence = (
-            None,
-            "kept without an alias: an experiment moves none; apply it (dvc exp apply) and run again",
-        )
-    decision = {
-        "name": version.name,
-        "version": str(version.version),
-        "uri": f"models:/{version.name}/{version.version}",
-        "alias": alias,
-        "decision": sentence,
-        "fid": {key: score[key] for key in ("mean", "low", "high")},
-        "protocol": {key: score["protocol"][key] for key in ("name", "hash")},
-        "evaluate": evaluated,
-        "weights_sha256": version.tags["weights_sha256"],
-        "card_sha256": version.tags["card_sha256"],
-        "drift": drifted,
-    }
-    _record(client, decision, score)
-    return decision
+        return None, EXPERIMENT
+    if reason is not None:
+        return registry.CHAMPION, f"promoted by force: {reason}; the gate said: {verdict.sentence}"
+    return {gate.PROMOTED: registry.CHAMPION, gate.CHALLENGER: registry.CHALLENGER, gate.REFUSED: None}[verdict.answer], verdict.sentence
 
 
 def _drift(name: str, track: tracking.Track) -> dict:
@@ -118,21 +224,25 @@ def _drift(name: str, track: tracking.Track) -> dict:
     return answer
 
 
-def _record(client, decision: dict, score: dict) -> None:
-    """Score, decision and alias; the mark that all of it was done comes last. An experiment's answer stays open."""
-    tags = registry.score_tags(score) | {"decision": json.dumps(decision, sort_keys=True)}
+def _record(client, uri: str, decision: dict, scores: dict, champion: str | None) -> None:
+    """Scores, decision and alias; the mark that all of it was done comes last. An experiment's answer stays open."""
+    name, version, alias = decision["name"], decision["version"], decision["alias"]
+    tags = registry.score_tags(scores) | {"answer": decision["answer"], "decision": json.dumps(decision, sort_keys=True)}
     for key, value in tags.items():
-        client.set_model_version_tag(decision["name"], decision["version"], key, value)
-    if decision["alias"]:
-        client.set_registered_model_alias(decision["name"], decision["alias"], decision["version"])
-        client.set_model_version_tag(decision["name"], decision["version"], "settled", decision["evaluate"])
+        client.set_model_version_tag(name, version, key, value)
+    if alias:
+        expected = champion if alias == registry.CHAMPION else aliases.holder(client, name, alias)
+        how = "force" if decision["forced"] is not None else "gate"
+        aliases.move(client, uri, name, alias, version, expected=expected, how=how, why=decision["decision"])
+    if not os.environ.get("DVC_EXP_NAME"):
+        client.set_model_version_tag(name, version, "settled", decision["evaluate"])
 
 
-def _score() -> dict:
-    """{mean, low, high, protocol: protocol.json} of FID, from what evaluate wrote."""
+def _scores() -> tuple[dict, dict]:
+    """metrics.json, and what of it and protocol.json a version carries, from what evaluate wrote."""
     artifacts.card_of("evaluate")
     metrics, protocol = (json.loads((artifacts.ROOT / "evaluate" / f"{name}.json").read_text("utf-8")) for name in ("metrics", "protocol"))
-    return {key: metrics["fid"][key] for key in ("mean", "low", "high")} | {"protocol": protocol}
+    return metrics, registry.scores_of(metrics, protocol)
 
 
 def check() -> int:
@@ -156,7 +266,16 @@ def check() -> int:
     return 0 if version.tags.get("weights_sha256") == decision["weights_sha256"] else 1
 
 
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="python -m stages.register", description="Register the trained generator.")
+    made.add_argument("--check", action="store_true", help="only ask whether the registry holds it")
+    made.add_argument("--force", action="store_true", help="champion whatever the gate says; takes a --reason")
+    made.add_argument("--reason", help="why, for the history")
+    return made
+
+
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m stages.register", description="Register the trained generator.")
-    parser.add_argument("--check", action="store_true", help="only ask whether the registry holds it")
-    sys.exit(check() if parser.parse_args().check else params.answer(main))
+    asked = parser().parse_args()
+    if asked.force != bool(asked.reason):
+        parser().error("--force and --reason TEXT go together: who overrules the gate says why")
+    sys.exit(check() if asked.check else params.answer(lambda: main(asked.reason)))

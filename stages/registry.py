@@ -1,4 +1,4 @@
-"""The versions of the registered model: found by their weights, named by alias, judged against the champion."""
+"""The versions of the registered model: found by their weights, named by alias, with their scores."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -34,39 +34,6 @@ def ensure_model(client: "MlflowClient", name: str) -> None:
         client.create_registered_model(name, description="Made by Ganline: images from seeds.")
 
 
-def judge(score: dict, champion: Any | None, version: str) -> tuple[str, str]:
-    """(alias, the decision in words) for a version with `score` {mean, low, high, protocol: {name, hash}} of FID.
-
-    It takes the champion's place only on the same protocol and if the two intervals do not touch.
-    """
-    mine = _words(version, score)
-    if champion is None:
-        return CHAMPION, f"champion: the first version; {mine}"
-    if champion.version == version:
-        return CHAMPION, f"champion: it is the champion already; {mine}"
-    theirs = recorded(champion.tags)
-    if theirs is None:
-        return (
-            CHALLENGER,
-            f"challenger: champion version {champion.version} has no recorded score to compare with; {mine}",
-        )
-    if theirs["protocol"]["hash"] != score["protocol"]["hash"]:
-        what = "; ".join(differences(score["protocol"], theirs["protocol"]))
-        return CHALLENGER, (
-            f"challenger: champion version {champion.version} was scored by another protocol "
-            f"({theirs['protocol']['name']} {theirs['protocol']['hash'][:12]}, this one by {score['protocol']['name']} "
-            f"{score['protocol']['hash'][:12]}), so the two cannot be compared{f' ({what})' if what else ''}; {mine}"
-        )
-    both = f"{mine}; champion {_words(champion.version, theirs)}; protocol {score['protocol']['name']}"
-    if score["high"] < theirs["low"]:
-        return CHAMPION, f"champion: better by more than noise: {both}"
-    return CHALLENGER, f"challenger: not better by more than noise: {both}"
-
-
-def _words(version: str, score: dict) -> str:
-    return f"version {version} has FID {score['mean']:.4g} [{score['low']:.4g}, {score['high']:.4g}]"
-
-
 def differences(one: dict, other: dict) -> list[str]:
     """What decides scores and is not the same in two protocols (protocol.json), a phrase each; none if they may be compared."""
     if one["hash"] == other["hash"]:
@@ -82,23 +49,37 @@ def _decisive(rules: dict) -> dict[str, str]:
     return {key: str(value) for key, value in publication.flat(content, ".").items() if not key.endswith("hash")}
 
 
-def score_tags(score: dict) -> dict[str, str]:
-    """A score as the tags of a version; `recorded` reads them."""
+def scores_of(metrics: dict, protocol: dict) -> dict:
+    """Of metrics.json, what a version carries as its scores: those with an interval, and protocol.json."""
+    kept = {name: value for name, value in metrics.items() if isinstance(value, dict) and "low" in value}
+    if classes := metrics.get("classes"):
+        kept["classes"] = {key: classes[key] for key in ("covered", "of")}
+    if memorised := metrics.get("memorisation"):
+        kept["memorisation"] = memorised
+    return kept | {"protocol": protocol}
+
+
+def score_tags(scores: dict) -> dict[str, str]:
+    """Scores as the tags of a version; `recorded` reads them. Those of FID also stand alone, for MLflow's tables."""
     return {
-        "fid_mean": repr(score["mean"]),
-        "fid_low": repr(score["low"]),
-        "fid_high": repr(score["high"]),
-        "protocol_name": score["protocol"]["name"],
-        "protocol_hash": score["protocol"]["hash"],
-        "protocol": json.dumps(score["protocol"], sort_keys=True),
+        **{f"fid_{key}": repr(scores["fid"][key]) for key in ("mean", "low", "high")},
+        "scores": json.dumps({key: value for key, value in scores.items() if key != "protocol"}, sort_keys=True),
+        "protocol_name": scores["protocol"]["name"],
+        "protocol_hash": scores["protocol"]["hash"],
+        "protocol": json.dumps(scores["protocol"], sort_keys=True),
     }
 
 
 def recorded(tags: dict[str, str]) -> dict | None:
-    """The score that a version's tags hold, or None."""
+    """The scores that a version's tags hold (`scores_of`), or None."""
     if not {"fid_mean", "fid_low", "fid_high", "protocol_name", "protocol_hash"} <= tags.keys():
         return None
-    return {
-        **{key: float(tags[f"fid_{key}"]) for key in ("mean", "low", "high")},
-        "protocol": json.loads(tags.get("protocol", "{}")) | {"name": tags["protocol_name"], "hash": tags["protocol_hash"]},
-    }
+    fid = {key: float(tags[f"fid_{key}"]) for key in ("mean", "low", "high")}
+    protocol = json.loads(tags.get("protocol", "{}")) | {"name": tags["protocol_name"], "hash": tags["protocol_hash"]}
+    return {"fid": fid, **json.loads(tags.get("scores", "{}")), "protocol": protocol}
+
+
+def headline(tags: dict[str, str]) -> dict[str, float]:
+    """The scores that a line has room for, by name."""
+    found = recorded(tags) or {}
+    return {name: found[name]["mean"] for name in ("fid", "kid", "precision", "recall") if name in found}

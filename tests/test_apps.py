@@ -1,7 +1,9 @@
 """`gan sample` and `gan judge`: images by seed, probabilities by image, sentences for what was asked wrongly."""
 
 import json
+from types import SimpleNamespace
 
+import mlflow
 import numpy as np
 import pytest
 from PIL import Image
@@ -9,7 +11,7 @@ from tracked_project import empty_store, make_evaluate, make_prepare, make_train
 
 from apps import answer, judge, sample
 from gan import generator
-from stages import artifacts, models, register, tracking
+from stages import artifacts, models, pyfunc, register, session, tracking
 
 __all__ = ["empty_store", "project"]  # fixtures
 
@@ -65,12 +67,43 @@ def test_a_changed_weights_file_of_a_version_is_refused(registered, capsys):
     assert "not what was registered" in capsys.readouterr().err
 
 
-def test_a_version_made_with_other_code_says_so(registered, capsys):
-    code = models.folder("digits") / "code" / "networks" / "dcgan.py"
-    assert capsys.readouterr().err == ""
-    code.write_text(code.read_text() + "\n# changed\n")
-    models.folder("digits")
+def test_a_version_made_with_other_code_says_so_and_is_opened_by_its_own(project, monkeypatch, capsys):
+    copy_code = pyfunc.copy_code
+
+    def other_code(network, target) -> None:
+        copy_code(network, target)
+        path = target / "networks" / f"{network}.py"
+        path.write_text(path.read_text().replace("nn.Tanh()", "nn.Softsign()"))
+
+    monkeypatch.setattr(pyfunc, "copy_code", other_code)
+    monkeypatch.setattr(tracking, "follow", lambda journal: None)
+    make_prepare(), make_train(), make_evaluate(), register.main()
+    capsys.readouterr()
+    folder = models.folder("digits")
     assert "networks/dcgan.py" in capsys.readouterr().err
+    own, ours = models.generator(folder).sample(range(20)), generator.load(folder).sample(range(20))
+    assert (own != ours).any()
+    mlflow.set_tracking_uri(session.tracking_uri())
+    np.testing.assert_array_equal(own, mlflow.pyfunc.load_model("models:/digits/1").predict({"seed": list(range(20))}).transpose(0, 3, 1, 2))
+
+
+def test_changed_code_of_a_version_is_not_run(registered, capsys):
+    code = models.folder("digits") / "code" / "networks" / "dcgan.py"
+    code.write_text(code.read_text() + "\nraise SystemExit('run')\n")
+    assert said(sample, "digits") == 2 and "is other code: not opened" in capsys.readouterr().err
+
+
+def test_a_file_that_leads_out_of_a_versions_folder_is_refused(registered, tmp_path, capsys):
+    (tmp_path / "secret").write_text("of another")
+    (models.folder("digits") / "card.png").symlink_to(tmp_path / "secret")
+    assert said(sample, "digits") == 2 and "leads out of its folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("source", ["file:///store/model/../../home", "/store/%2e%2e/home", "mlflow-artifacts:/a/../../b"])
+def test_a_source_that_leads_out_of_its_folder_is_refused(source, project):
+    version = SimpleNamespace(name="digits", version="1", source=source, tags={"weights_sha256": "a" * 64})
+    with pytest.raises(models.NotFound, match="leads out of its folder"):
+        models.fetched("sqlite:///mlflow.db", version)
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,11 @@ from pipeline_project import environment, gan, make
 
 from pipeline import cli
 
-COMMANDS = ["init", "plan", "run", "sample", "export", "serve", "judge", "drift", "ui", "status", "schedule", "doctor", "sync"]
-FORWARDED = ["sample", "export", "serve", "judge", "drift"]  # answered by apps/
+COMMANDS = [
+    "init", "plan", "run", "sample", "serve", "export", "evaluate", "judge", "drift", "history", "promote", "rollback", "lineage", "reproduce",
+    "ui", "status", "schedule", "doctor", "sync",
+]  # fmt: skip
+FORWARDED = ["sample", "serve", "export", "evaluate", "judge", "drift", "history", "promote", "rollback", "lineage"]  # answered by apps/
 
 
 @pytest.fixture(scope="module")

@@ -2,15 +2,20 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import pytest
+import small
+import yaml
 from tracked_project import (
     client,
+    command,
     decision,
     empty_store,
     enter_session,
@@ -22,7 +27,7 @@ from tracked_project import (
 )  # fmt: skip
 
 from gan import generator
-from stages import artifacts, pyfunc, register, registry, session, store, tracking
+from stages import aliases, artifacts, models, pyfunc, register, registry, session, store, tracking
 
 __all__ = ["empty_store", "project"]  # fixtures
 
@@ -88,7 +93,7 @@ def test_better_by_more_than_noise_takes_the_champions_place(project):
     registered(seed=0, fid=5.0, reach=0.5)
     said = registered(seed=1, fid=3.0, reach=0.5)
     assert (said["alias"], alias("champion"), alias("challenger")) == ("champion", "2", None)
-    assert "FID 3 [2.5, 3.5]" in said["decision"] and "version 1 has FID 5 [4.5, 5.5]" in said["decision"]
+    assert "FID 3 [2.5, 3.5], champion version 1 5 [4.5, 5.5] as recorded" in said["decision"]
 
 
 @pytest.mark.parametrize("fid", [4.5, 5.0, 7.0])
@@ -119,7 +124,7 @@ def test_an_experiment_registers_and_moves_no_alias(project, monkeypatch):
 
 def test_killed_between_version_and_alias_the_next_run_finishes_it(project, monkeypatch):
     with monkeypatch.context() as torn:
-        torn.setattr(register, "_record", lambda *arguments: os.kill)  # nothing recorded
+        torn.setattr(register, "_record", lambda *arguments: None)  # nothing recorded
         registered(fid=5.0)
     assert alias("champion") is None
     assert registered(fid=5.0)["alias"] == "champion" and len(versions()) == 1 and alias("champion") == "1"
@@ -241,3 +246,183 @@ def test_weights_that_are_not_the_registered_ones_are_refused(project, tmp_path)
 def test_a_refusal_of_mlflow_is_told_from_an_outage(project):
     with pytest.raises(store.Refused), store.answers(session.tracking_uri()):
         client().get_model_version("absent", "1")
+
+
+def score(answer: str) -> dict:
+    """What make_evaluate takes so that the gate gives this answer against a champion of FID 5."""
+    copied = {"memorisation": {"authenticity": {"mean": 0.1, "floor": 0.6}, "copying": {"z": -9.0}}}
+    return {"promoted": {"fid": 3.0}, "challenger": {"fid": 5.0}, "refused": {"fid": 0.1, **copied}}[answer]
+
+
+@pytest.mark.parametrize(
+    ("answer", "champion", "challenger"), [("promoted", "2", None), ("challenger", "1", "2"), ("refused", "1", None)]
+)
+def test_the_answer_stands_in_the_decision_in_tags_and_in_the_alias(project, capsys, answer, champion, challenger):
+    registered(seed=0)
+    said = registered(seed=1, **score(answer))
+    tags = versions()[1].tags
+    assert said["answer"] == tags["answer"] == answer and json.loads(tags["decision"]) == said
+    assert (alias("champion"), alias("challenger")) == (champion, challenger)
+    printed = capsys.readouterr().out
+    assert all(rule["words"] in printed for rule in said["rules"]) and {"min_authenticity", "better"} == {one["rule"] for one in said["rules"]}
+
+
+def test_a_first_version_that_copies_becomes_no_champion(project):
+    said = registered(**score("refused"))
+    assert said["answer"] == "refused" and alias("champion") is None and alias("challenger") is None
+    assert registered(seed=1, fid=9.0)["alias"] == "champion"
+
+
+def test_by_force_it_is_champion_with_the_reason_written_down(project):
+    registered(seed=0)
+    registered(seed=1, **score("refused"))
+    register.main("shown at the fair, on purpose")
+    assert alias("champion") == "2" and decision()["forced"] == "shown at the fair, on purpose" and decision()["answer"] == "refused"
+    last = aliases.history(client(), "digits")[-1]
+    assert (last.how, last.version, last.instead_of) == ("force", "2", "1") and "shown at the fair" in last.why and "refused" in last.why
+
+
+@pytest.mark.parametrize("arguments", [["--force"], ["--reason", "why"], ["--force", "--reason", ""]])
+def test_force_and_reason_go_together(project, arguments):
+    answer = command("stages.register", *arguments)
+    assert answer.returncode == 2 and "go together" in answer.stderr
+
+
+def test_a_version_rolled_back_from_is_never_promoted_by_the_gate_again(project):
+    registered(seed=0, fid=5.0)
+    registered(seed=1, fid=3.0)
+    assert command("apps.rollback", "digits", "--reason", "odd eights").returncode == 0
+    assert alias("champion") == "1"
+    said = registered(seed=1, fid=0.5, reach=0.1)  # scored again, and far better
+    assert said["answer"] == "refused" and "odd eights" in said["decision"] and alias("champion") == "1"
+    assert command("apps.promote", "digits", "2", "--reason", "it was the camera").returncode == 0
+    assert alias("champion") == "2"
+
+
+def test_history_promote_and_rollback_as_commands(project):
+    registered(seed=0, fid=5.0), registered(seed=1, fid=3.0)
+    assert "digits version 2 is the champion already" in command("apps.promote", "digits", "2", "--reason", "x").stderr
+    assert "digits" in command("apps.promote", "digits", "9", "--reason", "x").stderr and alias("champion") == "2"
+    assert command("apps.rollback", "digits", "--to", "1", "--reason", "odd eights").returncode == 0
+    said = command("apps.history", "digits").stdout.splitlines()
+    assert len(said) == 3 and "champion nobody → 1  gate" in said[0] and "champion 2 → 1  rollback" in said[2] and said[2].endswith("fid 5  odd eights")
+    assert [one["how"] for one in json.loads(command("apps.history", "digits", "--json").stdout)] == ["gate", "gate", "rollback"]
+    assert "no other champion" in command("apps.rollback", "digits", "--reason", "x").stderr
+    assert "'toys' is no registered model; registered: digits" in command("apps.history", "toys").stderr
+
+
+def test_a_version_says_what_it_was_made_from(project):
+    git("init", "-q"), git("add", "params.yaml"), git("-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qm", "start")
+    small.write_params(project, {"register.data_licence": "CC-BY-4.0"}, project / "params.yaml")
+    registered(fid=5.0)
+    tags = versions()[0].tags
+    head = git("rev-parse", "HEAD")
+    assert tags["git.commit"] == head != tags["git.state"] and tags["git.dirty"] == "true"
+    assert "data_licence: CC-BY-4.0" in git("show", f"{tags['git.state']}:params.yaml") and "data_licence: CC-BY-4.0" not in git("show", "HEAD:params.yaml")
+    assert tags["params_sha256"] == artifacts.sha256_of_file(project / "params.yaml")
+    assert json.loads(tags["data_counts"]) == {"train": 30, "heldout": 10} and tags["data_licence"] == "CC-BY-4.0"
+    assert json.loads(tags["cost"])["images"] == 200 and json.loads(tags["scores"])["memorisation"]["copying"]["z"] == 1.0
+    assert {"torch", "mlflow", "python"} <= json.loads(tags["libraries"]).keys()
+    made_from = models.made_from(session.tracking_uri(), versions()[0])
+    assert artifacts.sha256_of_file(made_from / "params.yaml") == tags["params_sha256"]
+
+
+def git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_the_model_card_is_hugging_faces_with_scores_and_what_to_beware_of(project):
+    small.write_params(project, {"register.data_licence": "CC-BY-4.0"}, project / "params.yaml")
+    registered(fid=5.0)
+    folder = models.made_from(session.tracking_uri(), versions()[0]).parent
+    _, front, text = (folder / "README.md").read_text("utf-8").split("---\n", 2)
+    said = yaml.safe_load(front)
+    assert said["license"] == "cc-by-4.0" and said["datasets"] == ["digits"] and {"gan", "dcgan"} <= set(said["tags"])
+    assert said["model-index"][0]["results"][0]["metrics"][0] == {"type": "fid", "name": "FID", "value": 5.0}
+    for words in ("| fid | 5 | 4.5 to 5.5 | 1 |", "30 for training, 10 held out", "60.0% of its images are authentic", "mlflow.pyfunc.load_model", "a" * 64):
+        assert words in text
+    code = text.partition("```python\n")[2].partition("```")[0].replace("path/to/this/folder", str(folder))
+    exec(code, found := {})
+    np.testing.assert_array_equal(found["images"], generator.load(artifacts.ROOT / "train").sample([0, 1], [0, 1]).transpose(0, 2, 3, 1))
+
+
+def test_lineage_names_each_step_and_what_can_no_longer_be_found(project):
+    registered()
+    answer = command("apps.lineage", "digits@champion", "--json")
+    steps = {one["step"]: one for one in json.loads(answer.stdout)["steps"]}
+    assert list(steps) == ["version", "files", "run", "code", "lock", "data", "params"] and answer.returncode == 1
+    assert [name for name, one in steps.items() if not one["found"]] == ["code", "lock", "data"], "no git and no dvc.lock here"
+    client().delete_run(versions()[0].run_id)
+    (models.made_from(session.tracking_uri(), versions()[0]) / "params.yaml").write_text("other")
+    said = command("apps.lineage", "digits").stdout
+    assert "run     NOT FOUND" in said and "mlflow runs restore" in said and "is not the file that was registered" in said
+
+
+def test_the_logged_model_of_a_version_has_its_scores(project):
+    registered(fid=5.0)
+    [model] = client().search_logged_models([runs()[0].info.experiment_id])
+    assert model.status == "READY" and {one.key: one.value for one in model.metrics} == {"fid": 5.0}
+    assert versions()[0].source == model.artifact_location and model.source_run_id == versions()[0].run_id
+
+
+class Killed(Exception):
+    """Where a process would have died."""
+
+
+WRITES = (
+    "create_registered_model", "create_run", "create_logged_model", "log_model_artifacts", "log_metric", "finalize_logged_model", "create_model_version", "set_model_version_tag", "set_registered_model_tag",
+    "set_registered_model_alias",
+)  # fmt: skip
+
+
+def killed_at(monkeypatch, number: int) -> None:
+    """MLflow dies at the registration's write of this number."""
+    left = iter(range(number))
+
+    def dying(write):
+        def written(self, *arguments, **options):
+            if next(left, None) is None:
+                raise Killed
+            return write(self, *arguments, **options)
+
+        return written
+
+    for name in WRITES:
+        monkeypatch.setattr(mlflow.MlflowClient, name, dying(getattr(mlflow.MlflowClient, name)))
+
+
+def test_killed_at_any_write_and_run_again_it_is_as_if_never_killed(project, empty_store, monkeypatch):
+    monkeypatch.setenv("GANLINE_TRACKING", "off")
+    said, number = registered(fid=5.0), 0
+    whole = {key: value for key, value in versions()[0].tags.items()}
+    while True:
+        shutil.copy(empty_store, project / "mlflow.db")
+        try:
+            with monkeypatch.context() as torn:
+                killed_at(torn, number)
+                register.main()
+            break
+        except Killed:
+            number += 1
+        assert alias("champion") is None or versions()[0].tags.get("decision"), "no champion before its scores"
+        for version in client().search_model_versions("name = 'digits'"):
+            models.fetched(session.tracking_uri(), version)  # no version before its files
+        register.main()
+        assert len(client().search_logged_models([client().get_experiment_by_name("digits").experiment_id])) == 1
+        assert decision() == said and versions()[0].tags == whole and len(versions()) == 1 and alias("champion") == "1"
+        assert aliases.unfinished(client(), "digits") is None
+    assert number > len(WRITES)
+
+
+def test_two_processes_that_register_the_same_weights_make_one_version(project):
+    make_prepare(), make_train(), make_evaluate()
+    for name in ("one", "two"):  # two checkouts of one store: the checkout's own lock does not keep them apart
+        (project / name).mkdir()
+        shutil.copytree(project / "artifacts", project / name / "artifacts")
+        shutil.copy(project / "params.yaml", project / name), shutil.copy(project / "dvc.yaml", project / name)
+    env = {**os.environ, "MLFLOW_TRACKING_URI": session.tracking_uri(), "GANLINE_TRACKING": "off"}
+    both = [subprocess.Popen([sys.executable, "-m", "stages.register"], cwd=project / name, env=env) for name in ("one", "two")]
+    assert [process.wait(timeout=200) for process in both] == [0, 0]
+    one, two = (json.loads((project / name / register.DECISION).read_text()) for name in ("one", "two"))
+    assert len(versions()) == 1 and one["version"] == two["version"] == "1" and alias("champion") == "1"
+    assert [move.number for move in aliases.history(client(), "digits")] == [1]

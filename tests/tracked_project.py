@@ -128,13 +128,16 @@ def picture(seed: int, nimg: int) -> Image.Image:
     return Image.fromarray(np.random.default_rng([seed, nimg]).integers(0, 255, (16, 16), np.uint8))
 
 
-def make_evaluate(fid: float = 5.0, reach: float = 0.5, protocol: str = "a" * 64) -> None:
-    """artifacts/evaluate with a score and its interval."""
+def make_evaluate(fid: float = 5.0, reach: float = 0.5, protocol: str = "a" * 64, **more: dict) -> None:
+    """artifacts/evaluate with a score and its interval, memorisation as of held-out images, and `more` in metrics.json."""
     out = artifacts.start("evaluate")
     metrics = {
         "protocol": {"name": "classifier", "hash": protocol},
         "fid": {"mean": fid, "low": fid - reach, "high": fid + reach, "floor": 1.0},
-    }
+        "memorisation": {
+            "authenticity": {"mean": 0.6, "low": 0.5, "high": 0.7, "floor": 0.6}, "copying": {"z": 1.0, "p": 0.8},
+        },
+    } | more  # fmt: skip
     artifacts.write_json(out / "metrics.json", metrics)
     artifacts.write_json(out / "protocol.json", {"name": "classifier", "hash": protocol, "evaluate": {"num_images": int(protocol[:8], 16)}})
     artifacts.seal("evaluate", {"protocol": protocol})
