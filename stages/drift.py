@@ -5,7 +5,6 @@ the counts of its classes, the statistics of its channels. They are fetched once
 """
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -19,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 
 from gan import dataset
 from gan.metrics import frechet
-from stages import artifacts, numerics, protocol, registry, session, store
+from stages import artifacts, numerics, protocol, registry, session, standard, store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -119,7 +118,7 @@ def _check(champion: "ModelVersion", folder: Path) -> None:
         for path, sha256 in expected.items()
         if (folder / path).is_file() and artifacts.sha256_of_file(folder / path) != sha256
     ]
-    if wrong or _json(folder / "reference" / "protocol.json")["data"] != _content(_json(folder / "prepare" / "card.json")):
+    if wrong or _json(folder / "reference" / "protocol.json")["data"] != standard.content_of(_json(folder / "prepare" / "card.json")):
         shutil.rmtree(folder)
         raise Incomparable(
             f"the run of champion version {champion.version} holds {wrong[0] if wrong else 'a protocol'} of other data than it "
@@ -191,13 +190,7 @@ def _features_of_now(scored: dict, theirs: dict, ours: dict, folder: Path, numbe
 def _takes_the_same(own: dict, scored: dict) -> bool:
     """Whether artifacts/reference was made from the data of now by the champion's extractor, as a pretrained one is."""
     how = ("name", "extractor_sha256", "threads", "batch_size", "torch")
-    return own["data"] == _content(artifacts.card_of("prepare")) and all(own.get(key) == scored.get(key) for key in how)
-
-
-def _content(card: dict) -> str:
-    """What a protocol calls its data: the hash of the prepared images and labels, as the reference stage takes it."""
-    arrays = {name: digest for name, digest in card["files"].items() if name.endswith(".npy")}
-    return hashlib.sha256(json.dumps(arrays, sort_keys=True).encode()).hexdigest()
+    return own["data"] == standard.content_of(artifacts.card_of("prepare")) and all(own.get(key) == scored.get(key) for key in how)
 
 
 def _histogram(card: dict) -> dict[str, int]:
