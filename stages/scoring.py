@@ -172,15 +172,15 @@ class Scores:
         """FID without the bias of n, extrapolated; its interval is that of the extrapolation over draws. Not of too few images."""
         if not extrapolation.possible(self.size, self.draws[0].features.shape[1]):
             return {}
-        real, seed = self.standard, self.config.seed
+        real, numbers = self.standard, range(len(self.draws))
 
-        def value(features: np.ndarray) -> float:
-            return extrapolation.fid_infinity(features, real.statistics, seed=seed)["value"]
+        def value(features: np.ndarray, number: int) -> float:
+            """With samples of its own for each draw: by the same ones, of the same labels, draws would err alike."""
+            return extrapolation.fid_infinity(features, real.statistics, seed=streams.key(self.config.seed, f"evaluate/extrapolation/{number}"))["value"]
 
-        floor = value(real.heldout.features)
-        if len(self.draws) == 1:
-            return {"fid_infinity": rounded({"mean": value(self.draws[0].features), "floor": floor})}
-        return {"fid_infinity": self._interval(lambda draw: value(draw.features), floor)}
+        values = [value(draw.features, number) for number, draw in zip(numbers, self.draws)]
+        floor = float(np.mean([value(real.heldout.features, number) for number in numbers]))
+        return {"fid_infinity": rounded({"mean": values[0], "floor": floor}) if len(values) == 1 else self._interval(values, floor)}
 
     def _kid(self) -> dict:
         real, config = self.standard, self.config

@@ -56,13 +56,14 @@ def measured(found: dict[str, np.ndarray], splits: dict[str, dataset.Dataset]) -
     distance, number = nearest_images(heldout, splits["train"])
     matched, place = np.unique(number, return_inverse=True)
     own = nearest_images(splits["train"].pixels(matched), splits["train"], matched)[0]
-    return {
+    known = {
         "train.mean": moments.mean,
         "train.covariance": moments.covariance,
         "train.neighbours": manifold.neighbours(train, min(MOST_NEIGHBOURS, len(train) - 1)),
         "heldout.distance": distance,
         "heldout.own": own[place],
     }
+    return {name: np.ascontiguousarray(array) for name, array in known.items()}  # safetensors writes a view's memory as it lies
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,11 @@ import pytest
 import small
 import torch
 from PIL import Image
+from sklearn.neighbors import NearestNeighbors
 
 from apps import answer, evaluate
 from gan import dataset, generator, images
+from gan.metrics import fidelity
 from stages import ahead, evaluation_page, params, protocol, registry, scoring, standard
 
 CHANGES = {"evaluate.bootstrap": 10, "reference.protocol.total_kimg": 10}
@@ -89,6 +91,28 @@ def test_an_evaluation_makes_no_pass_over_real_features_again(project):
         patch.setattr(protocol, "features", lambda network, blocks, size: taken.append(found := real(network, blocks, size)) or found)
         small.run_stages(project, "evaluate")
     assert [len(features) for features, _ in taken] == [len(heldout(project))] * small.TINY["evaluate.draws"]
+
+
+def test_what_the_reference_keeps_is_what_it_measured(evaluated):
+    """Read back from its file, against scikit-learn's neighbours and NumPy's moments of the same features."""
+    with small.inside(evaluated):
+        kept = standard.standard()
+    features = kept.train.features.astype(np.float64)
+    expected = NearestNeighbors(n_neighbors=11).fit(features).kneighbors(features)[0][:, 1:]
+    for neighborhood in (1, 3, 10):
+        np.testing.assert_allclose(kept.radii(neighborhood), expected[:, neighborhood - 1], rtol=1e-9)
+    np.testing.assert_allclose(kept.statistics.covariance, np.cov(features, rowvar=False), rtol=1e-9, atol=1e-12)
+    pixels = [dataset.read(evaluated / "artifacts/prepare", split, kept.data["classes"]) for split in ("heldout", "train")]
+    flat = [one.pixels(np.arange(len(one))).reshape(len(one), -1).astype(np.float64) for one in pixels]
+    nearest = NearestNeighbors(n_neighbors=1).fit(flat[1]).kneighbors(flat[0])[0][:, 0] / np.sqrt(flat[0].shape[1])
+    np.testing.assert_allclose(kept.heldout_nearest["distance"], nearest, rtol=1e-9)
+
+
+def test_precision_and_recall_of_the_stage_are_torch_fidelitys(evaluated):
+    with small.inside(evaluated):
+        kept, metrics = standard.standard(), read(evaluated / "artifacts/evaluate", "metrics")
+    precision, recall = fidelity.precision_recall(kept.heldout.features, kept.train.features, 3)
+    assert (metrics["precision"]["floor"], metrics["recall"]["floor"]) == pytest.approx((precision, recall), rel=1e-5)
 
 
 def test_copies_of_training_images_are_named_so(project, monkeypatch):
