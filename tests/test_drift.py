@@ -16,7 +16,7 @@ from tracked_project import client, decision, empty_store, enter_session, make_e
 from apps import answer
 from apps import drift as app
 from pipeline import drift as teller
-from stages import artifacts, drift, register, registry, report, session, store, tracking
+from stages import artifacts, drift, register, registry, report, session, standard, store, tracking
 
 __all__ = ["empty_store"]  # a fixture
 CLASSES = ("bar", "column", "cross")
@@ -166,7 +166,7 @@ def test_features_that_the_reference_stage_took_are_not_taken_again(champion, mo
     expected = found()
     own = Path("artifacts/reference")
     scored = json.loads((own / "protocol.json").read_text())
-    monkeypatch.setattr(drift.protocol, "read", lambda: scored | {"data": drift._content(artifacts.card_of("prepare"))})
+    monkeypatch.setattr(drift.protocol, "read", lambda: scored | {"data": standard.content_of(artifacts.card_of("prepare"))})
     shutil.copy("first/reference/features.safetensors", own)
     assert found()["distance"] == pytest.approx(0, abs=1e-3) != expected["distance"], "those of artifacts/reference"
 
