@@ -105,6 +105,7 @@ def at_once(*arguments: tuple[str, ...]) -> list[list[str]]:
     return [process.communicate(timeout=120)[0].split() for process in processes]
 
 
+@pytest.mark.slow
 def test_of_two_processes_that_replace_the_same_champion_one_is_refused(toys):
     move(toys, "1")
     said = at_once(("2", "1", "1"), ("3", "1", "1"))
@@ -112,6 +113,7 @@ def test_of_two_processes_that_replace_the_same_champion_one_is_refused(toys):
     assert aliases.holder(toys, "toys", "champion") == ("2" if said[0] == ["moved"] else "3") == aliases.history(toys, "toys")[-1].version
 
 
+@pytest.mark.slow
 def test_of_many_moves_of_two_processes_none_is_lost(toys):
     move(toys, "1")
     said = at_once(("2", "8", "again"), ("3", "8", "again"))

@@ -298,6 +298,7 @@ def test_the_command_answers_in_words_or_json_and_keeps_the_answer(champion, cap
     assert json.loads(Path("work/drift.json").read_text()) == said
 
 
+@pytest.mark.slow
 def test_the_flow_gets_its_sentence_from_the_command(champion, monkeypatch, capsys):
     monkeypatch.setenv("PYTHONPATH", str(small.ROOT))
     logged = []

@@ -58,7 +58,7 @@ CASES = [*[(name, "normal", 3) for name in choices.names("networks")], ("mlp", "
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-@pytest.mark.parametrize(("network", "latent", "num_classes"), CASES)
+@pytest.mark.parametrize(("network", "latent", "num_classes"), [case if case[0] == "dcgan" else pytest.param(*case, marks=pytest.mark.slow) for case in CASES])
 def test_exported_generator_gives_the_models_images_for_any_number_of_them(network, latent, num_classes, kind, tmp_path):
     folder = write(tmp_path / "model", network, latent, num_classes)
     path = exported(folder, kind)
@@ -71,6 +71,7 @@ def test_exported_generator_gives_the_models_images_for_any_number_of_them(netwo
         assert found.shape == expected.shape and (found - expected).abs().max() <= export.TOLERANCE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", choices.names("networks"))
 def test_exported_folder_opens_without_this_project(network, tmp_path):
     folder = write(tmp_path / "model", network)
@@ -81,6 +82,7 @@ def test_exported_folder_opens_without_this_project(network, tmp_path):
     np.testing.assert_array_equal(np.load(tmp_path / "images.npy"), generator.load(folder).sample([0, 1, 2]))
 
 
+@pytest.mark.slow
 def test_archive_holds_no_pickle(tmp_path):
     path = exported(write(tmp_path / "model", "stylegan2", "categorical"), "torch-export")
     with zipfile.ZipFile(path) as archive:

@@ -70,6 +70,7 @@ def test_nothing_changed_is_said_within_three_seconds_and_without_prefect(projec
     assert {path: path.stat().st_mtime_ns for path in (project / "work/prefect").iterdir()} == prefect_before
 
 
+@pytest.mark.slow
 def test_a_stage_whose_inputs_come_out_equal_is_not_run(served):
     """prepare keeps the first letter only: a change behind it reruns prepare and leaves train and register alone."""
     (served / "data.txt").write_text("other words\n")
@@ -90,6 +91,7 @@ def test_a_registry_that_lost_the_version_gets_it_again(served):
     assert result.returncode == 0 and started(served) == [*before, "register"]
 
 
+@pytest.mark.slow
 def test_a_failing_stage_ends_the_run_with_a_sentence_and_code_1(served):
     before = started(served)
     result = gan(served, "run", "--set", "train.seconds=-1")
@@ -100,6 +102,7 @@ def test_a_failing_stage_ends_the_run_with_a_sentence_and_code_1(served):
     set_back(served)
 
 
+@pytest.mark.slow
 def test_a_second_run_is_refused_naming_the_holder_and_ctrl_c_leaves_no_process(served):
     before = started(served)
     first = start(served, "run", "--set", "train.seconds=100")

@@ -280,6 +280,7 @@ def test_no_files_whatever_crash_the_stage_and_rows_add_up(tmp_path, contents, c
     check_sums(tmp_path, 20 + len(contents) + len(cuts))
 
 
+@pytest.mark.slow
 def test_killed_while_it_decodes_it_goes_on_from_what_it_has(tmp_path):
     """With the workers that it started: none of them is left behind."""
     project(tmp_path, 1500, **{"machine.workers": 2})

@@ -177,6 +177,7 @@ assert not any(name == "gan" or name.startswith("gan.") for name in sys.modules)
 """
 
 
+@pytest.mark.slow
 def test_the_champion_makes_the_same_images_where_this_project_is_not_installed(project, tmp_path):
     registered()
     out = tmp_path / "images.npz"
@@ -299,6 +300,7 @@ def test_a_version_rolled_back_from_is_never_promoted_by_the_gate_again(project)
     assert alias("champion") == "2"
 
 
+@pytest.mark.slow
 def test_history_promote_and_rollback_as_commands(project):
     registered(seed=0, fid=5.0), registered(seed=1, fid=3.0)
     assert "digits version 2 is the champion already" in command("apps.promote", "digits", "2", "--reason", "x").stderr
@@ -391,6 +393,7 @@ def killed_at(monkeypatch, number: int) -> None:
         monkeypatch.setattr(mlflow.MlflowClient, name, dying(getattr(mlflow.MlflowClient, name)))
 
 
+@pytest.mark.slow
 def test_killed_at_any_write_and_run_again_it_is_as_if_never_killed(project, empty_store, monkeypatch):
     monkeypatch.setenv("GANLINE_TRACKING", "off")
     said, number = registered(fid=5.0), 0
@@ -414,6 +417,7 @@ def test_killed_at_any_write_and_run_again_it_is_as_if_never_killed(project, emp
     assert number > len(WRITES)
 
 
+@pytest.mark.slow
 def test_two_processes_that_register_the_same_weights_make_one_version(project):
     make_prepare(), make_train(), make_evaluate()
     for name in ("one", "two"):  # two checkouts of one store: the checkout's own lock does not keep them apart

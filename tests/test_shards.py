@@ -58,6 +58,7 @@ def test_prepare_reads_the_folder_as_its_source(folder, tmp_path):
     assert card["counts"]["inputs"] == 50 and card["classes"] == ["0", "1", "2"]
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_and_run_again_it_has_the_bytes_of_the_uninterrupted_run(tmp_path):
     folder = write(tmp_path / "model", "dcgan")
     assert said(folder, tmp_path / "whole", 6000) == 0
