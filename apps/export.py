@@ -80,10 +80,8 @@ def main(arguments: list[str]) -> int:
     path, write = asked.output, FORMATS[asked.format]
     if path.exists():
         raise ValueError(f"-o {path} exists already; name a path that does not, or remove it")
-    from gan import generator
-
     folder = models.folder(asked.model)
-    made = generator.load(folder)
+    made = models.generator(folder)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as temporary:
         unchecked = Path(temporary) / path.name
@@ -195,7 +193,10 @@ def write_safetensors(made: "Generator", folder: Path, path: Path) -> Opened:
     path.mkdir()
     for name in ("generator.safetensors", "card.json"):
         shutil.copyfile(folder / name, path / name)
-    pyfunc.copy_code(made.card["network"]["name"], path / PACKAGE)
+    if (folder / "code").is_dir():  # of a version: what it was registered with
+        shutil.copytree(folder / "code", path / PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
+    else:
+        pyfunc.copy_code(made.card["network"]["name"], path / PACKAGE)
     (path / "README.md").write_text(HOW_TO_LOAD, "utf-8")
     return Bounded(_import_beside(path).load(path).network)
 

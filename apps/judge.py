@@ -50,9 +50,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str]) -> int:
     asked = parser().parse_args(arguments)
     paths = list(_files(asked.images))
-    from gan import generator
-
-    judge = generator.load_discriminator(models.folder(asked.model))
+    judge = models.discriminator(models.folder(asked.model))
     label = None if asked.label is None else models.label_number(asked.label, judge.card)
     judged, skipped = [], []
     for start in range(0, len(paths), BATCH):

@@ -68,7 +68,7 @@ def _looked_up(look: Callable[[], str]) -> dict:
 
 
 def _files(uri: str, version: "ModelVersion", card: dict) -> str:
-    folder = models.fetched(uri, version, told=False)
+    folder = models.fetched(uri, version)
     card |= json.loads((folder / "card.json").read_text("utf-8"))
     return f"{folder}, weights {version.tags['weights_sha256']}"
 

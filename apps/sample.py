@@ -47,9 +47,7 @@ def main(arguments: list[str]) -> int:
     to_folder = asked.shards or asked.output.endswith(("/", "\\")) or Path(asked.output).is_dir()
     if not to_folder and Path(asked.output).suffix.lower() != ".png":
         raise ValueError(f"-o {asked.output} is neither a .png file nor a folder; end a folder's name with /")
-    from gan import generator
-
-    made = generator.load(models.folder(asked.model))
+    made = models.generator(models.folder(asked.model))
     label = None if asked.label is None else models.label_number(asked.label, made.card)
     if asked.shards:
         return _write_shards(Path(asked.output), made, shards.Order(asked.seed, asked.n, label, asked.shard_size))
@@ -77,9 +75,7 @@ def _with_progress(blocks: Iterator[np.ndarray], total: int) -> Iterator[np.ndar
     from stages import progress
 
     with progress.bar("sample", total, "images") as bar:
-        for block in blocks:
-            yield block
-            bar.update(len(block))
+        yield from progress.counted(blocks, bar)
 
 
 def _write_grid(path: Path, blocks: Iterator[np.ndarray], columns: int | None) -> None:

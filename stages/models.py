@@ -7,6 +7,7 @@ import re
 import sys
 import urllib.parse
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import gan
@@ -15,7 +16,7 @@ from stages import artifacts, facts, registry, session, store
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
-    from gan.generator import Generator
+    from gan.generator import Discriminator, Generator
 
 HELP = (
     "a folder (artifacts/train), a version (digits/3, models:/digits/3) or an alias (digits@champion, or just digits)"
@@ -70,22 +71,13 @@ def place(weights_sha256: str) -> Path:
     return artifacts.WORK / "models" / weights_sha256 / Path(_INSIDE).name
 
 
-def fetched(uri: str, version: "ModelVersion", told: bool = True) -> Path:
-    """The version's files: where they lie if that is here, else fetched once into work/models; checked by hash.
-
-    `told`: say so where this checkout's code is not the one that the version was registered with.
-    """
+def fetched(uri: str, version: "ModelVersion") -> Path:
+    """The version's files: where they lie if that is here, else fetched once into work/models; checked by hash."""
     expected = version.tags.get("weights_sha256", "")
     kept = place(expected)
     if not (kept / "card.json").is_file():
         kept = _download(uri, version, kept)
     _check(version, kept, expected)
-    if told and (other := _other_code(kept)):
-        print(
-            f"{version.name} version {version.version} was registered with other code ({', '.join(other)}); its "
-            "images may differ here. mlflow.pyfunc.load_model opens it with its own.",
-            file=sys.stderr,
-        )
     return kept
 
 
@@ -130,14 +122,25 @@ def _check(version: "ModelVersion", kept: Path, expected: str) -> None:
 
 
 def generator(folder: Path) -> "Generator":
-    """The generator of a folder, by the code that it was registered with where that is not this checkout's: it gives its own bytes."""
+    """The generator of a folder, which gives its own bytes whatever this checkout's code has become."""
+    return _code(folder).load(folder)
+
+
+def discriminator(folder: Path) -> "Discriminator":
+    """Its discriminator, likewise."""
+    return _code(folder).load_discriminator(folder)
+
+
+def _code(folder: Path) -> ModuleType:
+    """gan.generator, or what a version was registered with in its place where that is other code."""
     from gan import generator as ours
 
-    if not _other_code(folder):
-        return ours.load(folder)
+    if not (other := _other_code(folder)):
+        return ours
     from stages import pyfunc_model
 
-    return pyfunc_model.import_code(folder / "code").load(folder)
+    print(f"{folder} is opened by its own code, which this checkout has otherwise: {', '.join(other)}", file=sys.stderr)
+    return pyfunc_model.import_code(folder / "code")
 
 
 def _other_code(folder: Path) -> list[str]:

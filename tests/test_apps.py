@@ -80,9 +80,13 @@ def test_a_version_made_with_other_code_says_so_and_is_opened_by_its_own(project
     make_prepare(), make_train(), make_evaluate(), register.main()
     capsys.readouterr()
     folder = models.folder("digits")
-    assert "networks/dcgan.py" in capsys.readouterr().err
     own, ours = models.generator(folder).sample(range(20)), generator.load(folder).sample(range(20))
+    assert "networks/dcgan.py" in capsys.readouterr().err
     assert (own != ours).any()
+    assert said(sample, "digits", "-n", "20", "-o", "out/") == 0
+    written = np.stack([np.asarray(Image.open(f"out/{seed:09d}.png")) for seed in range(20)])
+    np.testing.assert_array_equal(written, own[:, 0])
+    assert said(judge, "digits", "--label", "1", "out/") == 0
     mlflow.set_tracking_uri(session.tracking_uri())
     np.testing.assert_array_equal(own, mlflow.pyfunc.load_model("models:/digits/1").predict({"seed": list(range(20))}).transpose(0, 3, 1, 2))
 

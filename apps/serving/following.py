@@ -76,5 +76,5 @@ class Following:
 
 
 def _opened(folder: Path, version: str | int | None) -> Served:
-    made = generator.load(folder)
+    made = models.generator(folder)
     return Served(None if version is None else str(version), made.card["files"]["generator.safetensors"], made)
