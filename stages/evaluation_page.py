@@ -41,7 +41,7 @@ def html(
     """`metrics`: metrics.json; `rules`: protocol.json; `rows`: a class each; `pictures`: PNG files; `curves`: {name, points}."""
     shown = [{"name": name, "words": PICTURES[name], "uri": page.png_uri(content), "width": widths[name]} for name, content in pictures.items()]
     return page.environment().from_string(TEMPLATE).render(
-        style=page.STYLE, title=title, metrics=metrics, scores=scores(metrics), copying=copying(metrics["memorisation"]),
+        title=title, metrics=metrics, scores=scores(metrics), copying=copying(metrics["memorisation"]),
         rows=rows, pictures=shown, curves=[_drawn(one) for one in curves], protocol=_flat(rules),
     )  # fmt: skip
 
@@ -102,13 +102,7 @@ def _flat(content: dict, prefix: str = "") -> list[tuple[str, str]]:
 
 
 TEMPLATE = """\
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<meta name="color-scheme" content="light dark">
+{{ head }}
 <title>Evaluation of {{ title | visible }}</title>
 <style>
 {{ style }}.axis { position: relative; display: block; height: 1rem; min-width: 8rem; background: var(--track); border-radius: 3px; }

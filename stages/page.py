@@ -15,9 +15,10 @@ _JOINERS = "\u200c\u200d"  # format characters that Persian, Indic scripts and e
 
 
 def environment() -> jinja2.Environment:
-    """For templates of a page: escaping, strict, with the filters `number` and `visible`."""
+    """For templates of a page: escaping, strict, with the filters `number` and `visible`, and what all begin with: `head`, `style`."""
     made = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     made.filters |= {"number": lambda value: f"{value:,}", "visible": visible}
+    made.globals |= {"head": HEAD, "style": STYLE}
     return made
 
 
@@ -39,6 +40,14 @@ def _written_out(letter: str) -> str:
     return letter.encode("unicode_escape", "surrogatepass").decode() if steers else letter
 
 
+HEAD = markupsafe.Markup("""\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<meta name="color-scheme" content="light dark">""")
 STYLE = markupsafe.Markup("""\
 :root { --paper: #fbfaf7; --card: #fff; --ink: #1d2129; --soft: #667080; --line: #e3e1da; --track: #efede6;
   --train: #2f6f9f; --heldout: #e39b3c; --bad: #b3352c; --odd: #a86a08; --good: #2c7a4b; --check: #d8d8d8; }

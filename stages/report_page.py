@@ -31,7 +31,7 @@ def html(content: dict, pictures: dict) -> str:
     environment = page.environment()
     environment.filters |= {"share": share, "bytes": in_bytes, "reason": lambda text: visible(text, _LONGEST_REASON), "curve": curve}
     return environment.from_string(TEMPLATE).render(
-        style=page.STYLE, content=content, pictures=pictures, source=_source(content["source"]), findings=findings(content), classes=_classes(content["classes"]),
+        content=content, pictures=pictures, source=_source(content["source"]), findings=findings(content), classes=_classes(content["classes"]),
         form=_form(content["form"]), heat=_heat(content["sizes"]["octaves"]), most_kinds=_MOST_KINDS,
     )  # fmt: skip
 
@@ -178,13 +178,7 @@ TEMPLATE = """\
 {% macro name(text) %}<bdi class="name">{{ text | visible }}</bdi>{% endmacro %}
 {% set counts = content.counts %}
 {% set channels, height, width = content.shape %}
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<meta name="color-scheme" content="light dark">
+{{ head }}
 <title>Data set {{ source | visible }}</title>
 <style>
 {{ style }}td.bars { min-width: 6rem; } td.bars > span.track { display: flex; background: var(--track); border-radius: 3px; overflow: hidden; }
