@@ -87,7 +87,6 @@ def _reference(data: Path | None) -> "standard.Standard":
 
 def _scores(asked: argparse.Namespace, measured: "standard.Standard", config: "params.Evaluate") -> tuple["scoring.Scores", object]:
     """The scores, and the generator where it is one of ours."""
-    from gan import generator
     from stages import elsewhere, scoring
 
     path = Path(asked.what)
@@ -96,9 +95,9 @@ def _scores(asked: argparse.Namespace, measured: "standard.Standard", config: "p
         return scoring.Scores(measured, *scoring.made(source, measured, config), config), None
     if path.exists() and not (path / "card.json").is_file():
         return _of_pictures(path, asked.prepare, measured, config), None
-    own = generator.load(models.folder(asked.what))
+    own = models.generator(models.folder(asked.what))
     _refuse_other(own.card, measured)
-    return scoring.Scores(measured, *scoring.made(own, measured, config), config), own
+    return scoring.Scores(measured, *scoring.made(scoring.Trained(own), measured, config), config), own
 
 
 def _refuse_other(card: dict, measured: "standard.Standard") -> None:

@@ -147,8 +147,6 @@ class Generator:
         self.card = card
         self.network = network.eval()
         self.latents = sampler(card, self.network)
-        self.conditional: bool = card["conditional"]
-        self.threads: int = card["threads"]
 
     def labels(self, seeds: Sequence[int]) -> np.ndarray:
         """The label (N,) int64 of each seed where none is asked for: drawn by the data's histogram."""
@@ -179,34 +177,15 @@ class Generator:
             raise ValueError(f"labels must be {len(seeds)} numbers from 0 to {len(classes) - 1} ({', '.join(classes)})")
         return chosen
 
-    def between(self, first: int, second: int, count: int, label: int | None = None) -> np.ndarray:
-        """`count` images (N, C, H, W) uint8 on the way from one seed to another, by the latent space's own interpolation.
-
-        The label, and what the network draws besides latents (noise), stay those of the first.
-        """
-        ends = self.latents(streams.key(0, "image/latent"), _seeds([first, second]))
-        module, config = choices.module("latents", self.card["latent"]["name"]), choices.config("latents", self.card["latent"])
-        size = module.raw_size(config) if hasattr(module, "raw_size") else config.size
-        way = [module.interpolate(config, ends[:1, :size], ends[1:, :size], share) for share in np.linspace(0, 1, count).tolist()]
-        latents = torch.cat([torch.cat(way), ends[:1, size:].expand(count, -1)], dim=1)
-        labels = self._checked([first] * count, None if label is None else [label] * count)
-        step = self.card["block_size"]
-        blocks = [(latents[start : start + step], None if labels is None else labels[start : start + step]) for start in range(0, count, step)]
-        return np.concatenate([self._made(*block) for block in blocks])
-
-    def _block(self, indices: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
-        return self._made(self.latents(streams.key(0, "image/latent"), indices), labels)
-
     @torch.inference_mode()
-    def _made(self, latents: Tensor, labels: np.ndarray | None) -> np.ndarray:
-        """Images of at most `block_size` latents, padded to a block by repeating the last."""
-        count = len(latents)
-        places = np.arange(self.card["block_size"]).clip(max=count - 1)
+    def _block(self, indices: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+        places = np.arange(self.card["block_size"]).clip(max=len(indices) - 1)  # padded by repeating the last
         device = next(self.network.parameters()).device
+        latents = self.latents(streams.key(0, "image/latent"), indices[places]).to(device)
         chosen = None if labels is None else torch.from_numpy(labels[places]).to(device)
         with threads(self.card["threads"]):
-            made = self.network(latents[places].to(device), chosen)
-        return images.images_to_pixels(made)[:count].cpu().numpy()
+            made = self.network(latents, chosen)
+        return images.images_to_pixels(made)[: len(indices)].cpu().numpy()
 
 
 class Discriminator:

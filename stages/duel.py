@@ -14,7 +14,6 @@ from gan.metrics import frechet, kernel, uncertainty
 from stages import numerics, params, scoring, standard
 
 _SEEDS = 1_000_000, 8_000_000  # of evaluations: far from those that people choose, and 2**40 times them fits 63 bits
-_ROWS = 1000  # of real features at a time
 
 
 class Impossible(Exception):
@@ -81,12 +80,5 @@ def _kid(features: Features, measured: standard.Standard, config: params.Evaluat
     """KID of each side's draws; in the difference the kernel among real images cancels, and what is left is a mean over them."""
     real = measured.train.features
     scores = [[kernel.unbiased(one, real) for one in draws] for draws in features]
-    likeness = [_mean_kernel(real, draws[0]) for draws in features]
+    likeness = [kernel.likeness(real, draws[0]) for draws in features]
     return scores, float(2 * (likeness[0] - likeness[1]).std(ddof=1) / np.sqrt(len(real)))
-
-
-def _mean_kernel(real: np.ndarray, generated: np.ndarray) -> np.ndarray:
-    """The mean over generated features (M, D) of KID's kernel with each real one (N, D): (N,)."""
-    other = generated.astype(np.float64).T / generated.shape[1]
-    blocks = [real[start : start + _ROWS].astype(np.float64) @ other + 1 for start in range(0, len(real), _ROWS)]
-    return np.concatenate([(block**3).mean(axis=1) for block in blocks])

@@ -9,7 +9,7 @@ import pandas as pd
 from PIL import Image, ImageDraw
 
 from gan import generator, images
-from stages import artifacts, evaluation_page, scoring
+from stages import artifacts, evaluation_page, scoring, way
 
 ROWS, COLUMNS = 8, 10  # of the grid of first seeds; a column a class where there are classes, at most MOST_COLUMNS
 MOST_COLUMNS = 20
@@ -69,8 +69,8 @@ def _first(scores: scoring.Scores, made: generator.Generator | None) -> Image.Im
     """Nothing chosen: the images of the first seeds, a column a class; without a generator the first of the draw."""
     if made is None:
         return images.grid(scores.draws[0].pixels[: ROWS * COLUMNS], COLUMNS)
-    columns = min(len(made.card["classes"]), MOST_COLUMNS) if made.conditional else COLUMNS
-    labels = np.tile(np.arange(columns), ROWS) if made.conditional else None
+    columns = min(len(made.card["classes"]), MOST_COLUMNS) if made.card["conditional"] else COLUMNS
+    labels = np.tile(np.arange(columns), ROWS) if made.card["conditional"] else None
     return images.grid(made.sample(np.arange(ROWS * columns), labels), columns)
 
 
@@ -93,8 +93,11 @@ def _pairs(scores: scoring.Scores) -> Image.Image:
 
 def _ways(made: generator.Generator) -> Image.Image:
     """Interpolations between neighbouring seeds, a row each."""
-    labels = np.arange(WAYS) % len(made.card["classes"]) if made.conditional else [None] * WAYS
-    rows = [made.between(2 * way, 2 * way + 1, STEPS, None if label is None else int(label)) for way, label in enumerate(labels)]
+    labels = np.arange(WAYS) % len(made.card["classes"]) if made.card["conditional"] else [None] * WAYS
+    rows = [
+        way.between(made, 2 * number, 2 * number + 1, STEPS).sample(range(STEPS), None if label is None else [label] * STEPS)
+        for number, label in enumerate(labels)
+    ]
     return images.grid(np.concatenate(rows), STEPS)
 
 

@@ -11,6 +11,7 @@ import safetensors.torch
 import torch
 
 from gan import choices
+from gan.metrics import frechet
 from stages import artifacts
 
 FOLDER = artifacts.ROOT / "reference"
@@ -42,10 +43,7 @@ def features(network: torch.nn.Module, blocks: Iterable[np.ndarray], batch_size:
     if not found:
         raise ValueError("there is no image to take features of")
     taken, logits = (torch.cat(part).float().numpy() for part in zip(*found))
-    odd = ~np.isfinite(taken).all(axis=1)
-    if odd.any():
-        raise ValueError(f"{int(odd.sum())} of {len(taken)} images have features that are no numbers, first image {int(odd.argmax())}")
-    return taken, logits
+    return frechet.checked(taken), logits
 
 
 def _regrouped(blocks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:

@@ -158,16 +158,16 @@ def _judge(uri: str, version, champion, limits: params.Gate, metrics: dict, scor
 
 def _better(uri: str, version, champion, metric: str, scores: dict) -> gate.Rule:
     """By a duel on the reference of now; where that cannot be, by what was recorded under one protocol."""
-    from stages import duel, models, standard  # open torch: --check does without
+    from stages import duel, models, scoring, standard  # open torch: --check does without
 
     theirs = registry.recorded(champion.tags)
     try:
         config = duel.settings(scores["protocol"])
         measured = _standard(standard, scores["protocol"])
-        sides = models.generator(artifacts.ROOT / "train"), models.generator(models.fetched(uri, champion, told=False))
+        sides = [models.generator(folder) for folder in (artifacts.ROOT / "train", models.fetched(uri, champion))]
         _alike(sides[1].card, measured.data)
         seed = duel.seed(version.tags["weights_sha256"], champion.tags["weights_sha256"])
-        fought = duel.fight(metric, *sides, measured, config.model_copy(update={"seed": seed}))
+        fought = duel.fight(metric, *map(scoring.Trained, sides), measured, config.model_copy(update={"seed": seed}))
     except (duel.Impossible, models.NotFound, store.Unreachable, store.Refused, OSError, ValueError, LookupError, RuntimeError, AttributeError) as error:
         return gate.by_records(metric, scores, champion.version, theirs, str(error).splitlines()[0] if str(error) else type(error).__name__)
     was_other = theirs is not None and theirs["protocol"]["hash"] != fought["protocol"]

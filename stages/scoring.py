@@ -12,10 +12,10 @@ from functools import cached_property
 from typing import Protocol
 
 import numpy as np
-import torch_fidelity
 
 from gan import streams
-from gan.metrics import classwise, extrapolation, fidelity, frechet, kernel, manifold, memorisation, modes, uncertainty
+from gan.generator import Generator
+from gan.metrics import classwise, extrapolation, frechet, inception_score, kernel, manifold, memorisation, modes, uncertainty
 from stages import ahead, params, progress, protocol
 from stages.standard import MOST_COMPARED, Standard
 
@@ -60,6 +60,24 @@ class Source(Protocol):
         """Images (n, C, H, W) uint8 of seeds (N,) and, where it is conditional, labels (N,), in their order."""
 
 
+@dataclass(frozen=True)
+class Trained:
+    """A generator of ours, of whatever version of the code."""
+
+    generator: Generator
+
+    @property
+    def conditional(self) -> bool:
+        return self.generator.card["conditional"]
+
+    @property
+    def threads(self) -> int:
+        return self.generator.card["threads"]
+
+    def blocks(self, seeds: np.ndarray, labels: np.ndarray | None) -> Iterator[np.ndarray]:
+        return self.generator.blocks(seeds, labels)
+
+
 def made(source: Source, standard: Standard, config: params.Evaluate) -> tuple[list[Draw], dict]:
     """Independent draws, each as large as the held-out set, by seeds far from those that people look at; and what was asked for.
 
@@ -101,7 +119,7 @@ class Scores:
         """
         drawn = {"draws": len(self.draws)} | self.config.model_dump(mode="json", include={"bootstrap", "seed", "threads"})
         settings = self.config.model_dump(mode="json", exclude={"draws", *drawn}) | self.asked
-        settings |= {"num_images": self.size, "scores": VERSION, "torch_fidelity": torch_fidelity.__version__}
+        settings |= {"num_images": self.size, "scores": VERSION}
         reference = self.standard.protocol
         digest = protocol.hashed({"reference": reference["hash"], "evaluate": settings})["hash"]
         return {"name": reference["name"], "hash": digest, "reference": reference, "evaluate": settings, "drawn": drawn}
@@ -117,7 +135,7 @@ class Scores:
         """What a reader of the scores must know, in sentences."""
         size, width = self.size, self.draws[0].features.shape[1]
         said = []
-        if size <= width:
+        if frechet.is_singular(size, width):
             said.append(
                 f"{size:,} images span fewer dimensions than the {width:,} features: the covariance is singular, and FID is far above "
                 "what more images would give. Compare by KID, which has no bias, or hold more images out (prepare.heldout)"
@@ -196,7 +214,7 @@ class Scores:
             return {}
 
         def score(logits: np.ndarray) -> float:
-            return fidelity.inception_score(logits, self.config.isc_splits)
+            return inception_score.inception_score(logits, self.config.isc_splits)
 
         return {"inception_score": self._interval(lambda draw: score(draw.logits), score(self.standard.heldout.logits))}
 
@@ -315,13 +333,12 @@ class Scores:
         own = standard.nearest(standard.train_images.pixels(matched), apart_from=matched)[0]
         heldout = standard.heldout_nearest
         floor = float(np.median(heldout["distance"]))
-        authentic, real = distance > own[place], heldout["distance"] > heldout["own"]
-        share = uncertainty.interval([float(authentic.mean())], 0.0, float(authentic.std() / math.sqrt(len(authentic))), **_SHARE)
-        assert share["mean"] == memorisation.authenticity(distance, place, own)
+        share, real = (memorisation.authenticity(*one) for one in ((distance, place, own), (heldout["distance"], slice(None), heldout["own"])))
+        authentic = uncertainty.interval([share], 0.0, math.sqrt(share * (1 - share) / len(distance)), **_SHARE)
         return {
             "distance": rounded({"median": float(np.median(distance)), "floor": floor}),
             "ratio": rounded(float(np.median(distance)) / floor if floor else 0.0),
-            "authenticity": rounded(share | {"floor": float(real.mean())}),
+            "authenticity": rounded(authentic | {"floor": real}),
             "copying": rounded(memorisation.copying(distance, heldout["distance"])),
         }
 

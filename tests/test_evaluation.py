@@ -14,7 +14,7 @@ from sklearn.neighbors import NearestNeighbors
 from apps import answer, evaluate
 from gan import dataset, generator, images
 from gan.metrics import fidelity
-from stages import ahead, evaluation_page, params, protocol, registry, scoring, standard
+from stages import ahead, evaluation_page, params, protocol, registry, scoring, standard, way
 
 CHANGES = {"evaluate.bootstrap": 10, "reference.protocol.total_kimg": 10}
 
@@ -306,9 +306,9 @@ def test_hostile_names_are_shown_and_steer_nothing(evaluated):
 
 def test_images_between_two_seeds_begin_and_end_at_them(evaluated):
     made = generator.load(evaluated / "artifacts/train")
-    way = made.between(3, 8, 40, label=2)
-    assert way.shape == (40, 1, 8, 8)
-    np.testing.assert_allclose(way[[0, -1]].astype(int), made.sample([3, 8], [2, 2]).astype(int), atol=1)
+    pixels = way.between(made, 3, 8, 40).sample(range(40), [2] * 40)
+    assert pixels.shape == (40, 1, 8, 8)
+    np.testing.assert_allclose(pixels[[0, -1]].astype(int), made.sample([3, 8], [2, 2]).astype(int), atol=1)
 
 
 def test_working_ahead_keeps_order_and_hands_errors_on():

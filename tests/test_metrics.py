@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import scipy.linalg
-import torch
 from sklearn.neighbors import NearestNeighbors
 
 from gan.metrics import fidelity, frechet, nearest
@@ -81,25 +80,6 @@ def test_precision_and_recall_of_a_part_of_the_data():
 def test_more_than_there_are_images_is_refused_with_the_key(call, sentence):
     with pytest.raises(ValueError, match=sentence):
         call()
-
-
-def test_registered_extractor_gives_the_networks_features_through_torch_fidelity():
-    class Network(torch.nn.Module):
-        def forward(self, pixels):
-            flat = pixels.flatten(1).float()
-            return flat, flat[:, :3] * 2
-
-    fidelity.register("test", Network())
-    pixels = np.random.default_rng(0).integers(0, 256, (20, 1, 4, 4)).astype(np.uint8)
-    found, logits = fidelity.extract("test", pixels, batch_size=8)
-    assert (found == pixels.reshape(20, 16)).all() and (logits == found[:, :3] * 2).all()
-    import torch_fidelity
-
-    theirs = torch_fidelity.calculate_metrics(
-        input1=fidelity.Pixels(pixels), input2=fidelity.Pixels(pixels[::-1].copy()), fid=True, feature_extractor="test",
-        cuda=False, cache=False, save_cpu_ram=True, verbose=False,
-    )  # fmt: skip
-    assert theirs["frechet_inception_distance"] == pytest.approx(fidelity.fid(found, found[::-1]), abs=1e-3)
 
 
 def test_nearest_agrees_with_scikit_learn_and_finds_copies():

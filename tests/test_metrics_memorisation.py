@@ -42,7 +42,7 @@ def test_images_of_one_distance_tell_nothing():
 
 
 def test_copies_are_not_authentic_and_an_honest_sample_is_as_held_out_images_are():
-    own = nearest.leave_one_out(TRAIN)
+    own = nearest.nearest(TRAIN, TRAIN, apart_from=np.arange(len(TRAIN)))[0]
 
     def share(images: np.ndarray) -> float:
         return memorisation.authenticity(*nearest.nearest(images, TRAIN), own)

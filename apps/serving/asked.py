@@ -1,19 +1,14 @@
 """What images a request asks for, and the pixels of them: the same bytes as `gan sample` makes of the same seeds and labels."""
 
-import copy
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
 import pydantic
-import torch
-from torch import Tensor
 
-from gan import choices
 from gan.generator import Generator
-from stages import models
+from stages import models, way
 
 Seed = Annotated[int, pydantic.Field(ge=0, lt=2**53, strict=True)]  # JSON's numbers are exact up to there
 Label = Annotated[int, pydantic.Field(ge=0, strict=True)] | Annotated[str, pydantic.Field(strict=True)]
@@ -88,8 +83,8 @@ def to_images(asked: Asked, made: Generator) -> Images:
     if asked.between is not None:
         if labels is None and made.card["conditional"]:
             labels = made.labels([asked.between.first]).repeat(asked.count)  # a way through one class
-        way = _with_latents(using, lambda stream, places: _way(asked.between, using, stream, places))
-        return Images(way, np.arange(asked.count), None, labels)
+        made_between = way.between(using, asked.between.first, asked.between.second, asked.count)
+        return Images(made_between, np.arange(asked.count), None, labels)
     first = asked.seed or 0
     seeds = asked.seeds if asked.seeds is not None else list(range(first, first + asked.count))
     if labels is None and made.card["conditional"]:
@@ -110,13 +105,6 @@ def _labels(asked: Asked, made: Generator) -> np.ndarray | None:
     return np.array([numbers[one] for one in named], np.int64)
 
 
-def _with_latents(made: Generator, latents: Callable[[int, np.ndarray], Tensor]) -> Generator:
-    """The same network, its latents had in another way."""
-    other = copy.copy(made)
-    other.latents = latents
-    return other
-
-
 def untruncatable(made: Generator) -> str | None:
     """Why a generator's latents cannot be drawn to their mean, or None."""
     name = made.card["latent"]["name"]
@@ -131,20 +119,4 @@ def truncated(made: Generator, psi: float) -> Generator:
     """Latents times psi, towards their mean 0: less varied, more typical images (Brock et al. 2019, arXiv:1809.11096, sec. 3.1)."""
     if reason := untruncatable(made):
         raise Refused(reason)
-    return _with_latents(made, lambda stream, indices: made.latents(stream, indices) * psi)
-
-
-def _way(between: Asked.Between, made: Generator, stream: int, places: np.ndarray) -> Tensor:
-    """Latents (n, Z[+E]) of places (n,) on the way; the ends are the seeds' own. Noise, which is normal, goes by normal's way."""
-    card = made.card
-    room, config = choices.module("latents", card["latent"]["name"]), choices.config("latents", card["latent"])
-    first, second = made.latents(stream, np.array([between.first])), made.latents(stream, np.array([between.second]))
-    size = room.raw_size(config) if hasattr(room, "raw_size") else config.size
-    normal = choices.module("latents", "normal")
-
-    def at(place: int) -> Tensor:
-        share = place / (between.steps - 1)
-        noise = normal.interpolate(None, first[:, size:], second[:, size:], share)
-        return torch.cat([room.interpolate(config, first[:, :size], second[:, :size], share), noise], dim=1)
-
-    return torch.cat([at(int(place)) for place in places])
+    return way.with_latents(made, lambda stream, indices: made.latents(stream, indices) * psi)

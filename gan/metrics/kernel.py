@@ -57,6 +57,11 @@ def deviation(generated: np.ndarray, real: np.ndarray) -> tuple[float, float]:
     return found[0], found[1]
 
 
+def likeness(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The mean kernel (N,) of each of features (N, D) with all of (M, D)."""
+    return _sums(_scaled(one), _scaled(other), np.ones((len(other), 1)))[:, 0] / len(other)
+
+
 def _need_two(generated: np.ndarray, real: np.ndarray) -> None:
     if (smallest := min(len(generated), len(real))) < 2:
         raise ValueError(f"a kernel distance needs two images on either side, and there are {smallest}; make or keep more")

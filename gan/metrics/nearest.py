@@ -21,8 +21,3 @@ def nearest(
     first = distance.argmin(axis=1)
     rows = np.arange(len(first))
     return distance[rows, first], number[rows, first]
-
-
-def leave_one_out(references: np.ndarray, block: int = _pairs.BLOCK) -> np.ndarray:
-    """Distance (M,) float64 of each of the references (M, D), M >= 2, to the nearest other one."""
-    return _pairs.closest_others(references, 1, block)[0][:, 0]
