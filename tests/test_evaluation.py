@@ -121,7 +121,9 @@ def test_copies_of_training_images_are_named_so(project, monkeypatch):
         generator.Generator, "blocks", lambda self, seeds, labels=None: iter([train.pixels(np.asarray(seeds, np.int64) % len(train))])
     )
     small.run_stages(project, "evaluate")
-    memory = read(project / "artifacts/evaluate", "metrics")["memorisation"]
+    metrics = read(project / "artifacts/evaluate", "metrics")
+    memory = metrics["memorisation"]
+    assert metrics["fid"]["mean"] < metrics["fid"]["floor"], "which FID does not tell"
     assert memory["ratio"] == 0 and memory["authenticity"]["mean"] == 0 and memory["copying"]["z"] < -10
     assert evaluation_page.copying(memory)[0] == "bad" and "copies" in (project / "artifacts/evaluate/report.html").read_text("utf-8")
 
