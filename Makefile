@@ -14,7 +14,7 @@ run: install
 	gan run $(ARGS)
 
 test: install
-	python -m pytest -m "not slow" $(ARGS)
+	OMP_NUM_THREADS=1 python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 test-all: install
 	python -m pytest $(ARGS)

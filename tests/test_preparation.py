@@ -49,7 +49,7 @@ ROOM = Image.fromarray(noise(16, 16, 3))  # of the form's own size: nothing is r
         (ROOM, "PNG"), (ROOM, "BMP"), (ROOM, "TIFF"), (ROOM, "PPM"), (ROOM, "TGA"), (ROOM, "QOI"), (ROOM, "SGI"), (ROOM, "PCX"),
         (ROOM.convert("RGBA"), "PNG"), (ROOM.convert("RGBA"), "TIFF"), (ROOM.convert("RGBA"), "ICO"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else value.mode,
 )  # fmt: skip
 def test_lossless_formats_give_the_pixels_that_were_saved(picture, kind):
     options = {"sizes": [(16, 16)]} if kind == "ICO" else {}
