@@ -97,7 +97,7 @@ def _scores(asked: argparse.Namespace, measured: "standard.Standard", config: "p
         return _of_pictures(path, asked.prepare, measured, config), None
     own = models.generator(models.folder(asked.what))
     _refuse_other(own.card, measured)
-    return scoring.Scores(measured, *scoring.made(scoring.Trained(own), measured, config), config), own
+    return scoring.Scores(measured, *scoring.made(scoring.Trained(own, measured.device), measured, config), config), own
 
 
 def _refuse_other(card: dict, measured: "standard.Standard") -> None:

@@ -40,6 +40,16 @@ def by_scipy(generated: np.ndarray, real: np.ndarray) -> float:
     return float(shift @ shift + np.trace(one.covariance + other.covariance - 2 * root))
 
 
+def by_clean_fid(generated: np.ndarray, real: np.ndarray) -> float:
+    """clean-fid's distance, which is pytorch-fid's."""
+    try:
+        from cleanfid.fid import frechet_distance
+    except ImportError:
+        sys.exit("clean-fid is not installed: pip install --no-deps clean-fid")
+    one, other = frechet.features_to_statistics(generated), frechet.features_to_statistics(real)
+    return float(frechet_distance(one.mean, one.covariance, other.mean, other.covariance))
+
+
 def ours_manifold(generated: np.ndarray, real: np.ndarray) -> tuple[float, float]:
     found = manifold.precision_recall(generated, real, NEIGHBORHOOD)
     return found.precision, found.recall
@@ -50,7 +60,7 @@ def subset_size(images: np.ndarray) -> int:
 
 
 SCORES: dict[str, dict[str, Callable[[np.ndarray, np.ndarray], float | tuple[float, float]]]] = {
-    "fid": {"ours": frechet.distance, "torch-fidelity": fidelity.fid, "SciPy's sqrtm": by_scipy},
+    "fid": {"ours": frechet.distance, "torch-fidelity": fidelity.fid, "SciPy's sqrtm": by_scipy, "clean-fid": by_clean_fid},
     "kid": {
         "ours": lambda one, other: kernel.kid(one, other, SUBSETS, subset_size(one)),
         "torch-fidelity": lambda one, other: fidelity.kid(one, other, SUBSETS, subset_size(one)),
@@ -87,11 +97,12 @@ def main() -> None:
     if chosen.by:
         return measure(chosen.scores[0], chosen.by, chosen.images, chosen.features)
     print(f"{chosen.images:,} generated and as many real images of {chosen.features} features", flush=True)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     for score in chosen.scores:
         for by in SCORES[score]:
             sizes = ["--images", str(chosen.images), "--features", str(chosen.features)]
-            subprocess.run([sys.executable, __file__, "--scores", score, "--by", by, *sizes], env=environment, check=True)
+            subprocess.run([sys.executable, __file__, "--scores", score, "--by", by, *sizes], env=environment, check=by == "ours")
 
 
 if __name__ == "__main__":

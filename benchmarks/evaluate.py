@@ -1,17 +1,25 @@
-"""Images a second that are looked at for scores: torch-fidelity's Inception and ours, on the same random weights.
+"""What a score costs beside torch-fidelity, pytorch-fid and clean-fid: speed, memory and value on the same images.
 
-    python benchmarks/evaluate.py extraction                          # two minutes; compare ratios within one run
-    python benchmarks/evaluate.py extraction --images 256 --threads 2
+    python benchmarks/evaluate.py                                     # all of it; compare ratios within one run
+    python benchmarks/evaluate.py extraction --images 256 --threads 2 # Inception, on the same random weights
+    python benchmarks/evaluate.py resizing
+    python benchmarks/evaluate.py distances                           # benchmarks/distances.py as it stands
+
+pip install --no-deps pytorch-fid clean-fid adds those two; without them a line says so.
 """
 
 import argparse
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gan.extractors import inception
+from gan.extractors import _pictures, inception
 from stages import numerics
 
 SIZE, BATCH_SIZE, ROUNDS = 32, 64, 3  # pixels a side of an image; torch-fidelity's batch; the fastest round counts
@@ -92,14 +100,43 @@ def extraction(num_images: int, threads: int, keep_pages: bool) -> None:
         )
 
 
+@torch.inference_mode()
+def resizing(num_images: int) -> None:
+    """To Inception's 299 pixels, as clean-fid does it: images a second, and the largest difference of a level."""
+    torch.set_num_threads(1)
+    try:
+        from cleanfid.resize import make_resizer
+    except ImportError:
+        return print("resizing as clean-fid: not installed: pip install --no-deps clean-fid")
+    theirs = make_resizer("PIL", False, "bicubic", (299, 299))
+    print(f"resizing {num_images} images to 299 pixels, 1 thread")
+    for side in (32, 64, 256):
+        pixels = np.random.default_rng(side).integers(0, 256, (num_images, 3, side, side), np.uint8)
+        started_s = time.perf_counter()
+        expected = np.stack([theirs(one.transpose(1, 2, 0)).transpose(2, 0, 1) for one in pixels])
+        halfway_s = time.perf_counter()
+        found = torch.cat([_pictures.resize(few, 299, "clean") for few in torch.from_numpy(pixels).split(16)]).numpy()
+        ended_s = time.perf_counter()
+        print(
+            f"from {side:4} pixels: clean-fid {num_images / (halfway_s - started_s):7.1f} images/s, "
+            f"ours {num_images / (ended_s - halfway_s):7.1f}, off by {np.abs(found - expected).max():.1e} of 255"
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=["extraction"])
-    parser.add_argument("--images", type=int, default=128, help="how many; the default is 128")
-    parser.add_argument("--threads", type=int, default=1, help="of torch; the default is 1")
+    parser.add_argument("part", nargs="?", choices=["all", "extraction", "resizing", "distances"], default="all")
+    parser.add_argument("--images", type=int, default=128, help="of extraction and resizing; the default is 128")
+    parser.add_argument("--threads", type=int, default=1, help="of torch in extraction; the default is 1")
     parser.add_argument("--give-pages-back", action="store_true", help="without the stages' setting of glibc's malloc")
     chosen = parser.parse_args()
-    extraction(chosen.images, chosen.threads, not chosen.give_pages_back)
+    if chosen.part in ("all", "extraction"):
+        extraction(chosen.images, chosen.threads, not chosen.give_pages_back)
+    if chosen.part in ("all", "resizing"):
+        resizing(chosen.images)
+    if chosen.part in ("all", "distances"):
+        sys.stdout.flush()
+        subprocess.run([sys.executable, Path(__file__).with_name("distances.py")], check=True)
 
 
 if __name__ == "__main__":

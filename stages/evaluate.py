@@ -16,7 +16,7 @@ def main() -> None:
         artifacts.card_of("train")
         folder = artifacts.ROOT / "train"
         trained = generator.load(folder)
-        scores = scoring.Scores(measured, *scoring.made(scoring.Trained(trained), measured, chosen.evaluate), chosen.evaluate)
+        scores = scoring.Scores(measured, *scoring.made(scoring.Trained(trained, measured.device), measured, chosen.evaluate), chosen.evaluate)
         metrics = scores.metrics() | {"discriminator": _discriminator(folder, scores)}
         out = artifacts.start("evaluate")
         evaluation.write(out, f"{trained.card['network']['name']} generator", scores, metrics, trained, folder / "history.csv")

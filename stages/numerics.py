@@ -21,10 +21,10 @@ def settle(threads: int) -> None:
     _keep_pages()
 
 
-def resolve_device(device: str) -> str:
-    """cpu or cuda; `auto` is cuda where there is one. ValueError where cuda is asked for and missing."""
+def resolve_device(device: str, key: str = "train.device") -> str:
+    """cpu or cuda; `auto` is cuda where there is one. ValueError where cuda is asked for, by `key`, and missing."""
     if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("train.device is 'cuda' and this machine has none that torch can use; set cpu, or auto")
+        raise ValueError(f"{key} is 'cuda' and this machine has none that torch can use; set cpu, or auto")
     return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
 
 

@@ -102,8 +102,12 @@ class Prepare(Form):
         return Form.model_validate({name: getattr(self, name) for name in Form.model_fields})
 
 
+Device = Literal["cpu", "cuda", "auto"]
+
+
 class Reference(Config):
     seed: Seed
+    device: Device = "cpu"
     threads: Count
     protocol: choice("extractors")
 
@@ -124,7 +128,7 @@ def _each_once(sections: list[dict]) -> list[dict]:
 
 class Train(Config):
     seed: Seed
-    device: Literal["cpu", "cuda", "auto"]
+    device: Device
     threads: Count
     world_size: Literal[1]
     precision: Literal["float32", "bfloat16"]

@@ -1,6 +1,7 @@
 """The protocol that the reference stage wrote: its extractor and the real features."""
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 
 from gan import choices
 from gan.metrics import frechet
-from stages import artifacts
+from stages import artifacts, numerics
 
 FOLDER = artifacts.ROOT / "reference"
 
@@ -33,17 +34,37 @@ def extractor(protocol: dict, data: dict, folder: Path = FOLDER) -> torch.nn.Mod
     module = choices.module("extractors", protocol["name"])
     network = module.build(choices.config("extractors", protocol["extractor"]), tuple(data["shape"]), len(data["classes"]))
     network.load_state_dict(safetensors.torch.load_file(folder / "extractor.safetensors"))
-    return network.eval().requires_grad_(False)
+    return network.eval().requires_grad_(False).to(device(protocol))
+
+
+def device(rules: dict) -> str:
+    """Where the features of a protocol are computed: cpu, or cuda; ValueError where this machine has none."""
+    return numerics.resolve_device(rules.get("device", "cpu"), "the protocol's device (reference.device)")
 
 
 @torch.inference_mode()
 def features(network: torch.nn.Module, blocks: Iterable[np.ndarray], batch_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Features (N, D) and logits (N, K) float32 of images (n, C, H, W) uint8 that come in blocks of any size."""
-    found = [network(torch.from_numpy(batch)) for batch in _regrouped(blocks, batch_size)]
+    """Features (N, D) and logits (N, K) float32 of images (n, C, H, W) uint8 that come in blocks of any size.
+
+    Computed where the network lies, and brought back a batch at a time.
+    """
+    device = next(itertools.chain(network.parameters(), network.buffers())).device
+    with torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):  # float32 is float32 on a GPU too
+        found = [_what_fits(network, torch.from_numpy(batch).to(device)) for batch in _regrouped(blocks, batch_size)]
     if not found:
         raise ValueError("there is no image to take features of")
-    taken, logits = (torch.cat(part).float().numpy() for part in zip(*found))
+    taken, logits = (torch.cat(part).numpy() for part in zip(*found))
     return frechet.checked(taken), logits
+
+
+def _what_fits(network: torch.nn.Module, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """A batch at once, or in halves of halves where a GPU has no room for it."""
+    try:
+        return tuple(part.float().cpu() for part in network(pixels))
+    except torch.OutOfMemoryError:
+        if len(pixels) == 1:
+            raise
+    return tuple(torch.cat(parts) for parts in zip(*(_what_fits(network, half) for half in pixels.chunk(2))))
 
 
 def _regrouped(blocks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:

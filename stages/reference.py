@@ -21,12 +21,13 @@ def main() -> None:
         data = artifacts.card_of("prepare")
         splits = {split: dataset.read(artifacts.ROOT / "prepare", split, data["classes"]) for split in dataset.SPLITS}
         out = artifacts.start("reference")
+        device = numerics.resolve_device(chosen.reference.device, "reference.device")
         network, facts = _fit(chosen.reference, data, splits)
         safetensors.torch.save_file(network.state_dict(), out / "extractor.safetensors")
-        found = _features(network, splits)
+        found = _features(network.to(device), splits)
         safetensors.numpy.save_file(found, out / "features.safetensors")
         safetensors.numpy.save_file(standard.measured(found, splits), out / "statistics.safetensors")
-        rules = _protocol(chosen.reference, data, facts, artifacts.sha256_of_file(out / "extractor.safetensors"))
+        rules = _protocol(chosen.reference, device, data, facts, artifacts.sha256_of_file(out / "extractor.safetensors"))
         artifacts.write_json(out / "protocol.json", rules)
         artifacts.seal("reference", {"protocol": rules["hash"]})
         track.metrics({f"reference/{name}": value for name, value in facts.items() if isinstance(value, float)}, step=0)
@@ -63,8 +64,8 @@ def _features(network: torch.nn.Module, splits: dict) -> dict[str, np.ndarray]:
     return found
 
 
-def _protocol(config: params.Reference, data: dict, facts: dict, extractor_sha256: str) -> dict:
-    """All that decides what a score means, and the hash by which scores may be compared."""
+def _protocol(config: params.Reference, device: str, data: dict, facts: dict, extractor_sha256: str) -> dict:
+    """All that decides what a score means, and the hash by which scores may be compared. Without a device it is the CPU."""
     return protocol.hashed({
         "name": config.protocol["name"],
         "extractor": config.protocol,
@@ -78,6 +79,7 @@ def _protocol(config: params.Reference, data: dict, facts: dict, extractor_sha25
         "shape": data["shape"],
         "form": data["form"],
         "torch": torch.__version__,
+        **({} if device == "cpu" else {"device": device}),
     })  # fmt: skip
 
 

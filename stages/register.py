@@ -167,7 +167,7 @@ def _better(uri: str, version, champion, metric: str, scores: dict) -> gate.Rule
         sides = [models.generator(folder) for folder in (artifacts.ROOT / "train", models.fetched(uri, champion))]
         _alike(sides[1].card, measured.data)
         seed = duel.seed(version.tags["weights_sha256"], champion.tags["weights_sha256"])
-        fought = duel.fight(metric, *map(scoring.Trained, sides), measured, config.model_copy(update={"seed": seed}))
+        fought = duel.fight(metric, *(scoring.Trained(one, measured.device) for one in sides), measured, config.model_copy(update={"seed": seed}))
     except (duel.Impossible, models.NotFound, store.Unreachable, store.Refused, OSError, ValueError, LookupError, RuntimeError, AttributeError) as error:
         return gate.by_records(metric, scores, champion.version, theirs, str(error).splitlines()[0] if str(error) else type(error).__name__)
     was_other = theirs is not None and theirs["protocol"]["hash"] != fought["protocol"]

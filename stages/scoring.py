@@ -62,9 +62,13 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Trained:
-    """A generator of ours, of whatever version of the code."""
+    """A generator of ours, of whatever version of the code; it makes its images on the device that looks at them."""
 
     generator: Generator
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        self.generator.network.to(self.device)
 
     @property
     def conditional(self) -> bool:

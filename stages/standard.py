@@ -89,6 +89,11 @@ class Standard:
     named: bool = True  # whether the extractor's classes, where it has some, are those of the real images
 
     @property
+    def device(self) -> str:
+        """Where images are looked at: cpu or cuda."""
+        return protocol.device(self.protocol)
+
+    @property
     def has_score(self) -> bool:
         """Whether the extractor's logits are classes, so that an Inception Score means something."""
         return choices.module("extractors", self.protocol["name"]).HAS_SCORE

@@ -93,6 +93,36 @@ def test_an_evaluation_makes_no_pass_over_real_features_again(project):
     assert [len(features) for features, _ in taken] == [len(heldout(project))] * small.TINY["evaluate.draws"]
 
 
+def test_a_batch_that_a_gpu_has_no_room_for_is_halved_until_it_fits():
+    class Small(torch.nn.Linear):
+        def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            tried.append(len(pixels))
+            if len(pixels) > room:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            found = super().forward(pixels.flatten(1).float())
+            return found, found[:, :0]
+
+    network, pixels = Small(12, 5).eval(), np.random.default_rng(0).integers(0, 256, (50, 3, 2, 2), np.uint8)
+    room, tried = 50, []
+    expected = network(torch.from_numpy(pixels))[0].detach().numpy()
+    room, tried = 6, []
+    found, logits = protocol.features(network, [pixels], 20)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert logits.shape == (50, 0) and tried[:3] == [20, 10, 5]
+    room = 0
+    with pytest.raises(torch.OutOfMemoryError):
+        protocol.features(network, [pixels], 20)
+
+
+def test_a_protocol_of_another_device_is_not_measured_on_this_one(project):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    folder = project / "artifacts/reference"
+    (folder / "protocol.json").write_text(json.dumps(read(folder, "protocol") | {"device": "cuda"}), "utf-8")
+    with pytest.raises(ValueError, match=r"reference.device\) is 'cuda'"):
+        standard.standard()
+
+
 def test_what_the_reference_keeps_is_what_it_measured(evaluated):
     """Read back from its file, against scikit-learn's neighbours and NumPy's moments of the same features."""
     with small.inside(evaluated):

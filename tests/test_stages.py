@@ -324,6 +324,7 @@ def test_pretext_protocol_scores_images_without_labels(tmp_path):
         ({"reference.protocol.min_accuracy": 1.0, "reference.protocol.total_kimg": 0.1}, "reference", "its scores would mean little"),
         ({"evaluate.kid_subset_size": 5000}, "evaluate", "evaluate.kid_subset_size is 5000"),
         ({"train.device": "cuda"}, "train", "train.device is 'cuda'"),
+        ({"reference.device": "cuda"}, "reference", "reference.device is 'cuda'"),
         ({"reference.protocol": {"name": "inception", "weights": "none.pth"}}, "reference", "set reference.protocol.name to classifier"),
         ({"reference.protocol": {"name": "inception", "weights": "params.yaml"}}, "reference", "it was not opened"),
         ({"reference.protocol": {"name": "inception", "weights": "http://127.0.0.1:9/x"}}, "reference", "could not be fetched"),

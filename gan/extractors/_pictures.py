@@ -2,8 +2,8 @@
 
 `tf1` is TensorFlow 1's bilinear interpolation without anti-aliasing, which the Inception of FID was published with and
 which torch-fidelity takes for all its extractors. `clean` is Pillow's bicubic, which widens its kernel when it shrinks
-(Parmar et al. 2022, arXiv:2104.11222): each channel in float32, not rounded in between, so that values may lie a little
-outside [0, 255].
+(Parmar et al. 2022, arXiv:2104.11222): each channel in float32, not rounded in between, and cut to [0, 255] at the end, as
+clean-fid does.
 """
 
 from functools import lru_cache
@@ -39,7 +39,8 @@ def normalised(pixels: Tensor, size: int, resize_as: Resize, mean: Triple, devia
 def resize(pixels: Tensor, size: int, resize_as: Resize) -> Tensor:
     """(N, C, H, W) uint8 [0, 255] -> (N, C, size, size) float32 of the same range."""
     rows, columns = (_matrix(length, size, resize_as).to(pixels.device) for length in pixels.shape[2:])
-    return rows @ (pixels.float() @ columns.T)
+    resized = rows @ (pixels.float() @ columns.T)
+    return resized.clamp(0, 255) if resize_as == "clean" else resized
 
 
 @lru_cache(maxsize=16)
