@@ -9,10 +9,12 @@ pip install --no-deps pytorch-fid clean-fid adds those two; without them a line 
 """
 
 import argparse
+import multiprocessing
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,7 @@ from torch import Tensor, nn
 from gan.extractors import _pictures, inception
 from stages import numerics
 
+WAYS = "torch-fidelity", "torch-fidelity, pages kept", "pytorch-fid", "ours, float32", "ours, bfloat16"
 SIZE, BATCH_SIZE, ROUNDS = 32, 64, 3  # pixels a side of an image; torch-fidelity's batch; the fastest round counts
 
 
@@ -47,17 +50,56 @@ def pytorch_fid(weights: dict) -> Callable[[Tensor], Tensor] | str:
     return lambda pixels: network(pixels.float() / 255)[0].flatten(1)
 
 
-@torch.inference_mode()
-def features_and_speeds(ways: dict[str, Callable[[Tensor], Tensor]], pixels: Tensor) -> dict[str, tuple[Tensor, float]]:
+def way(name: str) -> Callable[[Tensor], Tensor] | str:
+    """Pixels (N, 3, H, W) uint8 -> features (N, 2048), all by the same random weights; a sentence where it is not installed."""
+    torch.manual_seed(0)
+    network = inception.Network(precision="bfloat16" if name == "ours, bfloat16" else "float32")
+    random_weights(network)
+    if name.startswith("torch-fidelity"):
+        return lambda pixels: network.inception(pixels)[0]
+    if name == "pytorch-fid":
+        return pytorch_fid(network.inception.state_dict())
+    return lambda pixels: network(pixels)[0]
+
+
+def work(name: str, threads: int, pixels: Tensor, connection: Connection) -> None:
+    """A process: for each True it receives, seconds and features of all images."""
+    if name.startswith("ours") or name.endswith("kept"):
+        numerics.settle(threads)
+    torch.set_num_threads(threads)
+    extract = way(name)
+    if isinstance(extract, str):
+        return connection.send(extract)
+    connection.send("")
+    while connection.recv():
+        started_s = time.perf_counter()
+        with torch.inference_mode():
+            features = torch.cat([extract(batch) for batch in pixels.split(BATCH_SIZE)])
+        connection.send((time.perf_counter() - started_s, features.float().numpy()))
+
+
+def features_and_speeds(pixels: Tensor, threads: int) -> dict[str, tuple[Tensor, float]]:
     """Features (N, 2048) and images a second of each way, by turns, so that all meet the same noise; its fastest round."""
-    features, fastest = {}, dict.fromkeys(ways, float("inf"))
+    spawn, connections, processes = multiprocessing.get_context("spawn"), {}, []
+    for name in WAYS:
+        connection, theirs = spawn.Pipe()
+        processes.append(spawn.Process(target=work, args=(name, threads, pixels, theirs), daemon=True))
+        processes[-1].start()
+        if missing := connection.recv():
+            print(f"{name:27} {missing}")
+        else:
+            connections[name] = connection
+    features, fastest = {}, dict.fromkeys(connections, float("inf"))
     for number in range(1 + ROUNDS):
-        for name, extract in ways.items():
-            started_s = time.perf_counter()
-            features[name] = torch.cat([extract(batch) for batch in pixels.split(BATCH_SIZE)])
+        for name, connection in connections.items():
+            connection.send(True)
+            took_s, features[name] = connection.recv()
             if number:  # the first round warms up
-                fastest[name] = min(fastest[name], time.perf_counter() - started_s)
-    return {name: (features[name], len(pixels) / fastest[name]) for name in ways}
+                fastest[name] = min(fastest[name], took_s)
+    for process in processes:
+        process.terminate()
+        process.join()
+    return {name: (torch.from_numpy(features[name]), len(pixels) / fastest[name]) for name in connections}
 
 
 def distance(features: Tensor, others: Tensor) -> float:
@@ -68,34 +110,19 @@ def distance(features: Tensor, others: Tensor) -> float:
     return float(shift @ shift + one.square().sum() + other.square().sum() - 2 * torch.linalg.svdvals(one @ other.T).sum())
 
 
-def extraction(num_images: int, threads: int, keep_pages: bool) -> None:
-    if keep_pages:
-        numerics.settle(threads)  # freed memory is kept, for all alike
-    torch.set_num_threads(threads)
-    torch.manual_seed(0)
-    exact = inception.Network()
-    random_weights(exact)
-    quick = inception.Network(precision="bfloat16")
-    quick.load_state_dict(exact.state_dict())
-    quick.eval().requires_grad_(False)
-    ways = {
-        "torch-fidelity": lambda pixels: exact.inception(pixels)[0],
-        "pytorch-fid": pytorch_fid(exact.inception.state_dict()),
-        "ours, float32": lambda pixels: exact(pixels)[0],
-        "ours, bfloat16": lambda pixels: quick(pixels)[0],
-    }
+def extraction(num_images: int, threads: int) -> None:
+    """Each in a process of its own as its users run it; ours keeps freed memory, as the stages do, and so does one of theirs."""
+    torch.manual_seed(1)
     coarse = torch.rand(num_images, 3, 4, 4) * torch.rand(num_images, 1, 1, 1)
     smooth = nn.functional.interpolate(coarse, (SIZE, SIZE), mode="bilinear")
     pixels = (smooth * 230 + torch.rand(num_images, 3, SIZE, SIZE) * 25).to(torch.uint8)
-    print(f"{num_images} images of {SIZE} pixels, {threads} thread(s), freed memory {'kept' if keep_pages else 'given back'}")
-    for name in [name for name, way in ways.items() if isinstance(way, str)]:
-        print(f"{name:15} {ways.pop(name)}")
-    found = features_and_speeds(ways, pixels)
+    print(f"{num_images} images of {SIZE} pixels, {threads} thread(s)")
+    found = features_and_speeds(pixels, threads)
     expected, expected_speed = distance(*found["torch-fidelity"][0].chunk(2)), found["torch-fidelity"][1]
     for name, (features, speed) in found.items():
         fid = distance(*features.chunk(2))
         print(
-            f"{name:15} {speed:7.1f} images/s  x{speed / expected_speed:.2f}   distance between halves {fid:.6g}, "
+            f"{name:27} {speed:7.1f} images/s  x{speed / expected_speed:.2f}   distance between halves {fid:.6g}, "
             f"off by {abs(fid / expected - 1):.1e}"
         )
 
@@ -128,10 +155,9 @@ def main() -> None:
     parser.add_argument("part", nargs="?", choices=["all", "extraction", "resizing", "distances"], default="all")
     parser.add_argument("--images", type=int, default=128, help="of extraction and resizing; the default is 128")
     parser.add_argument("--threads", type=int, default=1, help="of torch in extraction; the default is 1")
-    parser.add_argument("--give-pages-back", action="store_true", help="without the stages' setting of glibc's malloc")
     chosen = parser.parse_args()
     if chosen.part in ("all", "extraction"):
-        extraction(chosen.images, chosen.threads, not chosen.give_pages_back)
+        extraction(chosen.images, chosen.threads)
     if chosen.part in ("all", "resizing"):
         resizing(chosen.images)
     if chosen.part in ("all", "distances"):
