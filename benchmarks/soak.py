@@ -1,7 +1,8 @@
 """Many retrainings in a row on data that grow: what of time, memory and disk grows with them, and what `gan gc` gives back.
 
-    python benchmarks/soak.py                  # 50 runs, an hour of two cores; a clone of this checkout below the temporary folder
+    python benchmarks/soak.py                  # 50 runs, an hour of two idle cores; a clone of this checkout below the temporary folder
     python benchmarks/soak.py --runs 5 --keep  # fewer, and the clone stays to be looked at
+    python benchmarks/soak.py --minutes 30     # no run begins after that
 
 A run is what a user does: new pictures into the folder, `dvc add`, `git commit`, `gan run`, `git commit dvc.lock`. All runs share one
 Prefect server, as under a schedule. Figures go to soak.csv as they come; at the end each gets the slope of a straight line through
@@ -12,6 +13,7 @@ import argparse
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -91,9 +93,9 @@ def commit(folder: Path, words: str) -> None:
     call(folder, "git", "commit", "--quiet", "--allow-empty", "-m", words)
 
 
-def retrain(folder: Path) -> tuple[float, float]:
-    """`gan run`: seconds, and the peak of memory of all it started, in MB."""
-    started_s, peak_mb, seen = time.perf_counter(), 0.0, {}
+def retrain(folder: Path) -> dict[str, float]:
+    """`gan run`: seconds by the clock and of processors, and the peak of memory of all it started."""
+    started_s, before, peak_mb, seen = time.perf_counter(), os.times(), 0.0, {}
     with tempfile.TemporaryFile("w+") as words:
         process = subprocess.Popen(
             [sys.executable, "-m", "pipeline", "run"], cwd=folder, env=environment(folder), stdout=words, stderr=words, stdin=subprocess.DEVNULL
@@ -107,7 +109,9 @@ def retrain(folder: Path) -> tuple[float, float]:
         if process.wait() != 0:
             words.seek(0)
             raise SystemExit(f"gan run failed:\n{words.read()[-5000:]}")
-    return time.perf_counter() - started_s, peak_mb
+    after = os.times()
+    cpu_s = after.children_user + after.children_system - before.children_user - before.children_system
+    return {"seconds": time.perf_counter() - started_s, "cpu_s": cpu_s, "peak_mb": peak_mb}
 
 
 def size_mb(path: Path) -> float:
@@ -155,20 +159,22 @@ def collect(folder: Path) -> None:
     print(call(folder, sys.executable, "-m", "pipeline", "run").strip(), f"({time.perf_counter() - started_s:.1f} s)")
 
 
-def soak(folder: Path, runs: int, table: Path) -> list[dict]:
+def soak(folder: Path, runs: int, until_s: float, table: Path) -> list[dict]:
     rows: list[dict] = []
     with server.launched(server.any_free_port(), folder / "work" / "prefect") as own, open(table, "w", newline="") as file:
         own.wait()
         (folder / "work" / "prefect" / "server.json").write_text(json.dumps({"url": own.url}))  # as `gan schedule` tells its runs
         for number in range(1, runs + 1):
+            if time.monotonic() > until_s:
+                break
             if number > 1:
                 draw(folder / DATA, FIRST_IMAGES + MORE_IMAGES * (number - 2), MORE_IMAGES)
             call(folder, sys.executable, "-m", "dvc", "add", "--quiet", str(DATA))
             commit(folder, f"data of run {number}")
-            seconds, peak_mb = retrain(folder)
+            cost = retrain(folder)
             commit(folder, f"run {number}")
-            row = {"run": number, "seconds": seconds, "peak_mb": peak_mb, "server_mb": memory.tree_mb(psutil.Process(own.process.pid), {}),
-                   "processes": float(others(folder, own.process.pid)), **measured(folder)}  # fmt: skip
+            row = {"run": number, **cost, "server_mb": memory.tree_mb(psutil.Process(own.process.pid), {}),
+                   "left_behind": others(folder, own.process.pid), **measured(folder)}  # fmt: skip
             rows.append(row)
             writer = csv.DictWriter(file, row)
             if number == 1:
@@ -181,7 +187,15 @@ def soak(folder: Path, runs: int, table: Path) -> list[dict]:
 
 
 def others(folder: Path, server_pid: int) -> int:
-    """Processes that a run left behind in the folder."""
+    """Processes that a run left behind in the folder; the one that tells MLflow has a few seconds to see that the run is over."""
+    for _ in range(20):
+        if not (found := _others(folder, server_pid)):
+            break
+        time.sleep(0.5)
+    return found
+
+
+def _others(folder: Path, server_pid: int) -> int:
     own = {server_pid, os.getpid(), *(child.pid for child in psutil.Process(server_pid).children(recursive=True))}
     found = 0
     for process in psutil.process_iter():
@@ -195,16 +209,20 @@ def others(folder: Path, server_pid: int) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=50)
+    parser.add_argument("--minutes", type=float, default=600, help="after which no run begins")
     parser.add_argument("--table", type=Path, default=Path("soak.csv"), help="where the figures go; soak.csv")
     parser.add_argument("--keep", action="store_true", help="leave the clone, and say where it is")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="soak-", delete=not asked.keep) as temporary:
-        folder = Path(temporary).resolve() / "clone"
+    folder = Path(tempfile.mkdtemp(prefix="soak-")).resolve() / "clone"
+    try:
         clone(folder)
-        show(soak(folder, asked.runs, asked.table))
+        show(soak(folder, asked.runs, time.monotonic() + 60 * asked.minutes, asked.table))
         collect(folder)
+    finally:
         if asked.keep:
             print(folder)
+        else:
+            shutil.rmtree(folder.parent)
 
 
 if __name__ == "__main__":

@@ -178,6 +178,18 @@ def doctor() -> None:
     doctor.examine()
 
 
+@app.command(epilog=_examples("gan gc", "gan gc --days 30", "gan gc --yes"))
+def gc(
+    yes: Annotated[bool, typer.Option("--yes", help="Remove what is listed; without it nothing is.")] = False,
+    days: Annotated[float, typer.Option(min=0, help="How old must be what is judged by its age.")] = 14,
+) -> None:
+    """List what no commit, version or run needs any more, with sizes and reasons; with --yes remove it."""
+    checkout.enter()
+    from . import gc
+
+    gc.collect(yes, days)
+
+
 @app.command(epilog=_examples("gan sync"))
 def sync() -> None:
     """Send the points that were kept while the tracking server was away."""

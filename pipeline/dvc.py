@@ -139,6 +139,18 @@ def _holders(entries: dict) -> set[int]:
     return {int(info["pid"]) for info in [*entries.get("write", {}).values(), *readers]}
 
 
+def at_work() -> str | None:
+    """A dvc that works in this checkout or below it now, however it was started, in words; None if there is none."""
+    here = Path.cwd()
+    for process in psutil.process_iter():
+        try:
+            if _is_dvc(process.pid) and Path(process.cwd()).is_relative_to(here):
+                return f"process {process.pid}, {' '.join(process.cmdline())[:200]},"
+        except (psutil.Error, OSError):
+            continue
+    return None
+
+
 def _is_dvc(pid: int) -> bool:
     try:
         process = psutil.Process(pid)

@@ -3,6 +3,9 @@
 import os
 import sqlite3
 import sys
+import time
+import urllib.parse
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +24,11 @@ WEIGHTS_OF_VERSION = """
     SELECT tag.value FROM model_version_tags AS tag JOIN model_versions AS held USING (name, version)
     WHERE tag.key = 'weights_sha256' AND held.current_stage != 'Deleted_Internal' AND name = ? AND version = ?
 """
+DELETED = """
+    SELECT run_uuid, artifact_uri FROM runs WHERE lifecycle_stage = 'deleted' AND deleted_time <= ?
+    UNION SELECT model_id, artifact_location FROM logged_models WHERE lifecycle_stage = 'deleted' AND last_updated_timestamp_ms <= ?
+"""
+CHAMPION = "champion"
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,22 @@ class Run:
     name: str
     status: str
     started: datetime
+
+
+@dataclass(frozen=True)
+class Version:
+    """A registered version, as far as it names what must not be lost."""
+
+    name: str  # "digits version 3"
+    run_id: str
+    model_id: str | None
+    tags: dict[str, str]
+    is_champion: bool
+
+    @property
+    def commit(self) -> str | None:
+        """The git commit that holds the very state it was made from."""
+        return self.tags.get("git.state")
 
 
 def address() -> str:
@@ -67,6 +91,48 @@ def surely_holds(decision: dict) -> bool:
         return _look_up(file, WEIGHTS_OF_VERSION, decision.get("name"), decision.get("version")) == [(decision["weights_sha256"],)]
     except Failure:
         return False
+
+
+def versions() -> list[Version]:
+    """Every version of every model; Failure where the registry cannot be asked, or is not there."""
+    file = database(address())
+    if file is not None and not file.is_file():
+        raise Failure(f"the registry {file} is not there")
+    client = _client()
+    champions = {(model.name, str(model.aliases.get(CHAMPION))) for model in _all(client.search_registered_models)}
+    return [
+        Version(f"{one.name} version {one.version}", one.run_id, one.model_id, dict(one.tags), (one.name, str(one.version)) in champions)
+        for one in _all(client.search_model_versions)
+    ]
+
+
+def _all(search: Callable) -> list:
+    """Every page of a search of MLflow's client."""
+    found, token = [], None
+    while token is not None or not found:
+        page = search(page_token=token)
+        found += page
+        token = page.token or None
+        if token is None:
+            break
+    return found
+
+
+def deleted(file: Path, older_than_days: float = 0) -> dict[str, str]:
+    """Runs and logged models that were deleted in MLflow and are kept in its database -> where their artifacts lie."""
+    until_ms = 1000 * (time.time() - older_than_days * 86_400)
+    return dict(_look_up(file, DELETED, until_ms, until_ms))
+
+
+def known(file: Path) -> set[str]:
+    """Every run and logged model that MLflow's database has, deleted ones too."""
+    return {row[0] for row in _look_up(file, "SELECT run_uuid FROM runs UNION SELECT model_id FROM logged_models")}
+
+
+def local(place: str) -> Path | None:
+    """The folder of an artifact location, if it lies on a disk here."""
+    scheme, _, path = place.partition("://")
+    return Path(urllib.parse.unquote(path)) if scheme == "file" else Path(place) if place.startswith("/") else None
 
 
 def open_store() -> None:

@@ -231,10 +231,16 @@ def _last_word_ms(run: Any) -> int:
 
 def sweep() -> None:
     """Remove the journals of sessions that are over, delivered and left by their follower."""
+    for journal in over():
+        journal.remove()
+
+
+def over() -> Iterator[Journal]:
+    """Those journals, each held against its follower until the next one is asked for."""
     for journal in Journal.all():
         opening, said = journal.of_kind("run"), journal.of_kind("status")
         if not opening or not said or not journal.delivered():
             continue
         with journal.follower_lock() as free:
             if free and (said[-1].get("last") or not session.owner_in(opening[0]["tags"]).alive()):
-                journal.remove()
+                yield journal
