@@ -144,9 +144,33 @@ def reproduce(model: Annotated[str, typer.Argument(help="A version or an alias: 
 def ui(port: Annotated[int, typer.Option(min=1, max=65535)] = 5000) -> None:
     """Open the MLflow UI on 127.0.0.1, to compare runs."""
     checkout.enter()
-    from . import tracking
+    from . import tracking, up
 
-    tracking.serve_ui(port)
+    if there := up.page("mlflow"):
+        print(f"MLflow UI: {there}   (of gan up)")
+    else:
+        tracking.serve_ui(port)
+
+
+@app.command(epilog=_examples("gan up", "gan up --port 4201 --mlflow-port 5001"))
+def up(
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Of the Prefect page; 4200 if it is free.")] = None,
+    mlflow_port: Annotated[int | None, typer.Option(min=1, max=65535, help="Of the MLflow page; 5000 if it is free.")] = None,
+) -> None:
+    """Start Prefect and MLflow with their pages, and what runs the schedule; they stay when the terminal goes."""
+    checkout.enter()
+    from . import up
+
+    up.up(port, mlflow_port)
+
+
+@app.command(epilog=_examples("gan down"))
+def down() -> None:
+    """End what `gan up` started, and nothing else. A run in its middle is ended, and goes on from there next time."""
+    checkout.enter()
+    from . import up
+
+    up.down()
 
 
 @app.command(epilog=_examples("gan status"))
@@ -158,16 +182,30 @@ def status() -> None:
     status.show()
 
 
-@app.command(epilog=_examples("gan schedule --every 6h", "gan schedule --every 15m --port 4201"))
+@app.command(epilog=_examples(
+    "gan schedule --every 6h",
+    "gan schedule --cron '0 3 * * *' --timezone Europe/Berlin",
+    "gan schedule                              # what is scheduled",
+    "gan schedule --off",
+))
 def schedule(
-    every: Annotated[str, typer.Option(help="How often: a number and s, m, h or d, as in 6h.")],
-    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Of the Prefect page; 4200 if it is free.")] = None,
+    every: Annotated[str | None, typer.Option(help="How often: a number and s, m, h or d, as in 6h.")] = None,
+    cron: Annotated[str | None, typer.Option(help="When: minute, hour, day, month, weekday, as in '0 3 * * *'.")] = None,
+    timezone: Annotated[str | None, typer.Option(help="Of --cron, as in Europe/Berlin; this machine's if not given.")] = None,
+    late_limit: Annotated[str, typer.Option(help="A run that could only start later than this is skipped.")] = "1h",
+    off: Annotated[bool, typer.Option("--off", help="No schedule any more.")] = False,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Of the Prefect page, where gan up does not run.")] = None,
 ) -> None:
-    """Run the pipeline every so often, on a local Prefect server with a page, until Ctrl-C."""
+    """Run the pipeline by itself: kept by the server of `gan up`; where none runs, by this command until Ctrl-C."""
     checkout.enter()
     from . import schedule
 
-    schedule.serve(every, port)
+    if off:
+        schedule.off()
+    elif cron is None and every is None:
+        schedule.show()
+    else:
+        schedule.set_to(schedule.wish(cron, timezone, every, False, late_limit), port)
 
 
 @app.command(epilog=_examples("gan doctor"))

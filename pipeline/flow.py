@@ -22,7 +22,13 @@ FINISH_TIMEOUT_S = 120  # of sending the run's last points to the tracking store
 
 
 @flow(name="ganline", log_prints=False)
-def pipeline(stale: dict[str, list[str]] | None = None, forced: tuple[str, ...] = ()) -> State | None:
+def pipeline(
+    stale: dict[str, list[str]] | None = None,
+    forced: tuple[str, ...] = (),
+    trigger: str = "hand",
+    reason: str = "",
+    late_limit_s: float | None = None,
+) -> State | None:
     """Run what is stale and what comes after it. Without `stale` (a scheduled run) it finds that out, under the lock."""
     if stale is not None:
         _run(plan.Stale(stale, tuple(forced)))

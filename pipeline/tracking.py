@@ -13,6 +13,7 @@ from pathlib import Path
 
 from . import checkout
 from .errors import Failure
+from .processes import answer
 
 DATABASE = Path("mlflow.db")
 IMPATIENT = {
@@ -177,10 +178,29 @@ def _client():
 def serve_ui(port: int) -> None:
     """Become the MLflow UI on 127.0.0.1, or say where the served store has its own."""
     uri = address()
-    if database(uri) is None and uri.startswith("http"):
+    if is_served():
         print(f"the tracking server has its own page: {uri}")
         return
     print(f"MLflow UI: http://127.0.0.1:{port}   (Ctrl-C ends it)", flush=True)
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", "127.0.0.1", "--port", str(port),
-               "--workers", "1"]
-    os.execve(sys.executable, command, checkout.environment())
+    os.execve(sys.executable, server_command(port), checkout.environment())
+
+
+def is_served() -> bool:
+    """Whether MLFLOW_TRACKING_URI names a server, which has a page of its own."""
+    return database(address()) is None and address().startswith("http")
+
+
+def server_command(port: int) -> list[str]:
+    """MLflow's server on this checkout's store."""
+    return [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", address(), "--host", "127.0.0.1", "--port", str(port),
+            "--workers", "1"]
+
+
+def make_store() -> None:
+    """The database by way of the stages, which make it whole or not at all, and runs of processes that are gone said to be KILLED."""
+    answer([sys.executable, "-m", "stages.tracking", "reap"], checkout.environment())
+
+
+if __name__ == "__main__":  # a process of `gan up`
+    make_store()
+    serve_ui(int(sys.argv[1]))
