@@ -25,9 +25,11 @@ def made() -> "RunnerDeployment":
     from prefect.flows import EntrypointType
 
     from .flow import pipeline
+    from .zombies import checkout_tag
 
     return pipeline.to_deployment(
         name=NAME,
+        tags=[checkout_tag()],
         concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
         entrypoint_type=EntrypointType.MODULE_PATH,
         description="Brings new data, runs the stages that are stale, registers, tells. Nothing stale: it ends in seconds.",

@@ -13,7 +13,7 @@ from prefect import flow, get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, State
 
-from . import checkout, door, drift, dvc, plan
+from . import checkout, door, drift, dvc, plan, server, zombies
 from .errors import Busy
 from .processes import answer
 
@@ -31,6 +31,7 @@ def pipeline(
 ) -> State | None:
     """Run what is stale and what comes after it. Without `stale` (a scheduled run) it finds that out, under the lock."""
     if stale is not None:
+        zombies.mark(runtime.flow_run.id)
         _run(plan.Stale(stale, tuple(forced)))
         return None
     logger = get_run_logger()
@@ -68,6 +69,7 @@ def _run(stale: plan.Stale) -> None:
         raise
     finally:
         _finish(session, status)
+        server.wait_if_kept()
 
 
 def _is_busy(task, run, state: State) -> bool:

@@ -6,12 +6,9 @@ It stands in a process group with the runs that it starts, so that they end with
 import asyncio
 import warnings
 
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import DeploymentFilter, FlowRunFilter
 from prefect.runner import Runner
-from prefect.states import Crashed
 
-from . import checkout, deployment
+from . import deployment, zombies
 
 QUERY_S = 5  # between two questions whether a run is due
 
@@ -23,18 +20,8 @@ def serve() -> None:
     asyncio.run(runner.start())
 
 
-def end_zombies() -> None:
-    """Runs whose process was killed stay "Running" on a server of one's own, and hold the place of the next."""
-    going = FlowRunFilter.model_validate({"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}})
-    own = DeploymentFilter.model_validate({"name": {"any_": [deployment.NAME]}})
-    with get_client(sync_client=True) as client:
-        for run in client.read_flow_runs(flow_run_filter=going, deployment_filter=own):
-            if checkout.holder() is None:
-                client.set_flow_run_state(run.id, Crashed(message="its process is gone"), force=True)
-
-
 if __name__ == "__main__":
     # Prefect 3.8's own SIGTERM handler calls its async stop without awaiting it: nothing is lost, this process ends.
     warnings.filterwarnings("ignore", "coroutine 'Runner.astop' was never awaited", RuntimeWarning)
-    end_zombies()
+    zombies.end("the next runner", deployed=True)  # those of the one before hung on it
     serve()

@@ -24,6 +24,10 @@ HOST = "127.0.0.1"
 USUAL_PORT = 4200
 ANNOUNCED = PREFECT_HOME / "server.json"  # where the server of `gan up` or `gan schedule` answers
 START_TIMEOUT_S = 120
+FORGETS = {  # flow runs with their logs after three months, events after a week: else its database only grows
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(90 * 86_400),
+}
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ def api(port: int) -> str:
 def prepared(home: Path = PREFECT_HOME) -> dict[str, str]:
     """The environment of a server with its files in `home`, which is made."""
     home.mkdir(parents=True, exist_ok=True)
-    env = environment() | {"PREFECT_HOME": str(home.absolute()), "PREFECT_SERVER_LOGGING_LEVEL": "WARNING"}
+    env = environment() | {"PREFECT_HOME": str(home.absolute()), "PREFECT_SERVER_LOGGING_LEVEL": "WARNING"} | FORGETS
     env.pop("PREFECT_API_URL", None)
     return env
 
@@ -86,6 +90,13 @@ def running() -> str | None:
         return os.environ["PREFECT_API_URL"]
     url = recall(ANNOUNCED).get("url")
     return url if url and is_healthy(url) else None
+
+
+def wait_if_kept(timeout_s: float = 60) -> None:
+    """Where the server of `gan up` has just died, until it is back: a flow that ends meanwhile could not say so."""
+    url, deadline_s = os.environ.get("PREFECT_API_URL"), time.monotonic() + timeout_s
+    while url and url == recall(ANNOUNCED).get("url") and not is_healthy(url) and time.monotonic() < deadline_s:
+        time.sleep(0.5)
 
 
 def is_healthy(url: str) -> bool:
