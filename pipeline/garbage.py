@@ -24,7 +24,7 @@ TRAINING, FINISHED = WORK / "train", WORK / "train" / "finished"
 REPRODUCED = WORK / "reproduce"
 COPIES = {WORK / "champion": "run", WORK / "models": "weights"}  # fetched from the registry, named by what
 EXPERIMENTS = Path(".dvc/tmp/exps/standalone")  # workspaces of `dvc exp run --temp`
-SNAPSHOTS = "refs/ganline/"
+SNAPSHOTS, SEEN = "refs/ganline/", "refs/remotes/ganline/"
 COLLECT = ("gc", "--workspace", "--all-commits", "--all-experiments", "--force")
 DATABASES = (WORK / "prefect" / "prefect.db",)  # beside MLflow's
 WORTH_SHRINKING = 1_000_000  # bytes of free pages
@@ -109,7 +109,7 @@ def _init() -> str | None:
 
 def _snapshots(versions: list[tracking.Version]) -> Iterator[Garbage]:
     """Commits of dirty trees that no version names. A named commit that no branch holds any more gets such a reference."""
-    kept = {line.removeprefix(SNAPSHOTS) for line in _git("for-each-ref", "--format=%(refname)", SNAPSHOTS).splitlines()}
+    kept = set(_refs(SNAPSHOTS))
     named = {version.commit for version in versions if version.commit}
     for commit in sorted(kept - named):
         yield Garbage(f"{SNAPSHOTS}{commit[:12]}", "a state of the code that no version names", 0,
@@ -128,14 +128,30 @@ def _objects(versions: list[tracking.Version], say: Callable[[str], None]) -> It
     elif absent:
         say(f"{absent[0].name} was made from commit {absent[0].commit}, which is not here, so DVC's cache is left alone; "
             "git fetch REMOTE 'refs/ganline/*:refs/ganline/*' brings it, from where the version was made")  # fmt: skip
-    elif paths := [Path(line.removeprefix("Removing ")) for line in dvc.ask(*COLLECT, "--dry").splitlines() if line.startswith("Removing ")]:
+    elif paths := [Path(line.removeprefix("Removing ")) for line in _collect("--dry").splitlines() if line.startswith("Removing ")]:
         why = "no commit, experiment or version needs them, nor the workspace"
-        yield Garbage(f"{len(paths)} objects of {os.path.relpath(cache)}", why, sum(map(_size, paths)), partial(dvc.ask, *COLLECT))
+        yield Garbage(f"{len(paths)} objects of {os.path.relpath(cache)}", why, sum(map(_size, paths)), _collect)
+
+
+def _collect(*options: str) -> str:
+    """`dvc gc`, to which all commits are those of HEAD, branches, tags and remotes: meanwhile the snapshots are a remote's."""
+    try:
+        for commit in _refs(SNAPSHOTS):
+            _git("update-ref", f"{SEEN}{commit}", commit)
+        return dvc.ask("--wait-for-lock", *COLLECT, *options)
+    finally:
+        for commit in _refs(SEEN):
+            _git("update-ref", "-d", f"{SEEN}{commit}")
+
+
+def _refs(below: str) -> list[str]:
+    """The names of references, without what they all begin with."""
+    return [line.removeprefix(below) for line in _git("for-each-ref", "--format=%(refname)", below).splitlines()]
 
 
 def _runs(versions: list[tracking.Version], days: float, say: Callable[[str], None]) -> Iterator[Garbage]:
     """Runs that were deleted in MLflow, which keeps them until `mlflow gc`. That asks for no version, so it is asked here first."""
-    file = tracking.database(tracking.address())
+    file = _database()
     if file is None:
         return  # a server's own: what it deletes, its keeper collects
     deleted = tracking.deleted(file, older_than_days=days)
@@ -153,7 +169,7 @@ def _runs(versions: list[tracking.Version], days: float, say: Callable[[str], No
 
 def _orphans(versions: list[tracking.Version], days: float) -> Iterator[Garbage]:
     """Folders of artifacts of which MLflow's database knows nothing: an upload that was killed, a run that went without its files."""
-    file = tracking.database(tracking.address())
+    file = _database()
     if file is None:
         return
     known = tracking.known(file) | {version.run_id for version in versions} | {version.model_id for version in versions}
@@ -166,11 +182,16 @@ def _orphans(versions: list[tracking.Version], days: float) -> Iterator[Garbage]
 
 def _free_pages() -> Iterator[Garbage]:
     """Of databases that hold much less than they did; those that somebody has open are left alone."""
-    mine = tracking.database(tracking.address())
-    for file in (*DATABASES, *([mine] if mine else [])):
+    for file in (*DATABASES, *([mine] if (mine := _database()) else [])):
         free_bytes = _free_bytes(file) if file.is_file() else 0
         if free_bytes >= WORTH_SHRINKING:
             yield Garbage(f"free pages of {os.path.relpath(file)}", "left by what was deleted from it", free_bytes, partial(_shrink, file))
+
+
+def _database() -> Path | None:
+    """MLflow's, where it is a file that is there."""
+    file = tracking.database(tracking.address())
+    return file if file and file.is_file() else None
 
 
 def _free_bytes(file: Path) -> int:
