@@ -11,7 +11,8 @@ from pathlib import Path
 import psutil
 
 from .checkout import WORK, environment
-from .errors import Busy, Failure
+from .durations import seconds
+from .errors import Away, Busy, Failure
 from .processes import answer, stream
 
 DVC = [sys.executable, "-m", "dvc"]
@@ -22,6 +23,7 @@ CHATTER = re.compile(  # said once a stage, of no use here; blank lines too
     r"|To track the changes with git, run:|\s+git add .*|To enable auto staging, run:|\s+dvc config core.autostage true"
     r"|Use `dvc push` to send your updates to remote storage\.|Data and pipelines are up to date\."
 )
+MAY_PASS = 75  # exit code of a stage that missed a network or a server (stages/params.py)
 BUSY = ("Unable to acquire lock", "is busy, it is being blocked by", "another DVC process")
 
 
@@ -87,15 +89,24 @@ def read_yaml(path: Path) -> dict:
     return (YAML(typ="safe").load(path) if path.is_file() else None) or {}
 
 
-def repro(stage: str, force: bool, session: str, line: Callable[[str], None]) -> str:
-    """Bring one stage up to date: "ran", "restored" (from DVC's run-cache) or "unchanged"."""
+def repro(stage: str, force: bool, session: str, line: Callable[[str], None], longest: str | None = None) -> str:
+    """Bring one stage up to date: "ran", "restored" (from DVC's run-cache) or "unchanged". `longest` that it may take: "24h"."""
     command = [*DVC, "--wait-for-lock", "repro", "--single-item", *(["--force"] if force else []), stage]
-    code, tail = stream(command, environment(session), line, CHATTER)
+    try:
+        code, tail = stream(command, environment(session), line, CHATTER, seconds(longest) if longest else None)
+    except TimeoutError:
+        raise Failure(
+            f"stage {stage} took longer than machine.timeouts.{stage} of params.yaml allows, {longest}, and was ended; what it "
+            "saved is kept, and the same command goes on from there. Allow more: "
+            f"gan run --set machine.timeouts.{stage}=null"
+        ) from None
     if code == 0:
         return _outcome(tail)
     if any(sign in tail for sign in BUSY):
         raise Busy(f"stage {stage} is held by another dvc process; its number stands above: wait for it, or end it")
     exited = re.search(r"exited with (-?\d+)", tail)
+    if exited and int(exited[1]) == MAY_PASS:
+        raise Away(f"stage {stage} could not reach a server or a network; its own words stand above. The same command goes on from here")
     reason = f"its command exited with {exited[1]}" if exited else f"dvc exited with {code}"
     raise Failure(f"stage {stage} failed: {reason}; its own words stand above. Mended it? The same command goes on from here")
 

@@ -3,7 +3,6 @@
 import contextlib
 import difflib
 import os
-import re
 import signal
 import sys
 import time
@@ -12,10 +11,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 
-from . import checkout, deployment, server, supervisor, up
+from . import checkout, deployment, durations, server, supervisor, up
 from .errors import Mistake
 
-UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 SHORTEST = timedelta(seconds=5)
 LATE_LIMIT = "1h"
 
@@ -52,10 +50,10 @@ def wish(cron: str | None, timezone: str | None, every: str | None, on_data: boo
 
 def interval(every: str, option: str = "--every") -> timedelta:
     """"6h" -> six hours."""
-    match = re.fullmatch(r"(\d+)\s*([smhd])", every.strip())
-    if match is None:
-        raise Mistake(f"{option} {every!r} is no interval; write a number and s, m, h or d, as in 30s, 15m, 6h")
-    found = timedelta(**{UNITS[match[2]]: int(match[1])})
+    try:
+        found = timedelta(seconds=durations.seconds(every))
+    except ValueError:
+        raise Mistake(f"{option} {every!r} is no interval; write a number and s, m, h or d, as in 30s, 15m, 6h") from None
     if found < SHORTEST:
         raise Mistake(f"{option} {every!r} is shorter than Prefect's own step; {SHORTEST.seconds}s is the shortest")
     return found

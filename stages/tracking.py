@@ -133,6 +133,7 @@ def _open(params: "Params", now: session.Session, journal: Journal) -> None:
         "mlflow.user": _user(),
         **({"dvc.experiment": now.experiment} if now.experiment else {}),
         **session.git_state(),
+        **session.tags_handed_down(),
     }
     journal.append(
         "run",
