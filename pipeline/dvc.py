@@ -26,6 +26,12 @@ CHATTER = re.compile(  # said once a stage, of no use here; blank lines too
 MAY_PASS = 75  # exit code of a stage that missed a network or a server (stages/params.py)
 BUSY = ("Unable to acquire lock", "is busy, it is being blocked by", "another DVC process")
 
+NETWORK = (
+    "Connection refused", "Connection reset", "Connection timed out", "Could not connect to", "Cannot connect to host", "timed out",
+    "Temporary failure in name resolution", "Name or service not known", "Network is unreachable", "No route to host",
+    "Service Unavailable", "Bad Gateway", "Gateway Time", "Server disconnected", "Max retries exceeded",
+)  # fmt: skip
+
 
 class TornLockFile(Failure):
     """DVC cannot read dvc.lock."""
@@ -41,6 +47,8 @@ def ask(*arguments: str) -> str:
         held_by = re.findall(r"\(PID (\d+)\): (.+)", words)
         who = ", ".join(f"process {pid}, {command}" for pid, command in dict(held_by).items()) or "its number is not known"
         raise Busy(f"another dvc works in this checkout ({who}); wait for it, or end it")
+    if any(sign in words for sign in NETWORK):
+        raise Away(f"dvc {' '.join(arguments)} could not reach where the data lie: {words}")
     raise (TornLockFile if TORN.search(words) else Failure)(f"dvc {' '.join(arguments)} failed: {words}")
 
 

@@ -5,7 +5,7 @@ import sqlite3
 import sys
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from . import checkout
@@ -18,6 +18,10 @@ IMPATIENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "2",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
+CHAMPION = """
+    SELECT version, creation_time FROM registered_model_aliases AS held JOIN model_versions USING (name, version)
+    WHERE held.alias = 'champion' AND name = ?
+"""
 WEIGHTS_OF_VERSION = """
     SELECT tag.value FROM model_version_tags AS tag JOIN model_versions AS held USING (name, version)
     WHERE tag.key = 'weights_sha256' AND held.current_stage != 'Deleted_Internal' AND name = ? AND version = ?
@@ -31,6 +35,14 @@ class Run:
     name: str
     status: str
     started: datetime
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The version that holds the alias."""
+
+    version: str
+    made: datetime
 
 
 def address() -> str:
@@ -68,6 +80,37 @@ def surely_holds(decision: dict) -> bool:
         return _look_up(file, WEIGHTS_OF_VERSION, decision.get("name"), decision.get("version")) == [(decision["weights_sha256"],)]
     except Failure:
         return False
+
+
+def champion(name: str) -> Champion | None:
+    """Of a registered model; None if it has none. Failure if the store cannot be read."""
+    file = database(address())
+    if file is not None:
+        rows = _look_up(file, CHAMPION, name) if file.is_file() else []
+        return _champion(*rows[0]) if rows else None
+    from mlflow.exceptions import MlflowException
+
+    client = _client()
+    try:
+        found = client.get_model_version_by_alias(name, "champion")
+    except MlflowException:
+        return None
+    return _champion(found.version, found.creation_timestamp)
+
+
+def _champion(version: object, made_ms: int) -> Champion:
+    return Champion(str(version), datetime.fromtimestamp(made_ms / 1000, UTC))
+
+
+def page_of_run(base: str, run_id: str) -> str | None:
+    """Where MLflow's page at `base` shows a run."""
+    file = database(address())
+    if file is not None:
+        rows = _look_up(file, "SELECT experiment_id FROM runs WHERE run_uuid = ?", run_id)
+        experiment = rows[0][0] if rows else None
+    else:
+        experiment = _client().get_run(run_id).info.experiment_id
+    return None if experiment is None else f"{base}/#/experiments/{experiment}/runs/{run_id}"
 
 
 def open_store() -> None:
