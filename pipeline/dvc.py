@@ -16,6 +16,7 @@ from .errors import Away, Busy, Failure
 from .processes import answer, stream
 
 DVC = [sys.executable, "-m", "dvc"]
+CODE = ("gan/", "stages/")  # deps that are no data
 RWLOCK = Path(".dvc/tmp/rwlock")
 LOCK_FILE = Path("dvc.lock")
 TORN = re.compile(r"'(\./)?dvc\.lock'(,| is invalid| validation failed)")
@@ -82,6 +83,27 @@ def graph() -> dict[str, set[str]]:
     for upstream, downstream in re.findall(r'^"([^"]+)" -> "([^"]+)";$', text, re.MULTILINE):
         needs[downstream].add(upstream)
     return {name: needs[name] for name in TopologicalSorter(needs).static_order()}
+
+
+def inputs() -> list[str]:
+    """Files, folders and URLs that stages read and no stage makes, code apart: what new data change."""
+    params = read_yaml(Path("params.yaml"))
+    stages = (read_yaml(Path("dvc.yaml")).get("stages") or {}).values()
+    made = [_resolved(next(iter(out)) if isinstance(out, dict) else out, params) for stage in stages for out in stage.get("outs", [])]
+    read = dict.fromkeys(_resolved(dependency, params) for stage in stages for dependency in stage.get("deps", []))
+    return [path for path in read if not path.startswith(CODE) and not any(path == out or path.startswith(f"{out}/") for out in made)]
+
+
+def _resolved(text: str, params: dict) -> str:
+    """With the values of params.yaml in place of ${a.b}."""
+
+    def value(match: re.Match) -> str:
+        found: object = params
+        for part in match[1].split("."):
+            found = found[part]
+        return str(found)
+
+    return re.sub(r"\$\{([^}]+)\}", value, text)
 
 
 def locked_params() -> dict[str, dict]:

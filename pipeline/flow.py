@@ -87,7 +87,7 @@ def _run(stale: plan.Stale, cause: Cause) -> State | None:
         finally:
             run_id = _finish(session, status)
             if status == "FINISHED":
-                links.publish(run_id)
+                _publish(run_id)
     if not verdict.trains:
         return Completed(name="HeldBack", message=verdict.sentence)
     if "register" in ran:
@@ -172,6 +172,13 @@ def _finish(session: str, status: str) -> str | None:
     for line in result.stderr.splitlines():
         print(line, file=sys.stderr)
     return result.stdout.strip() or None
+
+
+def _publish(run_id: str | None) -> None:
+    try:
+        links.publish(run_id)
+    except Exception as error:  # a page that lacks a picture fails no run
+        get_run_logger().warning(f"Prefect's page lacks the scores of this run: {error}")
 
 
 def _tell(event: str, what: str, body: str, run_id: str | None = None) -> None:

@@ -13,7 +13,17 @@ PARAMS = Path("params.yaml")
 
 def section(name: str) -> dict:
     """A part of it; {} if it is not there."""
-    return (read_yaml(PARAMS).get("machine") or {}).get(name) or {}
+    return (_params().get("machine") or {}).get(name) or {}
+
+
+def _params() -> dict:
+    """{} where the door will say what is wrong with the file."""
+    from ruamel.yaml import YAMLError
+
+    try:
+        return read_yaml(PARAMS)
+    except YAMLError:
+        return {}
 
 
 def longest(stage: str) -> str | None:
@@ -37,10 +47,10 @@ def watch_s(key: str) -> int:
 def notices() -> list[dict]:
     """Whom to tell, each with `url` or `command`, and the events of which."""
     every = ["promoted", "registered", "failed", "drift", "age"]
-    written = (read_yaml(PARAMS).get("machine") or {}).get("notify") or []
+    written = (_params().get("machine") or {}).get("notify") or []
     return [{"events": every} | (one if isinstance(one, dict) else {"url": one}) for one in written]
 
 
 def model_name() -> str | None:
     """What the registered model is called."""
-    return (read_yaml(PARAMS).get("register") or {}).get("name")
+    return (_params().get("register") or {}).get("name")

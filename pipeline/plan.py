@@ -12,7 +12,6 @@ from .processes import answer
 
 DURATIONS = WORK / "durations.json"
 REGISTER = "register"
-CODE = ("gan/", "stages/")
 SHOWN_REASONS = 6
 REGISTRY_LACKS, REGISTRY_SILENT = 1, 3  # exit codes of `python -m stages.register --check`
 
@@ -68,7 +67,7 @@ def _of_data(stage: str, changes: list, lock: dict[str, dict]) -> bool:
     if stage not in lock or not all(isinstance(change, dict) and change.keys() == {"changed deps"} for change in changes):
         return False
     files = [item for change in changes for item in change["changed deps"].items()]
-    return all(isinstance(state, str) and not path.startswith(CODE) for path, state in files)
+    return all(isinstance(state, str) and not path.startswith(dvc.CODE) for path, state in files)
 
 
 def in_words(changes: list, ran_with: dict | None = None) -> list[str]:

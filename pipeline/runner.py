@@ -9,9 +9,9 @@ import warnings
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import DeploymentFilter, FlowRunFilter
 from prefect.runner import Runner
-from prefect.states import Crashed
+from prefect.states import Completed, Crashed
 
-from . import checkout, deployment
+from . import checkout, deployment, retraining
 
 QUERY_S = 5  # between two questions whether a run is due
 
@@ -33,8 +33,19 @@ def end_zombies() -> None:
                 client.set_flow_run_state(run.id, Crashed(message="its process is gone"), force=True)
 
 
+def skip_late() -> None:
+    """Runs that were due while nothing ran here, longer ago than their schedule allows: a process each would find out no more."""
+    waiting = FlowRunFilter.model_validate({"state": {"type": {"any_": ["SCHEDULED"]}}})
+    own = DeploymentFilter.model_validate({"name": {"any_": [deployment.NAME]}})
+    with get_client(sync_client=True) as client:
+        for run in client.read_flow_runs(flow_run_filter=waiting, deployment_filter=own):
+            if late := retraining.lateness(run.expected_start_time, run.parameters.get("late_limit_s")):
+                client.set_flow_run_state(run.id, Completed(name="Skipped", message=late), force=True)
+
+
 if __name__ == "__main__":
     # Prefect 3.8's own SIGTERM handler calls its async stop without awaiting it: nothing is lost, this process ends.
     warnings.filterwarnings("ignore", "coroutine 'Runner.astop' was never awaited", RuntimeWarning)
     end_zombies()
+    skip_late()
     serve()
