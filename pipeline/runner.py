@@ -5,10 +5,14 @@ It stands in a process group with the runs that it starts, so that they end with
 
 import asyncio
 import warnings
+from collections.abc import Awaitable, Callable
 
+import httpx
+from prefect._internal import observers
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import DeploymentFilter, FlowRunFilter
-from prefect.runner import Runner
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.runner import Runner, _scheduled_run_poller
 from prefect.states import Completed, Crashed
 
 from . import checkout, deployment, retraining
@@ -16,8 +20,20 @@ from . import checkout, deployment, retraining
 QUERY_S = 5  # between two questions whether a run is due
 
 
+async def patiently(workload: Callable[[], Awaitable], interval: float, **_: object) -> None:
+    """In place of Prefect's own loop, which gives up at the third failure in a row and leaves a process that does nothing:
+    a server that comes back finds its runner asking, and a run in its middle goes on meanwhile."""
+    while True:
+        try:
+            await workload()
+        except (httpx.TransportError, PrefectHTTPStatusError) as error:
+            print(f"the Prefect server gives no answer ({type(error).__name__}); asked again in {interval:.0f} s", flush=True)
+        await asyncio.sleep(interval)
+
+
 def serve() -> None:
     """The deployment as it is, with the schedule that the server keeps of it; a run at a time."""
+    _scheduled_run_poller.critical_service_loop = observers.critical_service_loop = patiently
     runner = Runner(name=deployment.NAME, pause_on_shutdown=False, limit=1, query_seconds=QUERY_S)
     runner.add_deployment(deployment.made())
     asyncio.run(runner.start())

@@ -28,6 +28,7 @@ LOOK_S = 0.5  # between two looks at the processes
 LONGEST_REST_S = 60  # before one that keeps dying is started again
 GIVES_UP_AFTER = 2  # deaths of one that was never ready, where somebody waits for it
 STEADY_S = 120  # that one must live for its earlier deaths to be forgotten
+MOST_TRIES = "7"  # of a run to reach a server that is starting again: four minutes
 RUNNER_GRACE_S = 30  # for a run in its middle to end its stage and its tracking run
 
 
@@ -121,7 +122,7 @@ def mlflow(port: int) -> Service:
 
 def runner(api: str, after: Service | None) -> Service:
     """The process that runs the flow when a run is due; it ends with the runs that it started."""
-    env = checkout.environment() | {"PREFECT_API_URL": api}
+    env = checkout.environment() | {"PREFECT_API_URL": api, "PREFECT_CLIENT_MAX_RETRIES": MOST_TRIES}
     return Service("runner", [sys.executable, "-m", f"{__package__}.runner"], env, after=after, grace_s=RUNNER_GRACE_S)
 
 

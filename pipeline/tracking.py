@@ -18,6 +18,7 @@ IMPATIENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "2",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
+WITHOUT_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # seven processes for judging language models
 CHAMPION = """
     SELECT version, creation_time FROM registered_model_aliases AS held JOIN model_versions USING (name, version)
     WHERE held.alias = 'champion' AND name = ?
@@ -159,7 +160,7 @@ def serve_ui(port: int) -> None:
         print(f"the tracking server has its own page: {uri}")
         return
     print(f"MLflow UI: http://127.0.0.1:{port}   (Ctrl-C ends it)", flush=True)
-    os.execve(sys.executable, server_command(port), checkout.environment())
+    os.execve(sys.executable, server_command(port), checkout.environment() | WITHOUT_JOBS)
 
 
 def is_served() -> bool:
