@@ -49,7 +49,6 @@ def environment(session: str | None = None) -> dict[str, str]:
         "DO_NOT_TRACK": "true",
         "DVC_NO_ANALYTICS": "1",
         "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # six processes that judge texts
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     }
     return os.environ | own | ({"GANLINE_SESSION": session} if session else {})

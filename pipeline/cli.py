@@ -185,6 +185,7 @@ def status() -> None:
 @app.command(epilog=_examples(
     "gan schedule --every 6h",
     "gan schedule --cron '0 3 * * *' --timezone Europe/Berlin",
+    "gan schedule --on-data                    # whenever new data have come",
     "gan schedule                              # what is scheduled",
     "gan schedule --off",
 ))
@@ -192,6 +193,7 @@ def schedule(
     every: Annotated[str | None, typer.Option(help="How often: a number and s, m, h or d, as in 6h.")] = None,
     cron: Annotated[str | None, typer.Option(help="When: minute, hour, day, month, weekday, as in '0 3 * * *'.")] = None,
     timezone: Annotated[str | None, typer.Option(help="Of --cron, as in Europe/Berlin; this machine's if not given.")] = None,
+    on_data: Annotated[bool, typer.Option("--on-data", help="When new data have come and lie still; see gan watch.")] = False,
     late_limit: Annotated[str, typer.Option(help="A run that could only start later than this is skipped.")] = "1h",
     off: Annotated[bool, typer.Option("--off", help="No schedule any more.")] = False,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Of the Prefect page, where gan up does not run.")] = None,
@@ -202,10 +204,19 @@ def schedule(
 
     if off:
         schedule.off()
-    elif cron is None and every is None:
+    elif cron is None and every is None and not on_data:
         schedule.show()
     else:
-        schedule.set_to(schedule.wish(cron, timezone, every, False, late_limit), port)
+        schedule.set_to(schedule.wish(cron, timezone, every, on_data, late_limit), port)
+
+
+@app.command(epilog=_examples("gan watch"))
+def watch() -> None:
+    """Look for new data, and ask the Prefect server for a run when they have come: what --on-data does, in this terminal."""
+    checkout.enter()
+    from . import watch
+
+    watch.watch()
 
 
 @app.command(epilog=_examples("gan doctor"))

@@ -63,6 +63,14 @@ def known(api: str) -> dict | None:
     return _asked(f"{api}/deployments/name/{FLOW}/{NAME}")
 
 
+def end_of(api: str, run: str) -> str | None:
+    """How a run ended, "name: message"; None while it goes. A run that the server has lost has ended."""
+    found = _asked(f"{api}/flow_runs/{run}", lost={"state": {"type": "CRASHED", "name": "Lost", "message": ""}})
+    if not found or found["state"]["type"] not in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"):
+        return None
+    return f"{found['state']['name']}: {found['state']['message'] or ''}".rstrip(": ")
+
+
 def in_words(api: str) -> list[str]:
     """When the flow runs by itself, a line for each schedule, and the next times; [] if it never does."""
     found = known(api)
@@ -92,13 +100,14 @@ def _next(api: str, deployment: str) -> list[str]:
     return [f"next: {', '.join(f'{time:%Y-%m-%d %H:%M:%S}' for time in times)}"] if times else []
 
 
-def _asked(url: str, content: dict | None = None) -> dict | list | None:
+def _asked(url: str, content: dict | None = None, lost: dict | None = None) -> dict | list | None:
+    """The server's answer; `lost` where it knows no such thing; None where it does not answer."""
     data = None if content is None else json.dumps(content).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
     try:
         with urllib.request.urlopen(request, timeout=5) as response:
             return json.loads(response.read())
+    except urllib.error.HTTPError as error:
+        return lost if error.code == 404 else None
     except (urllib.error.URLError, OSError, ValueError):
         return None
-
-

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from . import checkout, dvc, tracking
+from . import checkout, dvc, registry, tracking
 from .checkout import WORK
 from .errors import Failure
 from .processes import answer
+from .registry import Version
 
 TRAINING, FINISHED = WORK / "train", WORK / "train" / "finished"
 REPRODUCED = WORK / "reproduce"
@@ -48,7 +49,7 @@ def find(days: float, say: Callable[[str], None]) -> Iterator[Garbage]:
     yield from _journals()
     yield from _workspaces(days)
     try:
-        versions = tracking.versions()
+        versions = registry.versions()
     except Failure as failure:
         say(f"{failure}; so what versions may name is left alone: snapshots, DVC's cache, copies, MLflow's files")
     else:
@@ -91,7 +92,7 @@ def _workspaces(days: float) -> Iterator[Garbage]:
             yield _folder(path, f"the workspace of an experiment that was killed {_age_days(path):.0f} days ago")
 
 
-def _copies(versions: list[tracking.Version], days: float) -> Iterator[Garbage]:
+def _copies(versions: list[Version], days: float) -> Iterator[Garbage]:
     """Files of versions that were fetched; the registry gives them again. What it does not hold may be the only copy, and stays."""
     champions = {version.run_id for version in versions if version.is_champion}
     runs, weights = {version.run_id for version in versions} - champions, {version.tags.get("weights_sha256") for version in versions}
@@ -107,7 +108,7 @@ def _init() -> str | None:
     return init.get("sha256") if isinstance(init, dict) else None
 
 
-def _snapshots(versions: list[tracking.Version]) -> Iterator[Garbage]:
+def _snapshots(versions: list[Version]) -> Iterator[Garbage]:
     """Commits of dirty trees that no version names. A named commit that no branch holds any more gets such a reference."""
     kept = set(_refs(SNAPSHOTS))
     named = {version.commit for version in versions if version.commit}
@@ -119,7 +120,7 @@ def _snapshots(versions: list[tracking.Version]) -> Iterator[Garbage]:
             _git("update-ref", f"{SNAPSHOTS}{commit}", commit)
 
 
-def _objects(versions: list[tracking.Version], say: Callable[[str], None]) -> Iterator[Garbage]:
+def _objects(versions: list[Version], say: Callable[[str], None]) -> Iterator[Garbage]:
     """Of DVC's cache: what no commit (a version's is one), no experiment and not the workspace needs."""
     cache = Path(dvc.ask("cache", "dir").strip().splitlines()[-1])
     absent = [version for version in versions if version.commit and not _has(version.commit)]
@@ -149,30 +150,30 @@ def _refs(below: str) -> list[str]:
     return [line.removeprefix(below) for line in _git("for-each-ref", "--format=%(refname)", below).splitlines()]
 
 
-def _runs(versions: list[tracking.Version], days: float, say: Callable[[str], None]) -> Iterator[Garbage]:
+def _runs(versions: list[Version], days: float, say: Callable[[str], None]) -> Iterator[Garbage]:
     """Runs that were deleted in MLflow, which keeps them until `mlflow gc`. That asks for no version, so it is asked here first."""
     file = _database()
     if file is None:
         return  # a server's own: what it deletes, its keeper collects
-    deleted = tracking.deleted(file, older_than_days=days)
+    deleted = registry.deleted(file, older_than_days=days)
     if not deleted:
         return
-    if needed := [version for version in versions if version.run_id in tracking.deleted(file) or version.model_id in tracking.deleted(file)]:
+    if needed := [version for version in versions if version.run_id in registry.deleted(file) or version.model_id in registry.deleted(file)]:
         say(f"{needed[0].name} needs the run {needed[0].run_id}, which was deleted, so no deleted run goes: delete the version, or bring "
             f"the run back: mlflow runs restore --run-id {needed[0].run_id}")  # fmt: skip
         return
-    places = [path for path in map(tracking.local, deleted.values()) if path]
+    places = [path for path in map(registry.local, deleted.values()) if path]
     command = [*_python("mlflow"), "gc", "--older-than", f"{days}d", "--backend-store-uri", tracking.address(), "--tracking-uri", tracking.address()]
     yield Garbage(f"{len(deleted)} deleted runs and models of MLflow", f"deleted there more than {days:g} days ago", sum(map(_size, places)),
                   partial(_call, command))  # fmt: skip
 
 
-def _orphans(versions: list[tracking.Version], days: float) -> Iterator[Garbage]:
+def _orphans(versions: list[Version], days: float) -> Iterator[Garbage]:
     """Folders of artifacts of which MLflow's database knows nothing: an upload that was killed, a run that went without its files."""
     file = _database()
     if file is None:
         return
-    known = tracking.known(file) | {version.run_id for version in versions} | {version.model_id for version in versions}
+    known = registry.known(file) | {version.run_id for version in versions} | {version.model_id for version in versions}
     root = file.parent / "mlartifacts"
     for path in [*root.glob("*/*"), *root.glob("*/models/*")]:
         is_one = MLFLOW_RUN.fullmatch(path.name.removeprefix("m-")) is not None

@@ -22,6 +22,7 @@ class Stale:
 
     reasons: dict[str, list[str]]
     forced: tuple[str, ...] = ()  # DVC holds these up to date, but the registry does not
+    only_data: bool = False  # nothing but data differs from what ran last: no code, no params, no stage that is new
 
     def __bool__(self) -> bool:
         return bool(self.reasons)
@@ -36,7 +37,7 @@ def find(say: Callable[[str], None]) -> Stale:
         reasons = {stage: _reasons(stage, found, lock) for stage, found in changes.items()}
         code, words = registry.result()
     if reasons:
-        return Stale(reasons)
+        return Stale(reasons, only_data=all(_of_data(stage, found, lock) for stage, found in changes.items()))
     if code == REGISTRY_LACKS:
         return Stale({REGISTER: ["the registry does not hold the version that it made"]}, forced=(REGISTER,))
     if code == REGISTRY_SILENT:
@@ -57,6 +58,16 @@ def _reasons(stage: str, changes: list, lock: dict[str, dict]) -> list[str]:
     if stage not in lock and not stage.endswith(".dvc"):
         return ["has not run yet"]
     return in_words(changes, lock.get(stage))
+
+
+def _of_data(stage: str, changes: list, lock: dict[str, dict]) -> bool:
+    """Whether only files changed that are no code, of a stage that has run before or a folder that DVC tracks."""
+    if stage.endswith(".dvc"):
+        return True
+    if stage not in lock or not all(isinstance(change, dict) and change.keys() == {"changed deps"} for change in changes):
+        return False
+    files = [item for change in changes for item in change["changed deps"].items()]
+    return all(isinstance(state, str) and not path.startswith(dvc.CODE) for path, state in files)
 
 
 def in_words(changes: list, ran_with: dict | None = None) -> list[str]:

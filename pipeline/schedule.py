@@ -3,7 +3,6 @@
 import contextlib
 import difflib
 import os
-import re
 import signal
 import sys
 import time
@@ -12,10 +11,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 
-from . import checkout, deployment, server, supervisor, up
+from . import checkout, deployment, durations, server, supervisor, up, watch
 from .errors import Mistake
 
-UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 SHORTEST = timedelta(seconds=5)
 LATE_LIMIT = "1h"
 
@@ -45,17 +43,15 @@ def wish(cron: str | None, timezone: str | None, every: str | None, on_data: boo
     if every is not None:
         step = interval(every)
         return Wish(None, None, step, f"every {every.strip()}", on_data, late)
-    if not on_data:
-        raise Mistake("when? give --cron, --every or --on-data; gan schedule alone shows what there is")
     return Wish(words="on new data", on_data=True, late_limit=late)
 
 
 def interval(every: str, option: str = "--every") -> timedelta:
     """"6h" -> six hours."""
-    match = re.fullmatch(r"(\d+)\s*([smhd])", every.strip())
-    if match is None:
-        raise Mistake(f"{option} {every!r} is no interval; write a number and s, m, h or d, as in 30s, 15m, 6h")
-    found = timedelta(**{UNITS[match[2]]: int(match[1])})
+    try:
+        found = timedelta(seconds=durations.seconds(every))
+    except ValueError:
+        raise Mistake(f"{option} {every!r} is no interval; write a number and s, m, h or d, as in 30s, 15m, 6h") from None
     if found < SHORTEST:
         raise Mistake(f"{option} {every!r} is shorter than Prefect's own step; {SHORTEST.seconds}s is the shortest")
     return found
@@ -75,9 +71,12 @@ def _zone(name: str | None) -> str:
 
 def set_to(asked: Wish, port: int | None) -> None:
     """Deploy the schedule to the server of `gan up`; where none runs, be that server until Ctrl-C."""
+    if asked.on_data:
+        watch.check()
     if api := up.api():
         _use(api)
         deployment.put(_schedules(asked))
+        watch.want(asked.on_data)
         show()
     else:
         _serve(asked, port)
@@ -113,12 +112,13 @@ def off() -> None:
     """The flow runs by itself no more; what runs now goes on."""
     _use(_server())
     deployment.put([])
+    watch.want(False)
     print("no schedule: the flow runs when it is asked to")
 
 
 def show() -> None:
     """When the flow runs by itself."""
-    for line in deployment.in_words(_server()) or ["no schedule: gan schedule --every 6h, --cron '0 3 * * *' or --on-data"]:
+    for line in [*deployment.in_words(_server()), *watch.in_words()] or ["no schedule: gan schedule --every 6h, --cron '0 3 * * *' or --on-data"]:
         print(line)
 
 
@@ -144,7 +144,8 @@ def _serve(asked: Wish, port: int | None) -> None:
             supervisor.wait_for(own, services)
         stack.callback(_forget)
         deployment.put(schedules)
-        services.append(supervisor.runner(api, own))
+        watch.want(asked.on_data)
+        services += [supervisor.runner(api, own), supervisor.watcher(api, own)]
         print(f"{asked.words}: {api.removesuffix('/api')}   (Ctrl-C ends it)", flush=True)
         while True:
             supervisor.look_after(services)
@@ -153,6 +154,7 @@ def _serve(asked: Wish, port: int | None) -> None:
 
 def _forget() -> None:
     """Else the next server of this checkout would find the schedule of one that was ended."""
+    watch.want(False)
     with contextlib.suppress(Exception):
         deployment.put([])
 

@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+import urllib.parse
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-from . import checkout, server, tracking
+from . import checkout, server, tracking, watch
 from .errors import Failure
 from .processes import GRACE_S, tethered
 
@@ -27,6 +28,7 @@ LOOK_S = 0.5  # between two looks at the processes
 LONGEST_REST_S = 60  # before one that keeps dying is started again
 GIVES_UP_AFTER = 2  # deaths of one that was never ready, where somebody waits for it
 STEADY_S = 120  # that one must live for its earlier deaths to be forgotten
+MOST_TRIES = "7"  # of a run to reach a server that is starting again: four minutes
 RUNNER_GRACE_S = 30  # for a run in its middle to end its stage and its tracking run
 
 
@@ -40,6 +42,7 @@ class Service:
     url: str | None = None  # where it answers, and has its page
     api: str | None = None  # what must answer before it counts as ready
     after: "Service | None" = None  # which must be ready before this one starts
+    wanted: Callable[[], bool] = lambda: True
     grace_s: float = GRACE_S
     ready: bool = False
     deaths: int = 0
@@ -49,14 +52,25 @@ class Service:
     _due_s: float = 0.0
 
     def look_after(self) -> None:
-        """Start it if it is due, see whether it answers, and clear up when it has died."""
-        if self.process is None:
+        """Start it if it is due, see whether it answers, clear up when it has died, end it where it is wanted no more."""
+        if not self.wanted():
+            self.end()
+        elif self.process is None:
             if time.monotonic() >= self._due_s and (self.after is None or self.after.ready):
                 self._start()
         elif self.process.poll() is not None:
             self._bury()
         elif not self.ready:
-            self.ready = self.api is None or server.is_healthy(self.api)
+            self.ready = self.api is None or (self._listens() and server.is_healthy(self.api))
+
+    def _listens(self) -> bool:
+        """Whether it is this process that would answer: somebody else may have taken the port since it was found free."""
+        port = urllib.parse.urlsplit(self.api).port
+        try:
+            own = [leader := psutil.Process(self.process.pid), *leader.children(recursive=True)]
+            return any(one.laddr.port == port and one.status == psutil.CONN_LISTEN for process in own for one in process.net_connections("tcp"))
+        except psutil.Error:  # it is just ending
+            return False
 
     def _start(self) -> None:
         LOGS.mkdir(parents=True, exist_ok=True)
@@ -108,8 +122,14 @@ def mlflow(port: int) -> Service:
 
 def runner(api: str, after: Service | None) -> Service:
     """The process that runs the flow when a run is due; it ends with the runs that it started."""
-    env = checkout.environment() | {"PREFECT_API_URL": api}
+    env = checkout.environment() | {"PREFECT_API_URL": api, "PREFECT_CLIENT_MAX_RETRIES": MOST_TRIES}
     return Service("runner", [sys.executable, "-m", f"{__package__}.runner"], env, after=after, grace_s=RUNNER_GRACE_S)
+
+
+def watcher(api: str, after: Service | None) -> Service:
+    """The process that asks for a run when new data have come."""
+    env = checkout.environment() | {"PREFECT_API_URL": api}
+    return Service("watch", [sys.executable, "-m", __package__, "watch"], env, after=after, wanted=watch.is_wanted)
 
 
 @contextmanager
@@ -137,7 +157,7 @@ def look_after(services: list[Service], **also: dict) -> None:
     """One look at each of them, and what is known of them (and `also`) written down if that is news."""
     for service in services:
         service.look_after()
-    known = {service.name: service.as_known() for service in services} | also
+    known = {service.name: service.as_known() for service in services if service.wanted()} | also
     if known != checkout.recall(STATE):
         checkout.remember(STATE, known)
 
@@ -150,11 +170,11 @@ def main(ports: dict[str, str]) -> None:
         services = [mlflow(int(ports["mlflow"]))] if "mlflow" in ports else []
         own = prefect(int(ports["prefect"])) if "prefect" in ports else None
         api = own.api if own else os.environ["PREFECT_API_URL"]
-        services += [*([own] if own else []), runner(api, after=own)]
+        services += [*([own] if own else []), runner(api, after=own), watcher(api, after=own)]
         stack.enter_context(kept(services))
         if own:
             stack.enter_context(server.announced(api))
-        say(f"started: {', '.join(service.name for service in services)}")
+        say(f"started: {', '.join(service.name for service in services if service.wanted())}")
         while True:
             look_after(services, supervisor=identity(os.getpid()))
             time.sleep(LOOK_S)

@@ -3,12 +3,9 @@
 import os
 import sqlite3
 import sys
-import time
-import urllib.parse
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from . import checkout
@@ -21,15 +18,15 @@ IMPATIENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "2",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
+WITHOUT_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # seven processes for judging language models
+CHAMPION = """
+    SELECT version, creation_time FROM registered_model_aliases AS held JOIN model_versions USING (name, version)
+    WHERE held.alias = 'champion' AND name = ?
+"""
 WEIGHTS_OF_VERSION = """
     SELECT tag.value FROM model_version_tags AS tag JOIN model_versions AS held USING (name, version)
     WHERE tag.key = 'weights_sha256' AND held.current_stage != 'Deleted_Internal' AND name = ? AND version = ?
 """
-DELETED = """
-    SELECT run_uuid, artifact_uri FROM runs WHERE lifecycle_stage = 'deleted' AND deleted_time <= ?
-    UNION SELECT model_id, artifact_location FROM logged_models WHERE lifecycle_stage = 'deleted' AND last_updated_timestamp_ms <= ?
-"""
-CHAMPION = "champion"
 
 
 @dataclass(frozen=True)
@@ -42,19 +39,11 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Version:
-    """A registered version, as far as it names what must not be lost."""
+class Champion:
+    """The version that holds the alias."""
 
-    name: str  # "digits version 3"
-    run_id: str
-    model_id: str | None
-    tags: dict[str, str]
-    is_champion: bool
-
-    @property
-    def commit(self) -> str | None:
-        """The git commit that holds the very state it was made from."""
-        return self.tags.get("git.state")
+    version: str
+    made: datetime
 
 
 def address() -> str:
@@ -74,7 +63,7 @@ def last_runs(count: int) -> list[Run]:
         return _served_runs(count)
     if not file.is_file():
         return []
-    rows = _look_up(
+    rows = look_up(
         file, "SELECT name, status, start_time FROM runs WHERE lifecycle_stage = 'active' ORDER BY start_time DESC LIMIT ?", count
     )
     return [_run(*row) for row in rows]
@@ -89,59 +78,48 @@ def surely_holds(decision: dict) -> bool:
     if file is None or not file.is_file() or not decision.get("weights_sha256"):
         return False
     try:
-        return _look_up(file, WEIGHTS_OF_VERSION, decision.get("name"), decision.get("version")) == [(decision["weights_sha256"],)]
+        return look_up(file, WEIGHTS_OF_VERSION, decision.get("name"), decision.get("version")) == [(decision["weights_sha256"],)]
     except Failure:
         return False
 
 
-def versions() -> list[Version]:
-    """Every version of every model; Failure where the registry cannot be asked, or is not there."""
+def champion(name: str) -> Champion | None:
+    """Of a registered model; None if it has none. Failure if the store cannot be read."""
     file = database(address())
-    if file is not None and not file.is_file():
-        raise Failure(f"the registry {file} is not there")
-    client = _client()
-    champions = {(model.name, str(model.aliases.get(CHAMPION))) for model in _all(client.search_registered_models)}
-    return [
-        Version(f"{one.name} version {one.version}", one.run_id, one.model_id, dict(one.tags), (one.name, str(one.version)) in champions)
-        for one in _all(client.search_model_versions)
-    ]
+    if file is not None:
+        rows = look_up(file, CHAMPION, name) if file.is_file() else []
+        return _champion(*rows[0]) if rows else None
+    from mlflow.exceptions import MlflowException
+
+    client = connected()
+    try:
+        found = client.get_model_version_by_alias(name, "champion")
+    except MlflowException:
+        return None
+    return _champion(found.version, found.creation_timestamp)
 
 
-def _all(search: Callable) -> list:
-    """Every page of a search of MLflow's client."""
-    found, token = [], None
-    while token is not None or not found:
-        page = search(page_token=token)
-        found += page
-        token = page.token or None
-        if token is None:
-            break
-    return found
+def _champion(version: object, made_ms: int) -> Champion:
+    return Champion(str(version), datetime.fromtimestamp(made_ms / 1000, UTC))
 
 
-def deleted(file: Path, older_than_days: float = 0) -> dict[str, str]:
-    """Runs and logged models that were deleted in MLflow and are kept in its database -> where their artifacts lie."""
-    until_ms = 1000 * (time.time() - older_than_days * 86_400)
-    return dict(_look_up(file, DELETED, until_ms, until_ms))
-
-
-def known(file: Path) -> set[str]:
-    """Every run and logged model that MLflow's database has, deleted ones too."""
-    return {row[0] for row in _look_up(file, "SELECT run_uuid FROM runs UNION SELECT model_id FROM logged_models")}
-
-
-def local(place: str) -> Path | None:
-    """The folder of an artifact location, if it lies on a disk here."""
-    scheme, _, path = place.partition("://")
-    return Path(urllib.parse.unquote(path)) if scheme == "file" else Path(place) if place.startswith("/") else None
+def page_of_run(base: str, run_id: str) -> str | None:
+    """Where MLflow's page at `base` shows a run."""
+    file = database(address())
+    if file is not None:
+        rows = look_up(file, "SELECT experiment_id FROM runs WHERE run_uuid = ?", run_id)
+        experiment = rows[0][0] if rows else None
+    else:
+        experiment = connected().get_run(run_id).info.experiment_id
+    return None if experiment is None else f"{base}/#/experiments/{experiment}/runs/{run_id}"
 
 
 def open_store() -> None:
     """As the stages open it, through MLflow (some seconds); Failure says why it cannot be."""
-    _client()
+    connected()
 
 
-def _look_up(file: Path, query: str, *values: object) -> list[tuple]:
+def look_up(file: Path, query: str, *values: object) -> list[tuple]:
     """Rows of MLflow's own tables, read only: opening them through MLflow takes seconds."""
     try:
         with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=2)) as opened:
@@ -151,7 +129,7 @@ def _look_up(file: Path, query: str, *values: object) -> list[tuple]:
 
 
 def _served_runs(count: int) -> list[Run]:
-    client = _client()
+    client = connected()
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     runs = client.search_runs(experiments, order_by=["attributes.start_time DESC"], max_results=count)
     return [_run(run.info.run_name, run.info.status, run.info.start_time) for run in runs]
@@ -161,7 +139,7 @@ def _run(name: str, status: str, start_time_ms: int) -> Run:
     return Run(name, status, datetime.fromtimestamp(start_time_ms / 1000))
 
 
-def _client():
+def connected():
     """MLflow's client, which gives up soon; Failure if the store does not answer."""
     for key, value in IMPATIENT.items():
         os.environ.setdefault(key, value)
@@ -182,7 +160,7 @@ def serve_ui(port: int) -> None:
         print(f"the tracking server has its own page: {uri}")
         return
     print(f"MLflow UI: http://127.0.0.1:{port}   (Ctrl-C ends it)", flush=True)
-    os.execve(sys.executable, server_command(port), checkout.environment())
+    os.execve(sys.executable, server_command(port), checkout.environment() | WITHOUT_JOBS)
 
 
 def is_served() -> bool:

@@ -133,6 +133,7 @@ def _open(params: "Params", now: session.Session, journal: Journal) -> None:
         "mlflow.user": _user(),
         **({"dvc.experiment": now.experiment} if now.experiment else {}),
         **session.git_state(),
+        **session.tags_handed_down(),
     }
     journal.append(
         "run",
@@ -195,6 +196,8 @@ def finish(key: str, status: str) -> int:
         return 0
     if status == "FINISHED":
         publication.complete(journal)
+    if tags := session.tags_handed_down():  # whoever started it may know more of it by now
+        journal.append("tags", tags=tags)
     journal.append("status", status=status, last=True)
     if _left_by_follower(journal) and (journal.delivered() or journal.state().trouble):
         return _report(journal)

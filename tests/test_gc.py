@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from pipeline_project import call, environment, make
 
-from pipeline import garbage, gc, tracking
+from pipeline import garbage, gc, registry
 from pipeline.errors import Busy, Failure
 
 DAYS = 14
 
 
-def version(name: str = "toys version 1", run_id: str = "0" * 32, champion: bool = False, **tags: str) -> tracking.Version:
-    return tracking.Version(name, run_id, None, tags, champion)
+def version(name: str = "toys version 1", run_id: str = "0" * 32, champion: bool = False, **tags: str) -> registry.Version:
+    return registry.Version(name, run_id, None, tags, champion)
 
 
 @pytest.fixture
@@ -27,12 +27,12 @@ def here(tmp_path, monkeypatch):
     for key, value in environment().items():
         monkeypatch.setenv(key, value)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    registry(monkeypatch)
+    holds(monkeypatch)
     return tmp_path
 
 
-def registry(monkeypatch, *versions: tracking.Version) -> None:
-    monkeypatch.setattr(tracking, "versions", lambda: list(versions))
+def holds(monkeypatch, *versions: registry.Version) -> None:
+    monkeypatch.setattr(registry, "versions", lambda: list(versions))
 
 
 def folder(path: str, days: float, size: int = 1000) -> Path:
@@ -106,7 +106,7 @@ def test_what_a_version_a_commit_or_the_workspace_needs_stays_in_dvcs_cache(here
         if letter == "b":
             commit = call(here, "git", "rev-parse", "HEAD").stdout.strip()
             call(here, "git", "reset", "-q", "--soft", "HEAD~1")
-    registry(monkeypatch, version(**{"git.state": commit}))
+    holds(monkeypatch, version(**{"git.state": commit}))
     contents = lambda: {path.read_bytes() for path in (here / ".dvc/cache/files").rglob("*") if path.is_file()}  # noqa: E731
     gc.collect(yes=False, days=DAYS)
     assert set(kept.values()) < contents(), "a dry run removes nothing"
@@ -124,9 +124,9 @@ def test_dvcs_cache_is_left_alone_where_it_cannot_be_judged(here, monkeypatch, t
     folder(".dvc/cache/files/md5/ab", 0)
     (here / ".dvc/cache/files/md5/ab/file").rename(here / ".dvc/cache/files/md5/ab" / ("c" * 30))
     if case == "no registry":
-        monkeypatch.setattr(tracking, "versions", lambda: (_ for _ in ()).throw(Failure("the registry is not there")))
+        monkeypatch.setattr(registry, "versions", lambda: (_ for _ in ()).throw(Failure("the registry is not there")))
     elif case == "commit elsewhere":
-        registry(monkeypatch, version(**{"git.state": "d" * 40}))
+        holds(monkeypatch, version(**{"git.state": "d" * 40}))
     else:
         call(here, "dvc", "config", "--local", "cache.dir", str(tmp_path_factory.mktemp("shared")))
     assert found(said.append) == [] and len(said) == 1

@@ -13,7 +13,7 @@ from pipeline import cli
 
 COMMANDS = [
     "init", "plan", "run", "sample", "serve", "export", "evaluate", "judge", "drift", "history", "promote", "rollback", "lineage", "reproduce",
-    "ui", "status", "schedule", "doctor", "sync",
+    "ui", "up", "down", "status", "schedule", "doctor", "sync",
 ]  # fmt: skip
 FORWARDED = ["sample", "serve", "export", "evaluate", "judge", "drift", "history", "promote", "rollback", "lineage"]  # answered by apps/
 
