@@ -1,5 +1,6 @@
 """The `gan` command. Each subcommand imports what it needs when it is called: `gan --help` answers at once."""
 
+import errno
 import os
 import sys
 from typing import Annotated
@@ -263,4 +264,9 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:  # `gan plan | head`: the reader has gone, and with it the place for words
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print(f"gan: {error.strerror}: {error.filename or 'here'}; free some (gan gc lists what may go), and the same command goes on", file=sys.stderr)
         sys.exit(1)

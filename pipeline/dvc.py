@@ -130,8 +130,10 @@ def repro(stage: str, force: bool, session: str, line: Callable[[str], None], lo
             "saved is kept, and the same command goes on from there. Allow more: "
             f"gan run --set machine.timeouts.{stage}=null"
         ) from None
-    if code == 0:
+    if code == 0 and "ERROR: failed to transfer" not in tail:  # DVC goes on without a result that its cache has no room for
         return _outcome(tail)
+    if code == 0:
+        raise Failure(f"stage {stage} failed: DVC could not keep its result, as its words above say; the same command goes on from here")
     if any(sign in tail for sign in BUSY):
         raise Busy(f"stage {stage} is held by another dvc process; its number stands above: wait for it, or end it")
     exited = re.search(r"exited with (-?\d+)", tail)

@@ -1,5 +1,6 @@
 """What a run would do, why, and how long it takes: from `dvc status`, the graph, and how long each stage took last time."""
 
+import contextlib
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -126,8 +127,9 @@ def downstream(stages: set[str], graph: dict[str, set[str]]) -> dict[str, str]:
 
 
 def record(stage: str, duration_s: float) -> None:
-    """Keep how long a stage took, for the next plan."""
-    remember(DURATIONS, recall(DURATIONS) | {stage: round(duration_s, 1)})
+    """Keep how long a stage took, for the next plan; on a full disk that is not kept."""
+    with contextlib.suppress(OSError):
+        remember(DURATIONS, recall(DURATIONS) | {stage: round(duration_s, 1)})
 
 
 def show() -> None:
