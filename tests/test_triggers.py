@@ -203,7 +203,7 @@ def test_nothing_is_asked_while_a_run_goes_or_the_page_paused_it_or_nothing_is_s
 def test_imports_are_updated_and_what_is_missing_is_fetched(here, monkeypatch):
     (here / "data").mkdir()
     (here / "data/here").write_text("x")
-    for name, deps in (("here", ""), ("gone", ""), ("there", "deps: [{path: https://example.org/x}]\n")):
+    for name, deps in (("here", ""), ("gone", ""), ("there", "deps: [{path: 'https://example.org/x'}]\n")):
         (here / f"data/{name}.dvc").write_text(f"{deps}outs: [{{path: {name}, md5: a}}]\n")
     monkeypatch.setattr(dvc, "ask", lambda *words: "")
     assert [(what, one.file.name) for what, one in incoming.wanting()] == [("checkout", "gone.dvc"), ("update", "there.dvc")]
