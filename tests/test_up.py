@@ -98,7 +98,7 @@ def test_new_data_start_a_run_that_says_why(up):
     folder, _, api = up
     assert "on new data in data.txt" in gan(folder, "schedule", "--on-data", "--cron", "0 3 * * *", "--timezone", "UTC").stdout
     wait_for(lambda: started(folder) == ["prepare", "train", "register"], seconds=PATIENCE_S, what="the first run")
-    wait_for(lambda: notices() == [("info", "ganline toys: toys version 1, ")], seconds=PATIENCE_S, what="the notice")
+    wait_for(lambda: notices() == [("info", "ganline toys: toys version 1")], seconds=PATIENCE_S, what="the notice")
     tags = json.loads((folder / "work/tags.train.json").read_text())
     assert tags["trigger"] == "data" and "data.txt: 1 files, seen for the first time" in tags["trigger.reason"]
     assert tags["prefect.flow_run_url"] == f"{api.removesuffix('/api')}/runs/flow-run/{tags['prefect.flow_run_id']}"
