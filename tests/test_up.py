@@ -102,7 +102,7 @@ def test_new_data_start_a_run_that_says_why(up):
     tags = json.loads((folder / "work/tags.train.json").read_text())
     assert tags["trigger"] == "data" and "data.txt: 1 files, seen for the first time" in tags["trigger.reason"]
     assert tags["prefect.flow_run_url"] == f"{api.removesuffix('/api')}/runs/flow-run/{tags['prefect.flow_run_id']}"
-    assert states(api)[tags["prefect.flow_run_id"]][0] == "Completed"
+    wait_for(lambda: states(api)[tags["prefect.flow_run_id"]][0] == "Completed", seconds=PATIENCE_S, what="the end of the run")
     events = call_api(api, "events/filter", {"filter": {"event": {"name": ["ganline.data.changed"]}}})["events"]
     assert [one["payload"]["reason"] for one in events] == [tags["trigger.reason"]]
     assert events[0]["related"][0]["prefect.resource.id"] == f"prefect.flow-run.{tags['prefect.flow_run_id']}"
