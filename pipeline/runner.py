@@ -7,11 +7,9 @@ import asyncio
 import warnings
 from collections.abc import Awaitable, Callable
 
-import httpx
 from prefect._internal import observers
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import DeploymentFilter, FlowRunFilter
-from prefect.exceptions import PrefectHTTPStatusError
 from prefect.runner import Runner, _scheduled_run_poller
 from prefect.states import Completed
 
@@ -26,8 +24,8 @@ async def patiently(workload: Callable[[], Awaitable], interval: float, **_: obj
     while True:
         try:
             await workload()
-        except (httpx.TransportError, PrefectHTTPStatusError) as error:
-            print(f"the Prefect server gives no answer ({type(error).__name__}); asked again in {interval:.0f} s", flush=True)
+        except Exception as error:
+            print(f"the Prefect server gives no answer ({type(error).__name__}: {error}); asked again in {interval:.0f} s", flush=True)
         await asyncio.sleep(interval)
 
 

@@ -37,7 +37,8 @@ def as_markdown() -> str:
 
 
 def in_words(decision: dict) -> str:
-    return f"{decision.get('name')} version {decision.get('version')}, {decision.get('decision', '')}"
+    version = f"{decision.get('name')} version {decision.get('version')}"
+    return ", ".join(filter(None, [version, decision.get("decision")]))
 
 
 def _protocol(metrics: dict) -> str:

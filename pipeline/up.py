@@ -96,7 +96,7 @@ def lines() -> list[str]:
 
 def _in_words(known: dict) -> str:
     state = "" if known["ready"] else "starting" if "pid" in known else "waiting to be started"
-    deaths = f"died {known['deaths']} times, see {LOGS}/" if known["deaths"] else ""
+    deaths = f"died {known['deaths']} time{'s' if known['deaths'] > 1 else ''}, see {LOGS}/" if known["deaths"] else ""
     return "  ".join(filter(None, [known["url"] or f"process {known.get('pid')}", state, deaths]))
 
 

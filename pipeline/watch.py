@@ -153,7 +153,7 @@ class Watcher:
         if plan.find(say):
             self._start(now, words)
         else:
-            say(f"{words}: times only, the content is as it was")
+            say(f"{words}: nothing is stale")
             self._settle(now)
 
     def _look_elsewhere(self, now: dict[str, Listing]) -> None:
