@@ -162,7 +162,8 @@ def collect(folder: Path) -> None:
 def soak(folder: Path, runs: int, until_s: float, table: Path) -> list[dict]:
     rows: list[dict] = []
     with server.launched(server.any_free_port(), folder / "work" / "prefect") as own, open(table, "w", newline="") as file:
-        own.wait()
+        while not server.is_healthy(own.url):  # however long a busy machine takes
+            time.sleep(1)
         (folder / "work" / "prefect" / "server.json").write_text(json.dumps({"url": own.url}))  # as `gan schedule` tells its runs
         for number in range(1, runs + 1):
             if time.monotonic() > until_s:
