@@ -182,7 +182,9 @@ def _orphans(versions: list[Version], days: float) -> Iterator[Garbage]:
 
 
 def _free_pages() -> Iterator[Garbage]:
-    """Of databases that hold much less than they did; those that somebody has open are left alone."""
+    """Of databases that hold much less than they did; not while servers of this checkout have them open."""
+    if checkout.holder(checkout.SERVERS_LOCK):
+        return
     for file in (*DATABASES, *([mine] if (mine := _database()) else [])):
         free_bytes = _free_bytes(file) if file.is_file() else 0
         if free_bytes >= WORTH_SHRINKING:
