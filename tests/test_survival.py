@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from pipeline_project import environment, make, processes_in, start, started, wait_for
+from pipeline_project import call, environment, make, processes_in, start, started, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 LONG_S = 240  # that a busy machine may take for what takes seconds
@@ -198,6 +198,7 @@ def test_after_a_reboot_gan_up_brings_all_of_it_back(project):
     [dead] = [run for run in runs(project) if run["id"] == running]
     assert dead["state"]["name"] == "Crashed" and "its process is gone" in dead["state"]["message"] and "reaped" in dead["tags"]
     assert gan(project, "schedule", "--off").returncode == 0
+    call(project, "git", "checkout", "-q", "params.yaml")
 
 
 def test_kill_9_of_the_supervisor_ends_all_of_it_and_gan_up_repairs(project):
