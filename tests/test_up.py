@@ -62,6 +62,7 @@ def up(tmp_path_factory, hook):
 def set_to(folder, train_s: float, longest: str | None = None) -> None:
     """How long a training takes, and may take."""
     yaml = YAML()
+    yaml.preserve_quotes = True
     params = yaml.load(folder / "params.yaml")
     params["train"]["seconds"], params["machine"]["timeouts"]["train"] = train_s, longest
     yaml.dump(params, folder / "params.yaml")
