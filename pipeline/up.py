@@ -70,7 +70,7 @@ def _wait(supervisor: subprocess.Popen | None) -> None:
             raise Failure(f"the servers ended as they started; see {LOGS}/supervisor.log, and try: gan doctor")
         for name, known in checkout.recall(STATE).items():
             if not known.get("ready", True) and known["deaths"] >= GIVES_UP_AFTER:
-                raise Failure(f"{TITLES[name]} ends as it starts; see {LOGS / name}.log, and try: gan doctor (gan down ends the rest)")
+                raise Failure(f"{TITLES[name]} ends as it starts; see {LOGS / name}.log, and try: gan doctor (gan down first)")
         if time.monotonic() > deadline_s:
             raise Failure(f"the servers gave no answer in {START_TIMEOUT_S} s; see {LOGS}/, and try: gan doctor")
         time.sleep(0.1)
@@ -150,7 +150,7 @@ def _gone(process: psutil.Process, timeout_s: float) -> bool:
 
 
 def _end_what_is_left(state: dict | None = None) -> list[str]:
-    """Groups of servers whose supervisor was killed end by themselves within seconds; names of those that did not, and do now."""
+    """Servers whose supervisor was killed end by themselves within seconds; names of those that did not, and do now."""
     state = checkout.recall(STATE) if state is None else state
     deadline_s = time.monotonic() + LEFT_ALONE_S
     while (left := [name for name in SERVICES if _is(state.get(name) or {})]) and time.monotonic() < deadline_s:

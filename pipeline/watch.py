@@ -1,8 +1,8 @@
-"""Looks for new data and asks for a run when they have come: `gan watch`, and a process of `gan up` under `gan schedule --on-data`.
+"""Looks for new data and asks for a run when they have come: `gan watch`, and a process of `gan up` after --on-data.
 
-A look costs names, sizes and times of files; only where those changed, and then lay still for machine.watch.quiet, DVC is asked,
-which hashes what it has not hashed yet. The run is asked for by the client, not by an automation: so it is known whether the
-server took it, and one that met another run is asked for again. The event is emitted beside it, for the page and whoever listens.
+A look costs names, sizes and times of files; only where those changed, and then lay still for machine.watch.quiet, DVC is
+asked, which hashes what it has not hashed yet. The run is asked for by the client, not by an automation: so it is known
+whether the server took it, and one that met another run is asked for again. The event is emitted beside it, for the page.
 """
 
 import hashlib
@@ -65,7 +65,8 @@ def in_words_of(path: str, before: Listing | None, now: Listing) -> str:
         return f"{path}: {now.files} files, seen for the first time"
     more = now.files - before.files
     counts = f"{more:+d} files" if more else "as many files"
-    return f"{path}: {counts}, {(now.bytes - before.bytes) / 1e6:+.1f} MB" if now.bytes != before.bytes else f"{path}: {counts}, others"
+    size = f"{(now.bytes - before.bytes) / 1e6:+.1f} MB" if now.bytes != before.bytes else "others"
+    return f"{path}: {counts}, {size}"
 
 
 def want(wanted: bool) -> None:
@@ -86,7 +87,8 @@ def check() -> list[str]:
     """What there is to watch; Mistake if nothing is."""
     found = [*dvc.inputs(), *(str(one.file) for one in incoming.tracked() if one.imported)]
     if not found:
-        raise Mistake("there is nothing to watch: all data are made by stages; name a folder of your own: gan run --set prepare.source.path=…")
+        way_out = "name a folder of your own: gan run --set prepare.source.path=…"
+        raise Mistake(f"there is nothing to watch: all data are made by stages; {way_out}")
     return found
 
 
@@ -161,7 +163,8 @@ class Watcher:
         self.remote_due_s = time.monotonic() + machine.watch_s("remote_every")
         if not any("://" in path for path in dvc.inputs()) and not any(one.imported for one in incoming.tracked()):
             return
-        news = "; ".join(f"{stage}: {sentence}" for stage, changes in dvc.status().items() for sentence in plan.in_words(changes))
+        found = dvc.status().items()
+        news = "; ".join(f"{stage}: {sentence}" for stage, changes in found for sentence in plan.in_words(changes))
         if news and news != self.remote_said:
             self._start(now, news)
         self.remote_said = news
