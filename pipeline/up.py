@@ -9,7 +9,7 @@ import urllib.parse
 
 import psutil
 
-from . import checkout, server, tracking
+from . import checkout, deployment, server, tracking, watch
 from .errors import Busy, Failure
 from .processes import GRACE_S
 from .supervisor import GIVES_UP_AFTER, LOGS, RUNNER_GRACE_S, STATE
@@ -32,7 +32,7 @@ def up(port: int | None, mlflow_port: int | None) -> None:
             raise Busy(f"refused: {holder} has a Prefect server of this checkout; end it first")
         _end_what_is_left()
         _wait(_detached(_ports(port, mlflow_port)))
-    for line in lines():
+    for line in [*lines(), *(f"schedule {line}" for line in schedule())]:
         print(line)
     print("end them: gan down")
 
@@ -98,6 +98,12 @@ def _in_words(known: dict) -> str:
     state = "" if known["ready"] else "starting" if "pid" in known else "waiting to be started"
     deaths = f"died {known['deaths']} time{'s' if known['deaths'] > 1 else ''}, see {LOGS}/" if known["deaths"] else ""
     return "  ".join(filter(None, [known["url"] or f"process {known.get('pid')}", state, deaths]))
+
+
+def schedule() -> list[str]:
+    """When the flow runs by itself, as the server that runs says; [] if it never does, or no server does."""
+    found = server.running()
+    return [*deployment.in_words(found), *watch.in_words()] if found else []
 
 
 def page(name: str) -> str | None:
