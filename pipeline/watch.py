@@ -19,7 +19,7 @@ from .errors import Busy, Failure, Mistake
 STATE = WORK / "watch.json"  # whether it is wanted, and what data were trained on last
 LOCK = WORK / "watch.lock"
 EVENT = "ganline.data.changed"
-SHARE = 10  # of the time that a look takes, which lies between two of them
+SHARE = 10  # times what a look at the files takes lie between two of them
 GIVEN_WAY = ("Skipped", "Cancelled: Deployment concurrency limit reached.")  # ends of a run that met another
 
 
@@ -103,7 +103,6 @@ def watch() -> None:
         say(f"watching {', '.join(check())}")
         watcher = Watcher(api)
         while True:
-            started_s = time.monotonic()
             try:
                 watcher.look()
             except Exception as error:  # a server that restarts, a dvc that is busy: looked at again
@@ -111,8 +110,7 @@ def watch() -> None:
                     say(f"{type(error).__name__}: {error}")
                 elif not isinstance(error, Busy):
                     say(str(error))
-            took_s = time.monotonic() - started_s
-            time.sleep(max(machine.watch_s("every"), SHARE * took_s))
+            time.sleep(max(machine.watch_s("every"), SHARE * watcher.took_s))
 
 
 def say(sentence: str) -> None:
@@ -128,6 +126,7 @@ class Watcher:
     latest: dict[str, Listing] = field(default_factory=dict)
     since_s: float = 0.0  # when the latest began to lie still
     asked: tuple[str, dict[str, Listing]] | None = None  # the run that goes, and what it was asked for
+    took_s: float = 0.0  # the last look at the files
     remote_due_s: float = 0.0
     remote_said: str = ""
 
@@ -139,7 +138,9 @@ class Watcher:
         if self.asked:
             self._follow()
             return
+        started_s = time.monotonic()
         now = {path: listing(path) for path in dvc.inputs() if "://" not in path}
+        self.took_s = time.monotonic() - started_s
         if now != self.latest:
             self.latest, self.since_s = now, time.monotonic()
         changed = [path for path in now if now[path] != self.seen.get(path)]
