@@ -112,7 +112,7 @@ def say(sentence: str) -> None:
 
 def prefect(port: int) -> Service:
     url = server.api(port)
-    return Service("prefect", server.command(port), server.prepared(), url=url.removesuffix("/api"), api=url)
+    return Service("prefect", server.command(port), server.prepared() | server.of_page(port), url=url.removesuffix("/api"), api=url)
 
 
 def mlflow(port: int) -> Service:

@@ -87,6 +87,8 @@ def test_up_serves_both_pages_and_a_second_up_says_so(up):
     for page in pages:
         with urllib.request.urlopen(page, timeout=20) as answer:
             assert b"<html" in answer.read(500).lower()
+    with urllib.request.urlopen(f"{api.removesuffix('/api')}/ui-settings", timeout=20) as answer:
+        assert json.loads(answer.read())["api_url"] == api
     again = gan(folder, "up")
     assert again.returncode == 0 and again.stdout.startswith("they run already") and all(page in again.stdout for page in pages)
     shown = gan(folder, "status").stdout
