@@ -13,7 +13,7 @@ from pipeline_project import gan, make, processes_in, start, started, wait_for
 from ruamel.yaml import YAML
 from test_schedule import call_api, running, stages_going, states
 
-from pipeline import server
+from pipeline import deployment, server
 
 PATIENCE_S = 200  # for what takes seconds on an idle machine
 
@@ -113,6 +113,11 @@ def test_new_data_start_a_run_that_says_why(up):
     wait_for(lambda: "nothing is stale" in (folder / "work/logs/watch.log").read_text(), seconds=PATIENCE_S, what="the look at it")
     (folder / "data.txt").write_text("two\n")
     wait_for(lambda: started(folder).count("train") == 2, seconds=PATIENCE_S, what="the run of the change")
+    wait_for(lambda: running(api) is None, seconds=PATIENCE_S, what="its end")
+    before, runner = deployment.known(api), json.loads((folder / "work/servers.json").read_text())["runner"]["pid"]
+    os.killpg(runner, signal.SIGKILL)  # the next one takes the deployment as the server has it
+    wait_for(lambda: (deployment.known(api) or before)["updated"] != before["updated"], seconds=PATIENCE_S, what="the next runner")
+    assert deployment.known(api)["schedules"] == before["schedules"] != []
     assert "cron 0 3 * * * (UTC)" in gan(folder, "schedule").stdout
 
 
