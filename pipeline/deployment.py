@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 FLOW, NAME = "ganline", "retraining"
 SHOWN_RUNS = 3
+KEPT = ("schedules", "paused")  # as they are on the server: Prefect would send the empty ones that were never asked for
 
 
 def made() -> "RunnerDeployment":
@@ -27,13 +28,15 @@ def made() -> "RunnerDeployment":
     from .flow import pipeline
     from .zombies import checkout_tag
 
-    return pipeline.to_deployment(
+    found = pipeline.to_deployment(
         name=NAME,
         tags=[checkout_tag()],
         concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
         entrypoint_type=EntrypointType.MODULE_PATH,
         description="Brings new data, runs the stages that are stale, registers, tells. Nothing stale: it ends in seconds.",
     )
+    found.model_fields_set.difference_update(KEPT)
+    return found
 
 
 def put(schedules: "list[DeploymentScheduleCreate]") -> None:

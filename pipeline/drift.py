@@ -25,7 +25,8 @@ def ask(session: str) -> dict:
         result = answer(command, checkout.environment(session), timeout_s=TIMEOUT_S)
         if result.returncode == 0:
             found = json.loads(result.stdout)
-            return {"sentence": str(found["sentence"]), "comparable": bool(found.get("comparable")), "ratio": found.get("ratio")}
+            sentence = str(found["sentence"])
+            return {"sentence": sentence, "comparable": bool(found.get("comparable")), "ratio": found.get("ratio")}
         reason = (result.stderr.strip() or f"exit code {result.returncode}").splitlines()[-1]
     except (OSError, subprocess.SubprocessError, ValueError, LookupError, TypeError) as error:
         reason = f"{type(error).__name__}: {error}"

@@ -28,7 +28,7 @@ MAY_PASS = 75  # exit code of a stage that missed a network or a server (stages/
 BUSY = ("Unable to acquire lock", "is busy, it is being blocked by", "another DVC process")
 
 NETWORK = (
-    "Connection refused", "Connection reset", "Connection timed out", "Could not connect to", "Cannot connect to host", "timed out",
+    "Connection refused", "Connection reset", "Could not connect to", "Cannot connect to host", "timed out",
     "Temporary failure in name resolution", "Name or service not known", "Network is unreachable", "No route to host",
     "Service Unavailable", "Bad Gateway", "Gateway Time", "Server disconnected", "Max retries exceeded",
 )  # fmt: skip
@@ -89,9 +89,10 @@ def inputs() -> list[str]:
     """Files, folders and URLs that stages read and no stage makes, code apart: what new data change."""
     params = read_yaml(Path("params.yaml"))
     stages = (read_yaml(Path("dvc.yaml")).get("stages") or {}).values()
-    made = [_resolved(next(iter(out)) if isinstance(out, dict) else out, params) for stage in stages for out in stage.get("outs", [])]
+    outs = [next(iter(out)) if isinstance(out, dict) else out for stage in stages for out in stage.get("outs", [])]
+    made = [_resolved(out, params) for out in outs]
     read = dict.fromkeys(_resolved(dependency, params) for stage in stages for dependency in stage.get("deps", []))
-    return [path for path in read if not path.startswith(CODE) and not any(path == out or path.startswith(f"{out}/") for out in made)]
+    return [path for path in read if not path.startswith(CODE) and not any(f"{path}/".startswith(f"{out}/") for out in made)]
 
 
 def _resolved(text: str, params: dict) -> str:
@@ -120,7 +121,7 @@ def read_yaml(path: Path) -> dict:
 
 
 def repro(stage: str, force: bool, session: str, line: Callable[[str], None], longest: str | None = None) -> str:
-    """Bring one stage up to date: "ran", "restored" (from DVC's run-cache) or "unchanged". `longest` that it may take: "24h"."""
+    """Bring one stage up to date: "ran", "restored" (from DVC's run-cache) or "unchanged". It may take `longest`: "24h"."""
     command = [*DVC, "--wait-for-lock", "repro", "--single-item", *(["--force"] if force else []), stage]
     try:
         code, tail = stream(command, environment(session), line, CHATTER, seconds(longest) if longest else None)
@@ -138,7 +139,7 @@ def repro(stage: str, force: bool, session: str, line: Callable[[str], None], lo
         raise Busy(f"stage {stage} is held by another dvc process; its number stands above: wait for it, or end it")
     exited = re.search(r"exited with (-?\d+)", tail)
     if exited and int(exited[1]) == MAY_PASS:
-        raise Away(f"stage {stage} could not reach a server or a network; its own words stand above. The same command goes on from here")
+        raise Away(f"stage {stage} could not reach a server or a network; its own words stand above, and it can be tried again")
     reason = f"its command exited with {exited[1]}" if exited else f"dvc exited with {code}"
     raise Failure(f"stage {stage} failed: {reason}; its own words stand above. Mended it? The same command goes on from here")
 

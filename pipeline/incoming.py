@@ -26,8 +26,8 @@ class Tracked:
 
 def tracked(root: Path = Path()) -> list[Tracked]:
     """Every .dvc file of the checkout."""
-    files = (path for path in sorted(root.rglob("*.dvc")) if path.relative_to(root).parts[0] not in ELSEWHERE and path.is_file())
-    return [_read(path) for path in files]
+    files = [path for path in sorted(root.rglob("*.dvc")) if path.relative_to(root).parts[0] not in ELSEWHERE]
+    return [_read(path) for path in files if path.is_file()]
 
 
 def _read(path: Path) -> Tracked:

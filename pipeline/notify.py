@@ -1,4 +1,4 @@
-"""Tells people what came of a run, by machine.notify of params.yaml: through apprise, as Prefect's own block speaks it, or a command.
+"""Tells people what came of a run, by machine.notify of params.yaml: through apprise, in Prefect's own block, or a command.
 
 A secret stays out of params.yaml: `url: $MY_HOOK` takes the address from the environment. None is ever shown, and a notice
 that cannot be sent fails no run: that is said in the log.

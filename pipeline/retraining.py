@@ -55,7 +55,8 @@ def verdict(cause: Cause, session: str) -> Verdict:
     if not answer.get("comparable"):
         return Verdict(True, cause, f"trained on without asking how far they drifted: {answer['sentence']}")
     if answer["ratio"] > most:
-        return Verdict(True, cause.overruled("drift", f"{answer['sentence']}, over machine.retrain.max_drift {most:g}"), answer["sentence"])
+        over = f"{answer['sentence']}, over machine.retrain.max_drift {most:g}"
+        return Verdict(True, cause.overruled("drift", over), over)
     if old := too_old():
         return Verdict(True, cause.overruled("age", old), old)
     return Verdict(False, cause, f"not trained: {answer['sentence']}, not over machine.retrain.max_drift {most:g}")
@@ -75,7 +76,8 @@ def too_old() -> str | None:
     age = datetime.now(UTC) - found.made
     if age <= timedelta(days=most):
         return None
-    return f"champion {name} version {found.version} is {age / timedelta(days=1):.1f} days old, over machine.retrain.max_age_days {most:g}"
+    days = age / timedelta(days=1)
+    return f"champion {name} version {found.version} is {days:.1f} days old, over machine.retrain.max_age_days {most:g}"
 
 
 def news_of_age(sentence: str) -> bool:

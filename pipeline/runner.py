@@ -25,7 +25,7 @@ async def patiently(workload: Callable[[], Awaitable], interval: float, **_: obj
         try:
             await workload()
         except Exception as error:
-            print(f"the Prefect server gives no answer ({type(error).__name__}: {error}); asked again in {interval:.0f} s", flush=True)
+            print(f"no answer of the Prefect server ({type(error).__name__}: {error}); asking again in {interval:.0f} s", flush=True)
         await asyncio.sleep(interval)
 
 
@@ -38,7 +38,7 @@ def serve() -> None:
 
 
 def skip_late() -> None:
-    """Runs that were due while nothing ran here, longer ago than their schedule allows: a process each would find out no more."""
+    """Runs that were due while nothing ran here, longer ago than their schedule allows: without a process for each."""
     waiting = FlowRunFilter.model_validate({"state": {"type": {"any_": ["SCHEDULED"]}}})
     own = DeploymentFilter.model_validate({"name": {"any_": [deployment.NAME]}})
     with get_client(sync_client=True) as client:

@@ -1,4 +1,4 @@
-"""`gan schedule`: when the flow runs by itself. The Prefect server of `gan up` keeps it; without one, this command is the server."""
+"""`gan schedule`: when the flow runs by itself. The server of `gan up` keeps it; where none runs, this command is the server."""
 
 import contextlib
 import difflib
@@ -65,7 +65,8 @@ def _zone(name: str | None) -> str:
         return tzlocal.get_localzone_name()
     if name not in zoneinfo.available_timezones():
         near = difflib.get_close_matches(name, zoneinfo.available_timezones(), n=1)
-        raise Mistake(f"--timezone {name!r} is no time zone; {f'did you mean {near[0]!r}?' if near else 'write it as in Europe/Berlin, or UTC'}")
+        hint = f"did you mean {near[0]!r}?" if near else "write it as in Europe/Berlin, or UTC"
+        raise Mistake(f"--timezone {name!r} is no time zone; {hint}")
     return name
 
 
@@ -99,7 +100,8 @@ def _schedules(asked: Wish) -> list:
             when = CronSchedule(cron=asked.cron, timezone=asked.timezone)
         except ValueError:
             raise Mistake(
-                f"--cron {asked.cron!r} is no cron expression; write minute, hour, day, month and weekday, as in '0 3 * * *', daily at three"
+                f"--cron {asked.cron!r} is no cron expression; write minute, hour, day, month and weekday, "
+                "as in '0 3 * * *', daily at three"
             ) from None
     elif asked.every is not None:
         when = IntervalSchedule(interval=asked.every)
@@ -118,7 +120,8 @@ def off() -> None:
 
 def show() -> None:
     """When the flow runs by itself."""
-    for line in [*deployment.in_words(_server()), *watch.in_words()] or ["no schedule: gan schedule --every 6h, --cron '0 3 * * *' or --on-data"]:
+    none = ["no schedule: gan schedule --every 6h, --cron '0 3 * * *' or --on-data"]
+    for line in [*deployment.in_words(_server()), *watch.in_words()] or none:
         print(line)
 
 
@@ -126,7 +129,7 @@ def _server() -> str:
     """The API of the server that keeps the schedule."""
     if found := up.api() or server.running():
         return found
-    raise Mistake("no server runs that would keep a schedule: gan up; or give --every or --cron, and this command is the server")
+    raise Mistake("no server runs that would keep a schedule: gan up; or give --every or --cron, to be the server here")
 
 
 def _serve(asked: Wish, port: int | None) -> None:

@@ -53,7 +53,7 @@ class Server:
 @contextmanager
 def launched(port: int, home: Path = PREFECT_HOME, settings: dict[str, str] | None = None) -> Iterator[Server]:
     """A server on 127.0.0.1 with its files in `home`, coming up. It ends with the block, or with this process."""
-    log, env = home / "server.log", prepared(home) | (settings or {})
+    log, env = home / "server.log", prepared(home) | of_page(port) | (settings or {})
     with open(log, "wb") as file, tethered(command(port), env, stdout=file, stderr=file) as process:
         yield Server(api(port), process, log)
 
@@ -64,6 +64,11 @@ def command(port: int) -> list[str]:
 
 def api(port: int) -> str:
     return f"http://{HOST}:{port}/api"
+
+
+def of_page(port: int) -> dict[str, str]:
+    """Where its page looks for the API; Prefect's own guess is port 4200, whatever the server's."""
+    return {"PREFECT_SERVER_UI_API_URL": api(port)}
 
 
 def prepared(home: Path = PREFECT_HOME) -> dict[str, str]:

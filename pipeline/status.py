@@ -4,7 +4,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import checkout, deployment, dvc, server, summary, tracking, up, watch
+from . import checkout, dvc, summary, tracking, up
 from .errors import Failure
 from .plan import time_in_words
 
@@ -22,17 +22,12 @@ def show() -> None:
         stale, runs = pool.submit(_stale), pool.submit(_runs)
         table.add_row("running", checkout.holder() or "nothing")
         table.add_row("servers", "\n".join(up.lines()) or "none: gan up")
-        table.add_row("schedule", "\n".join(_schedule()) or "none")
+        table.add_row("schedule", "\n".join(up.schedule()) or "none")
         table.add_row("stale stages", stale.result())
         table.add_row("last version", _version())
         table.add_row("last runs", runs.result())
         table.add_row("training state", _training_state())
     Console().print(table)
-
-
-def _schedule() -> list[str]:
-    api = server.running()
-    return [*deployment.in_words(api), *watch.in_words()] if api else []
 
 
 def _stale() -> str:

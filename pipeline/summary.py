@@ -31,7 +31,8 @@ def as_markdown() -> str:
     metrics, decision = read(METRICS), read(DECISION)
     found = scores(metrics)
     rows = [f"| {name} | {' | '.join(_figures(entry))} |" for name, entry in found]
-    table = ["| score | mean | 95 % interval | held-out real images |", "|---|--:|--:|--:|", *rows, "", _protocol(metrics)] if rows else []
+    head = ["| score | mean | 95 % interval | held-out real images |", "|---|--:|--:|--:|"]
+    table = [*head, *rows, "", _protocol(metrics)] if rows else []
     model = [f"**{in_words(decision)}**", ""] if decision else []
     return "\n".join([*model, *table])
 

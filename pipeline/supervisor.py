@@ -68,7 +68,8 @@ class Service:
         port = urllib.parse.urlsplit(self.api).port
         try:
             own = [leader := psutil.Process(self.process.pid), *leader.children(recursive=True)]
-            return any(one.laddr.port == port and one.status == psutil.CONN_LISTEN for process in own for one in process.net_connections("tcp"))
+            sockets = [one for process in own for one in process.net_connections("tcp")]
+            return any(one.laddr.port == port and one.status == psutil.CONN_LISTEN for one in sockets)
         except psutil.Error:  # it is just ending
             return False
 
@@ -111,7 +112,7 @@ def say(sentence: str) -> None:
 
 def prefect(port: int) -> Service:
     url = server.api(port)
-    return Service("prefect", server.command(port), server.prepared(), url=url.removesuffix("/api"), api=url)
+    return Service("prefect", server.command(port), server.prepared() | server.of_page(port), url=url.removesuffix("/api"), api=url)
 
 
 def mlflow(port: int) -> Service:

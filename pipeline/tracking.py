@@ -175,7 +175,7 @@ def server_command(port: int) -> list[str]:
 
 
 def make_store() -> None:
-    """The database by way of the stages, which make it whole or not at all, and runs of processes that are gone said to be KILLED."""
+    """The database by way of the stages, which make it whole or not at all; runs whose process is gone end as KILLED."""
     answer([sys.executable, "-m", "stages.tracking", "reap"], checkout.environment())
 
 

@@ -9,7 +9,7 @@ import urllib.parse
 
 import psutil
 
-from . import checkout, server, tracking
+from . import checkout, deployment, server, tracking, watch
 from .errors import Busy, Failure
 from .processes import GRACE_S
 from .supervisor import GIVES_UP_AFTER, LOGS, RUNNER_GRACE_S, STATE
@@ -32,7 +32,7 @@ def up(port: int | None, mlflow_port: int | None) -> None:
             raise Busy(f"refused: {holder} has a Prefect server of this checkout; end it first")
         _end_what_is_left()
         _wait(_detached(_ports(port, mlflow_port)))
-    for line in lines():
+    for line in [*lines(), *(f"schedule {line}" for line in schedule())]:
         print(line)
     print("end them: gan down")
 
@@ -70,7 +70,7 @@ def _wait(supervisor: subprocess.Popen | None) -> None:
             raise Failure(f"the servers ended as they started; see {LOGS}/supervisor.log, and try: gan doctor")
         for name, known in checkout.recall(STATE).items():
             if not known.get("ready", True) and known["deaths"] >= GIVES_UP_AFTER:
-                raise Failure(f"{TITLES[name]} ends as it starts; see {LOGS / name}.log, and try: gan doctor (gan down ends the rest)")
+                raise Failure(f"{TITLES[name]} ends as it starts; see {LOGS / name}.log, and try: gan doctor (gan down first)")
         if time.monotonic() > deadline_s:
             raise Failure(f"the servers gave no answer in {START_TIMEOUT_S} s; see {LOGS}/, and try: gan doctor")
         time.sleep(0.1)
@@ -98,6 +98,12 @@ def _in_words(known: dict) -> str:
     state = "" if known["ready"] else "starting" if "pid" in known else "waiting to be started"
     deaths = f"died {known['deaths']} time{'s' if known['deaths'] > 1 else ''}, see {LOGS}/" if known["deaths"] else ""
     return "  ".join(filter(None, [known["url"] or f"process {known.get('pid')}", state, deaths]))
+
+
+def schedule() -> list[str]:
+    """When the flow runs by itself, as the server that runs says; [] if it never does, or no server does."""
+    found = server.running()
+    return [*deployment.in_words(found), *watch.in_words()] if found else []
 
 
 def page(name: str) -> str | None:
@@ -150,7 +156,7 @@ def _gone(process: psutil.Process, timeout_s: float) -> bool:
 
 
 def _end_what_is_left(state: dict | None = None) -> list[str]:
-    """Groups of servers whose supervisor was killed end by themselves within seconds; names of those that did not, and do now."""
+    """Servers whose supervisor was killed end by themselves within seconds; names of those that did not, and do now."""
     state = checkout.recall(STATE) if state is None else state
     deadline_s = time.monotonic() + LEFT_ALONE_S
     while (left := [name for name in SERVICES if _is(state.get(name) or {})]) and time.monotonic() < deadline_s:

@@ -1,8 +1,8 @@
-"""Looks for new data and asks for a run when they have come: `gan watch`, and a process of `gan up` under `gan schedule --on-data`.
+"""Looks for new data and asks for a run when they have come: `gan watch`, and a process of `gan up` after --on-data.
 
-A look costs names, sizes and times of files; only where those changed, and then lay still for machine.watch.quiet, DVC is asked,
-which hashes what it has not hashed yet. The run is asked for by the client, not by an automation: so it is known whether the
-server took it, and one that met another run is asked for again. The event is emitted beside it, for the page and whoever listens.
+A look costs names, sizes and times of files; only where those changed, and then lay still for machine.watch.quiet, DVC is
+asked, which hashes what it has not hashed yet. The run is asked for by the client, not by an automation: so it is known
+whether the server took it, and one that met another run is asked for again. The event is emitted beside it, for the page.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from .errors import Busy, Failure, Mistake
 STATE = WORK / "watch.json"  # whether it is wanted, and what data were trained on last
 LOCK = WORK / "watch.lock"
 EVENT = "ganline.data.changed"
-SHARE = 10  # of the time that a look takes, which lies between two of them
+SHARE = 10  # times what a look at the files takes lie between two of them
 GIVEN_WAY = ("Skipped", "Cancelled: Deployment concurrency limit reached.")  # ends of a run that met another
 
 
@@ -65,7 +65,8 @@ def in_words_of(path: str, before: Listing | None, now: Listing) -> str:
         return f"{path}: {now.files} files, seen for the first time"
     more = now.files - before.files
     counts = f"{more:+d} files" if more else "as many files"
-    return f"{path}: {counts}, {(now.bytes - before.bytes) / 1e6:+.1f} MB" if now.bytes != before.bytes else f"{path}: {counts}, others"
+    size = f"{(now.bytes - before.bytes) / 1e6:+.1f} MB" if now.bytes != before.bytes else "others"
+    return f"{path}: {counts}, {size}"
 
 
 def want(wanted: bool) -> None:
@@ -86,7 +87,8 @@ def check() -> list[str]:
     """What there is to watch; Mistake if nothing is."""
     found = [*dvc.inputs(), *(str(one.file) for one in incoming.tracked() if one.imported)]
     if not found:
-        raise Mistake("there is nothing to watch: all data are made by stages; name a folder of your own: gan run --set prepare.source.path=…")
+        way_out = "name a folder of your own: gan run --set prepare.source.path=…"
+        raise Mistake(f"there is nothing to watch: all data are made by stages; {way_out}")
     return found
 
 
@@ -101,7 +103,6 @@ def watch() -> None:
         say(f"watching {', '.join(check())}")
         watcher = Watcher(api)
         while True:
-            started_s = time.monotonic()
             try:
                 watcher.look()
             except Exception as error:  # a server that restarts, a dvc that is busy: looked at again
@@ -109,8 +110,7 @@ def watch() -> None:
                     say(f"{type(error).__name__}: {error}")
                 elif not isinstance(error, Busy):
                     say(str(error))
-            took_s = time.monotonic() - started_s
-            time.sleep(max(machine.watch_s("every"), SHARE * took_s))
+            time.sleep(max(machine.watch_s("every"), SHARE * watcher.took_s))
 
 
 def say(sentence: str) -> None:
@@ -126,6 +126,7 @@ class Watcher:
     latest: dict[str, Listing] = field(default_factory=dict)
     since_s: float = 0.0  # when the latest began to lie still
     asked: tuple[str, dict[str, Listing]] | None = None  # the run that goes, and what it was asked for
+    took_s: float = 0.0  # the last look at the files
     remote_due_s: float = 0.0
     remote_said: str = ""
 
@@ -137,7 +138,9 @@ class Watcher:
         if self.asked:
             self._follow()
             return
+        started_s = time.monotonic()
         now = {path: listing(path) for path in dvc.inputs() if "://" not in path}
+        self.took_s = time.monotonic() - started_s
         if now != self.latest:
             self.latest, self.since_s = now, time.monotonic()
         changed = [path for path in now if now[path] != self.seen.get(path)]
@@ -161,7 +164,8 @@ class Watcher:
         self.remote_due_s = time.monotonic() + machine.watch_s("remote_every")
         if not any("://" in path for path in dvc.inputs()) and not any(one.imported for one in incoming.tracked()):
             return
-        news = "; ".join(f"{stage}: {sentence}" for stage, changes in dvc.status().items() for sentence in plan.in_words(changes))
+        found = dvc.status().items()
+        news = "; ".join(f"{stage}: {sentence}" for stage, changes in found for sentence in plan.in_words(changes))
         if news and news != self.remote_said:
             self._start(now, news)
         self.remote_said = news

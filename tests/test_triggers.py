@@ -273,3 +273,34 @@ def test_a_command_that_fails_says_its_words(here):
     said = []
     notify.tell("failed", "toys: failed", "why", said.append)
     assert "ended with code 3: no mail here" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("only_data", "outcome", "trains", "expected"),
+    [
+        (True, "ran", False, ["fetch", "prepare", "asked"]),
+        (True, "ran", True, ["fetch", "prepare", "asked", "reference", "train"]),
+        (True, "unchanged", False, ["fetch", "prepare", "reference", "train"]),  # what is prepared came out equal
+        (False, "ran", False, ["fetch", "prepare", "reference", "train"]),  # code or params changed, too
+    ],
+)
+def test_data_that_drifted_too_little_are_prepared_and_not_trained_on(monkeypatch, only_data, outcome, trains, expected):
+    from types import SimpleNamespace
+
+    from pipeline import flow
+
+    happened = []
+
+    def stage(name: str, **_: object) -> str:
+        happened.append(name)
+        return outcome if name in ("fetch", "prepare") else "unchanged"
+
+    def judged(cause: Cause, session: str) -> retraining.Verdict:
+        happened.append("asked")
+        return retraining.Verdict(trains, cause, "so much")
+
+    monkeypatch.setattr(flow, "run_stage", SimpleNamespace(with_options=lambda **_: stage))
+    monkeypatch.setattr(flow.dvc, "graph", lambda: {"fetch": set(), "prepare": {"fetch"}, "reference": {"prepare"}, "train": {"reference"}})
+    monkeypatch.setattr(flow, "_judged", judged)
+    _, verdict = flow._stages(plan.Stale({"prepare": ["data changed"]}, only_data=only_data), Cause("data"), "flow:x")
+    assert happened == expected and verdict.trains == (trains or "asked" not in expected)

@@ -13,7 +13,7 @@ from pipeline_project import gan, make, processes_in, start, started, wait_for
 from ruamel.yaml import YAML
 from test_schedule import call_api, running, stages_going, states
 
-from pipeline import server
+from pipeline import deployment, server
 
 PATIENCE_S = 200  # for what takes seconds on an idle machine
 
@@ -62,6 +62,7 @@ def up(tmp_path_factory, hook):
 def set_to(folder, train_s: float, longest: str | None = None) -> None:
     """How long a training takes, and may take."""
     yaml = YAML()
+    yaml.preserve_quotes = True
     params = yaml.load(folder / "params.yaml")
     params["train"]["seconds"], params["machine"]["timeouts"]["train"] = train_s, longest
     yaml.dump(params, folder / "params.yaml")
@@ -86,6 +87,8 @@ def test_up_serves_both_pages_and_a_second_up_says_so(up):
     for page in pages:
         with urllib.request.urlopen(page, timeout=20) as answer:
             assert b"<html" in answer.read(500).lower()
+    with urllib.request.urlopen(f"{api.removesuffix('/api')}/ui-settings", timeout=20) as answer:
+        assert json.loads(answer.read())["api_url"] == api
     again = gan(folder, "up")
     assert again.returncode == 0 and again.stdout.startswith("they run already") and all(page in again.stdout for page in pages)
     shown = gan(folder, "status").stdout
@@ -110,6 +113,11 @@ def test_new_data_start_a_run_that_says_why(up):
     wait_for(lambda: "nothing is stale" in (folder / "work/logs/watch.log").read_text(), seconds=PATIENCE_S, what="the look at it")
     (folder / "data.txt").write_text("two\n")
     wait_for(lambda: started(folder).count("train") == 2, seconds=PATIENCE_S, what="the run of the change")
+    wait_for(lambda: running(api) is None, seconds=PATIENCE_S, what="its end")
+    before, runner = deployment.known(api), json.loads((folder / "work/servers.json").read_text())["runner"]["pid"]
+    os.killpg(runner, signal.SIGKILL)  # the next one takes the deployment as the server has it
+    wait_for(lambda: (deployment.known(api) or before)["updated"] != before["updated"], seconds=PATIENCE_S, what="the next runner")
+    assert deployment.known(api)["schedules"] == before["schedules"] != []
     assert "cron 0 3 * * * (UTC)" in gan(folder, "schedule").stdout
 
 
@@ -140,7 +148,7 @@ def test_a_run_goes_on_while_the_prefect_server_is_killed_and_started_again(up):
     os.killpg(state["prefect"]["pid"], signal.SIGKILL)
     wait_for(lambda: state["prefect"]["pid"] != json.loads((folder / "work/servers.json").read_text())["prefect"].get("pid"), seconds=PATIENCE_S, what="it dead")
     wait_for(lambda: server.is_healthy(api) and states(api)[run][0] == "Completed", seconds=PATIENCE_S, what="the end of the run")
-    assert started(folder) == [*before, "train", "register"]
+    assert started(folder) == [*before, "train"]  # what it makes is as it was: register has nothing to do
     assert "died 1 time" in gan(folder, "status").stdout
     set_to(folder, train_s=100)
     run = run_of_deployment(api)
