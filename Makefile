@@ -7,6 +7,8 @@ PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/installed
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# Some containers set it; then every dvc, prefect and mlflow compiles all of itself anew, which is two thirds of its start.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test test-all install clean
 

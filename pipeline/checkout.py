@@ -15,7 +15,7 @@ from .errors import Busy, Mistake
 from .processes import answer
 
 WORK = Path("work")  # ignored by git and DVC
-RUN_LOCK, SCHEDULE_LOCK = WORK / "run.lock", WORK / "schedule.lock"
+RUN_LOCK, SERVERS_LOCK = WORK / "run.lock", WORK / "servers.lock"
 PREFECT_HOME = WORK / "prefect"
 
 
@@ -60,6 +60,7 @@ def set_up_prefect() -> None:
         "PREFECT_HOME": str(PREFECT_HOME.absolute()),
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
         "PREFECT_SHOW_UPDATE_NOTIFICATION": "false",
+        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",  # a server that Prefect starts by itself outlives who asked
     }
     PREFECT_HOME.mkdir(parents=True, exist_ok=True)
     for key, value in settings.items():
@@ -74,7 +75,7 @@ def in_words(command: list[str]) -> str:
 
 @contextmanager
 def lock(path: Path = RUN_LOCK) -> Iterator[None]:
-    """One pipeline (or one schedule) per checkout, by an OS lock that ends with its process. Busy names the holder."""
+    """One pipeline (or one set of servers) per checkout, by an OS lock that ends with its process. Busy names the holder."""
     path.parent.mkdir(exist_ok=True)
     with open(path, "a+", encoding="utf-8") as file:
         try:
@@ -95,13 +96,24 @@ def lock(path: Path = RUN_LOCK) -> Iterator[None]:
 
 def holder(path: Path = RUN_LOCK) -> str | None:
     """Who holds a lock of this checkout now, in words; None if nobody does."""
+    found = _held(path)
+    return None if found is None else _described(found)
+
+
+def holders_pid(path: Path = RUN_LOCK) -> int | None:
+    """The number of the process that holds a lock of this checkout now; None if nobody does."""
+    return (_held(path) or {}).get("pid")
+
+
+def _held(path: Path) -> dict | None:
+    """What the holder of a lock wrote into it, {} if it is just about to; None where nobody holds it."""
     if not path.is_file():
         return None
     with open(path, encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            return _described(_read(file))
+            return _read(file)
     return None
 
 

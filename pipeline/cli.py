@@ -1,5 +1,6 @@
 """The `gan` command. Each subcommand imports what it needs when it is called: `gan --help` answers at once."""
 
+import errno
 import os
 import sys
 from typing import Annotated
@@ -144,9 +145,33 @@ def reproduce(model: Annotated[str, typer.Argument(help="A version or an alias: 
 def ui(port: Annotated[int, typer.Option(min=1, max=65535)] = 5000) -> None:
     """Open the MLflow UI on 127.0.0.1, to compare runs."""
     checkout.enter()
-    from . import tracking
+    from . import tracking, up
 
-    tracking.serve_ui(port)
+    if there := up.page("mlflow"):
+        print(f"MLflow UI: {there}   (of gan up)")
+    else:
+        tracking.serve_ui(port)
+
+
+@app.command(epilog=_examples("gan up", "gan up --port 4201 --mlflow-port 5001"))
+def up(
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Of the Prefect page; 4200 if it is free.")] = None,
+    mlflow_port: Annotated[int | None, typer.Option(min=1, max=65535, help="Of the MLflow page; 5000 if it is free.")] = None,
+) -> None:
+    """Start Prefect and MLflow with their pages, and what runs the schedule; they stay when the terminal goes."""
+    checkout.enter()
+    from . import up
+
+    up.up(port, mlflow_port)
+
+
+@app.command(epilog=_examples("gan down"))
+def down() -> None:
+    """End what `gan up` started, and nothing else. A run in its middle is ended, and goes on from there next time."""
+    checkout.enter()
+    from . import up
+
+    up.down()
 
 
 @app.command(epilog=_examples("gan status"))
@@ -158,16 +183,41 @@ def status() -> None:
     status.show()
 
 
-@app.command(epilog=_examples("gan schedule --every 6h", "gan schedule --every 15m --port 4201"))
+@app.command(epilog=_examples(
+    "gan schedule --every 6h",
+    "gan schedule --cron '0 3 * * *' --timezone Europe/Berlin",
+    "gan schedule --on-data                    # whenever new data have come",
+    "gan schedule                              # what is scheduled",
+    "gan schedule --off",
+))
 def schedule(
-    every: Annotated[str, typer.Option(help="How often: a number and s, m, h or d, as in 6h.")],
-    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Of the Prefect page; 4200 if it is free.")] = None,
+    every: Annotated[str | None, typer.Option(help="How often: a number and s, m, h or d, as in 6h.")] = None,
+    cron: Annotated[str | None, typer.Option(help="When: minute, hour, day, month, weekday, as in '0 3 * * *'.")] = None,
+    timezone: Annotated[str | None, typer.Option(help="Of --cron, as in Europe/Berlin; this machine's if not given.")] = None,
+    on_data: Annotated[bool, typer.Option("--on-data", help="When new data have come and lie still; see gan watch.")] = False,
+    late_limit: Annotated[str, typer.Option(help="A run that could only start later than this is skipped.")] = "1h",
+    off: Annotated[bool, typer.Option("--off", help="No schedule any more.")] = False,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Of the Prefect page, where gan up does not run.")] = None,
 ) -> None:
-    """Run the pipeline every so often, on a local Prefect server with a page, until Ctrl-C."""
+    """Run the pipeline by itself: kept by the server of `gan up`; where none runs, by this command until Ctrl-C."""
     checkout.enter()
     from . import schedule
 
-    schedule.serve(every, port)
+    if off:
+        schedule.off()
+    elif cron is None and every is None and not on_data:
+        schedule.show()
+    else:
+        schedule.set_to(schedule.wish(cron, timezone, every, on_data, late_limit), port)
+
+
+@app.command(epilog=_examples("gan watch"))
+def watch() -> None:
+    """Look for new data, and ask the Prefect server for a run when they have come: what --on-data does, in this terminal."""
+    checkout.enter()
+    from . import watch
+
+    watch.watch()
 
 
 @app.command(epilog=_examples("gan doctor"))
@@ -176,6 +226,18 @@ def doctor() -> None:
     from . import doctor
 
     doctor.examine()
+
+
+@app.command(epilog=_examples("gan gc", "gan gc --days 30", "gan gc --yes"))
+def gc(
+    yes: Annotated[bool, typer.Option("--yes", help="Remove what is listed; without it nothing is.")] = False,
+    days: Annotated[float, typer.Option(min=0, help="How old must be what is judged by its age.")] = 14,
+) -> None:
+    """List what no commit, version or run needs any more, with sizes and reasons; with --yes remove it."""
+    checkout.enter()
+    from . import gc
+
+    gc.collect(yes, days)
 
 
 @app.command(epilog=_examples("gan sync"))
@@ -202,4 +264,9 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:  # `gan plan | head`: the reader has gone, and with it the place for words
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print(f"gan: {error.strerror}: {error.filename or 'here'}; free some (gan gc lists what may go), and the same command goes on", file=sys.stderr)
         sys.exit(1)

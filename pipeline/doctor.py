@@ -134,7 +134,7 @@ def check_disk() -> str:
     free_gb = shutil.disk_usage(".").free / 1e9
     if free_gb < MIN_FREE_GB:
         raise Broken(f"{free_gb:.1f} GB are free, {MIN_FREE_GB} are wanted",
-                     "free some; dvc gc --workspace drops results of old experiments from DVC's cache")
+                     "free some; gan gc lists what nothing needs any more, and gan gc --yes removes it")
     return f"{free_gb:.0f} GB free"
 
 

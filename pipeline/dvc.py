@@ -11,10 +11,12 @@ from pathlib import Path
 import psutil
 
 from .checkout import WORK, environment
-from .errors import Busy, Failure
+from .durations import seconds
+from .errors import Away, Busy, Failure
 from .processes import answer, stream
 
 DVC = [sys.executable, "-m", "dvc"]
+CODE = ("gan/", "stages/")  # deps that are no data
 RWLOCK = Path(".dvc/tmp/rwlock")
 LOCK_FILE = Path("dvc.lock")
 TORN = re.compile(r"'(\./)?dvc\.lock'(,| is invalid| validation failed)")
@@ -22,7 +24,14 @@ CHATTER = re.compile(  # said once a stage, of no use here; blank lines too
     r"|To track the changes with git, run:|\s+git add .*|To enable auto staging, run:|\s+dvc config core.autostage true"
     r"|Use `dvc push` to send your updates to remote storage\.|Data and pipelines are up to date\."
 )
+MAY_PASS = 75  # exit code of a stage that missed a network or a server (stages/params.py)
 BUSY = ("Unable to acquire lock", "is busy, it is being blocked by", "another DVC process")
+
+NETWORK = (
+    "Connection refused", "Connection reset", "Could not connect to", "Cannot connect to host", "timed out",
+    "Temporary failure in name resolution", "Name or service not known", "Network is unreachable", "No route to host",
+    "Service Unavailable", "Bad Gateway", "Gateway Time", "Server disconnected", "Max retries exceeded",
+)  # fmt: skip
 
 
 class TornLockFile(Failure):
@@ -39,6 +48,8 @@ def ask(*arguments: str) -> str:
         held_by = re.findall(r"\(PID (\d+)\): (.+)", words)
         who = ", ".join(f"process {pid}, {command}" for pid, command in dict(held_by).items()) or "its number is not known"
         raise Busy(f"another dvc works in this checkout ({who}); wait for it, or end it")
+    if any(sign in words for sign in NETWORK):
+        raise Away(f"dvc {' '.join(arguments)} could not reach where the data lie: {words}")
     raise (TornLockFile if TORN.search(words) else Failure)(f"dvc {' '.join(arguments)} failed: {words}")
 
 
@@ -74,6 +85,28 @@ def graph() -> dict[str, set[str]]:
     return {name: needs[name] for name in TopologicalSorter(needs).static_order()}
 
 
+def inputs() -> list[str]:
+    """Files, folders and URLs that stages read and no stage makes, code apart: what new data change."""
+    params = read_yaml(Path("params.yaml"))
+    stages = (read_yaml(Path("dvc.yaml")).get("stages") or {}).values()
+    outs = [next(iter(out)) if isinstance(out, dict) else out for stage in stages for out in stage.get("outs", [])]
+    made = [_resolved(out, params) for out in outs]
+    read = dict.fromkeys(_resolved(dependency, params) for stage in stages for dependency in stage.get("deps", []))
+    return [path for path in read if not path.startswith(CODE) and not any(f"{path}/".startswith(f"{out}/") for out in made)]
+
+
+def _resolved(text: str, params: dict) -> str:
+    """With the values of params.yaml in place of ${a.b}."""
+
+    def value(match: re.Match) -> str:
+        found: object = params
+        for part in match[1].split("."):
+            found = found[part]
+        return str(found)
+
+    return re.sub(r"\$\{([^}]+)\}", value, text)
+
+
 def locked_params() -> dict[str, dict]:
     """Stage -> params file -> the params it ran with last, from dvc.lock."""
     stages = read_yaml(LOCK_FILE).get("stages") or {}
@@ -87,15 +120,26 @@ def read_yaml(path: Path) -> dict:
     return (YAML(typ="safe").load(path) if path.is_file() else None) or {}
 
 
-def repro(stage: str, force: bool, session: str, line: Callable[[str], None]) -> str:
-    """Bring one stage up to date: "ran", "restored" (from DVC's run-cache) or "unchanged"."""
+def repro(stage: str, force: bool, session: str, line: Callable[[str], None], longest: str | None = None) -> str:
+    """Bring one stage up to date: "ran", "restored" (from DVC's run-cache) or "unchanged". It may take `longest`: "24h"."""
     command = [*DVC, "--wait-for-lock", "repro", "--single-item", *(["--force"] if force else []), stage]
-    code, tail = stream(command, environment(session), line, CHATTER)
-    if code == 0:
+    try:
+        code, tail = stream(command, environment(session), line, CHATTER, seconds(longest) if longest else None)
+    except TimeoutError:
+        raise Failure(
+            f"stage {stage} took longer than machine.timeouts.{stage} of params.yaml allows, {longest}, and was ended; what it "
+            "saved is kept, and the same command goes on from there. Allow more: "
+            f"gan run --set machine.timeouts.{stage}=null"
+        ) from None
+    if code == 0 and "ERROR: failed to transfer" not in tail:  # DVC goes on without a result that its cache has no room for
         return _outcome(tail)
+    if code == 0:
+        raise Failure(f"stage {stage} failed: DVC could not keep its result, as its words above say; the same command goes on from here")
     if any(sign in tail for sign in BUSY):
         raise Busy(f"stage {stage} is held by another dvc process; its number stands above: wait for it, or end it")
     exited = re.search(r"exited with (-?\d+)", tail)
+    if exited and int(exited[1]) == MAY_PASS:
+        raise Away(f"stage {stage} could not reach a server or a network; its own words stand above, and it can be tried again")
     reason = f"its command exited with {exited[1]}" if exited else f"dvc exited with {code}"
     raise Failure(f"stage {stage} failed: {reason}; its own words stand above. Mended it? The same command goes on from here")
 
@@ -137,6 +181,18 @@ def mend_rwlock(say: Callable[[str], None]) -> None:
 def _holders(entries: dict) -> set[int]:
     readers = [info for infos in entries.get("read", {}).values() for info in infos]
     return {int(info["pid"]) for info in [*entries.get("write", {}).values(), *readers]}
+
+
+def at_work() -> str | None:
+    """A dvc that works in this checkout or below it now, however it was started, in words; None if there is none."""
+    here = Path.cwd()
+    for process in psutil.process_iter():
+        try:
+            if _is_dvc(process.pid) and Path(process.cwd()).is_relative_to(here):
+                return f"process {process.pid}, {' '.join(process.cmdline())[:200]},"
+        except (psutil.Error, OSError):
+            continue
+    return None
 
 
 def _is_dvc(pid: int) -> bool:

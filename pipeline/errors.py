@@ -15,3 +15,7 @@ class Failure(Exception):
 
 class Busy(Failure):
     """Another process holds a lock; trying again later may succeed."""
+
+
+class Away(Failure):
+    """A network or a server did not answer; trying again later may succeed."""

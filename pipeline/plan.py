@@ -1,5 +1,6 @@
 """What a run would do, why, and how long it takes: from `dvc status`, the graph, and how long each stage took last time."""
 
+import contextlib
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,7 @@ class Stale:
 
     reasons: dict[str, list[str]]
     forced: tuple[str, ...] = ()  # DVC holds these up to date, but the registry does not
+    only_data: bool = False  # nothing but data differs from what ran last: no code, no params, no stage that is new
 
     def __bool__(self) -> bool:
         return bool(self.reasons)
@@ -36,7 +38,7 @@ def find(say: Callable[[str], None]) -> Stale:
         reasons = {stage: _reasons(stage, found, lock) for stage, found in changes.items()}
         code, words = registry.result()
     if reasons:
-        return Stale(reasons)
+        return Stale(reasons, only_data=all(_of_data(stage, found, lock) for stage, found in changes.items()))
     if code == REGISTRY_LACKS:
         return Stale({REGISTER: ["the registry does not hold the version that it made"]}, forced=(REGISTER,))
     if code == REGISTRY_SILENT:
@@ -57,6 +59,16 @@ def _reasons(stage: str, changes: list, lock: dict[str, dict]) -> list[str]:
     if stage not in lock and not stage.endswith(".dvc"):
         return ["has not run yet"]
     return in_words(changes, lock.get(stage))
+
+
+def _of_data(stage: str, changes: list, lock: dict[str, dict]) -> bool:
+    """Whether only files changed that are no code, of a stage that has run before or a folder that DVC tracks."""
+    if stage.endswith(".dvc"):
+        return True
+    if stage not in lock or not all(isinstance(change, dict) and change.keys() == {"changed deps"} for change in changes):
+        return False
+    files = [item for change in changes for item in change["changed deps"].items()]
+    return all(isinstance(state, str) and not path.startswith(dvc.CODE) for path, state in files)
 
 
 def in_words(changes: list, ran_with: dict | None = None) -> list[str]:
@@ -115,8 +127,9 @@ def downstream(stages: set[str], graph: dict[str, set[str]]) -> dict[str, str]:
 
 
 def record(stage: str, duration_s: float) -> None:
-    """Keep how long a stage took, for the next plan."""
-    remember(DURATIONS, recall(DURATIONS) | {stage: round(duration_s, 1)})
+    """Keep how long a stage took, for the next plan; on a full disk that is not kept."""
+    with contextlib.suppress(OSError):
+        remember(DURATIONS, recall(DURATIONS) | {stage: round(duration_s, 1)})
 
 
 def show() -> None:

@@ -1,6 +1,7 @@
 """Runs commands as processes: output streamed as it comes, and no process left behind however this one ends."""
 
 import codecs
+import math
 import os
 import re
 import selectors
@@ -70,31 +71,40 @@ def group_is_alive(process: subprocess.Popen) -> bool:
 
 
 def stream(
-    command: list[str], env: dict[str, str], line: Callable[[str], None], chatter: re.Pattern[str]
+    command: list[str],
+    env: dict[str, str],
+    line: Callable[[str], None],
+    chatter: re.Pattern[str],
+    timeout_s: float | None = None,
 ) -> tuple[int, str]:
     """Run a command; its output goes to the terminal as it comes and to `line` line by line. Exit code and last output.
+
+    TimeoutError after `timeout_s`: its group has been told to end, and was given the time to save what it has.
 
     A progress bar (text rewritten after a carriage return) reaches `line` in its last form only, without colours.
     Whole lines that match `chatter` go nowhere.
     """
     lines = Lines(line, chatter)
     with tethered(command, env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
-        for text in _output(process):
+        for text in _output(process, timeout_s):
             lines.feed(text)
         code = process.wait()
     lines.close()
     return code, lines.tail
 
 
-def _output(process: subprocess.Popen) -> Iterator[str]:
+def _output(process: subprocess.Popen, timeout_s: float | None) -> Iterator[str]:
     """Text as it comes, until the process ends: a grandchild that keeps the pipe open does not hold this up."""
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     reads_after_the_end = 0
+    deadline_s = math.inf if timeout_s is None else time.monotonic() + timeout_s
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
         while reads_after_the_end < MAX_READS_AFTER_THE_END:
             ended = process.poll() is not None
             reads_after_the_end += ended
+            if time.monotonic() > deadline_s and not ended:
+                raise TimeoutError
             if selector.select(timeout=0 if ended else 0.2):
                 data = os.read(process.stdout.fileno(), READ_BYTES)
                 if not data:

@@ -37,12 +37,12 @@ def _run(stale: plan.Stale) -> None:
     checkout.set_up_prefect()
     url = server.running()
     if url is not None:
-        _flow(url)(stale.reasons, stale.forced)
+        _flow(url)(stale)
         return
     own = _until_exit(server.launched(server.any_free_port(), settings=WITHOUT_PAGE))
     flow = _flow(own.url)  # the import takes as long as half the server's start
     own.wait()
-    flow(stale.reasons, stale.forced)
+    flow(stale)
 
 
 def _until_exit(resource: AbstractContextManager[server.Server]) -> server.Server:
@@ -52,12 +52,34 @@ def _until_exit(resource: AbstractContextManager[server.Server]) -> server.Serve
     return stack.enter_context(resource)
 
 
-def _flow(url: str) -> Callable:
-    """The flow, imported when Prefect's settings are made."""
+def _flow(url: str) -> Callable[[plan.Stale], None]:
+    """The flow, imported when Prefect's settings are made. A server that dies meanwhile costs its record, and nothing else."""
     os.environ["PREFECT_API_URL"] = url
+    import httpx
+
+    from . import zombies
     from .flow import pipeline
 
-    return pipeline
+    def run(stale: plan.Stale) -> None:
+        zombies.end("the next gan run", deployed=False)
+        try:
+            pipeline(stale.reasons, stale.forced)
+        except httpx.TransportError as error:
+            _leave(f"the Prefect server {url} went away ({error})")
+
+    return run
+
+
+def _leave(reason: str) -> None:
+    """End at once: Prefect would try for minutes to tell a server that is gone. Exit code 0 if all that was stale has run."""
+    left = plan.find(say)
+    if left:
+        say(f"gan: {reason} before {', '.join(left.reasons)} ran; the same command goes on from there")
+    else:
+        say(f"{reason}; all stages ran, only its page does not know it")
+        summary.show()
+    sys.stdout.flush()
+    os._exit(1 if left else 0)
 
 
 def _end(number: int, frame: object) -> None:

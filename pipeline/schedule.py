@@ -1,59 +1,165 @@
-"""`gan schedule`: the flow every so often, by a Prefect server of this checkout (or the one PREFECT_API_URL names)."""
+"""`gan schedule`: when the flow runs by itself. The server of `gan up` keeps it; where none runs, this command is the server."""
 
 import contextlib
+import difflib
 import os
-import re
 import signal
 import sys
 import time
-from collections.abc import Iterator
+import zoneinfo
+from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import timedelta
 
-from . import checkout, server
-from .errors import Failure, Mistake
-from .processes import tethered
+from . import checkout, deployment, durations, server, supervisor, up, watch
+from .errors import Mistake
 
-UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 SHORTEST = timedelta(seconds=5)
-DEPLOYMENT = "schedule"
-GRACE_S = 30  # for a run in its middle to end its stage and its tracking run
+LATE_LIMIT = "1h"
 
 
-def interval(every: str) -> timedelta:
+@dataclass(frozen=True)
+class Wish:
+    """When to run: by at most one of a cron expression and an interval, and on new data."""
+
+    cron: str | None = None
+    timezone: str | None = None
+    every: timedelta | None = None
+    words: str = ""  # as a person says it
+    on_data: bool = False
+    late_limit: timedelta = timedelta(hours=1)
+
+
+def wish(cron: str | None, timezone: str | None, every: str | None, on_data: bool, late_limit: str) -> Wish:
+    """What the options say; Mistake where they say nothing, or what cannot be."""
+    late = interval(late_limit, "--late-limit")
+    if cron is not None and every is not None:
+        raise Mistake("--cron and --every are two schedules; give one of them")
+    if timezone is not None and cron is None:
+        raise Mistake(f"--timezone {timezone} says where the clock of --cron stands; give --cron too")
+    if cron is not None:
+        zone = _zone(timezone)
+        return Wish(cron, zone, None, f"cron {cron} ({zone})", on_data, late)
+    if every is not None:
+        step = interval(every)
+        return Wish(None, None, step, f"every {every.strip()}", on_data, late)
+    return Wish(words="on new data", on_data=True, late_limit=late)
+
+
+def interval(every: str, option: str = "--every") -> timedelta:
     """"6h" -> six hours."""
-    match = re.fullmatch(r"(\d+)\s*([smhd])", every.strip())
-    if match is None:
-        raise Mistake(f"--every {every!r} is no interval; write a number and s, m, h or d, as in 30s, 15m, 6h")
-    found = timedelta(**{UNITS[match[2]]: int(match[1])})
+    try:
+        found = timedelta(seconds=durations.seconds(every))
+    except ValueError:
+        raise Mistake(f"{option} {every!r} is no interval; write a number and s, m, h or d, as in 30s, 15m, 6h") from None
     if found < SHORTEST:
-        raise Mistake(f"--every {every!r} is shorter than Prefect's own step; {SHORTEST.seconds}s is the shortest")
+        raise Mistake(f"{option} {every!r} is shorter than Prefect's own step; {SHORTEST.seconds}s is the shortest")
     return found
 
 
-def serve(every: str, port: int | None) -> None:
-    """Serve until Ctrl-C or SIGTERM; then the server and a run in its middle end too."""
-    step = interval(every)
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+def _zone(name: str | None) -> str:
+    """The name of a time zone, of this machine's if none is given."""
+    if name is None:
+        import tzlocal
+
+        return tzlocal.get_localzone_name()
+    if name not in zoneinfo.available_timezones():
+        near = difflib.get_close_matches(name, zoneinfo.available_timezones(), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "write it as in Europe/Berlin, or UTC"
+        raise Mistake(f"--timezone {name!r} is no time zone; {hint}")
+    return name
+
+
+def set_to(asked: Wish, port: int | None) -> None:
+    """Deploy the schedule to the server of `gan up`; where none runs, be that server until Ctrl-C."""
+    if asked.on_data:
+        watch.check()
+    if api := up.api():
+        _use(api)
+        deployment.put(_schedules(asked))
+        watch.want(asked.on_data)
+        show()
+    else:
+        _serve(asked, port)
+
+
+def _use(api: str) -> None:
+    """Prefect reads its settings once, as it is imported."""
     checkout.set_up_prefect()
-    command = [sys.executable, "-m", f"{__package__}.runner", str(step.total_seconds())]
-    with checkout.lock(checkout.SCHEDULE_LOCK), _api(port) as url:
-        os.environ["PREFECT_API_URL"] = url
-        with tethered(command, checkout.environment(), grace_s=GRACE_S) as runner:
-            print(f"every {every}: {url.removesuffix('/api')}   (Ctrl-C ends it)", flush=True)
-            code = runner.wait()
-        raise Failure(f"the runner of the schedule ended by itself with code {code}; try: gan doctor")
+    os.environ["PREFECT_API_URL"] = api
 
 
-@contextlib.contextmanager
-def _api(port: int | None) -> Iterator[str]:
-    """The address of the server to use: the one PREFECT_API_URL names, else one that lasts as long as this command."""
-    if "PREFECT_API_URL" in os.environ:
-        yield os.environ["PREFECT_API_URL"]
-        return
-    with server.launched(server.port(port)) as own:
-        own.wait()
-        with server.announced(own.url):
-            yield own.url
+def _schedules(asked: Wish) -> list:
+    """As Prefect keeps them: each gives its runs the reason why they are there. Mistake if it is no cron expression."""
+    from prefect.client.schemas.actions import DeploymentScheduleCreate
+    from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
+
+    parameters = {"trigger": "schedule", "reason": asked.words, "late_limit_s": asked.late_limit.total_seconds()}
+    if asked.cron is not None:
+        try:
+            when = CronSchedule(cron=asked.cron, timezone=asked.timezone)
+        except ValueError:
+            raise Mistake(
+                f"--cron {asked.cron!r} is no cron expression; write minute, hour, day, month and weekday, "
+                "as in '0 3 * * *', daily at three"
+            ) from None
+    elif asked.every is not None:
+        when = IntervalSchedule(interval=asked.every)
+    else:
+        return []
+    return [DeploymentScheduleCreate(schedule=when, active=True, parameters=parameters)]
+
+
+def off() -> None:
+    """The flow runs by itself no more; what runs now goes on."""
+    _use(_server())
+    deployment.put([])
+    watch.want(False)
+    print("no schedule: the flow runs when it is asked to")
+
+
+def show() -> None:
+    """When the flow runs by itself."""
+    none = ["no schedule: gan schedule --every 6h, --cron '0 3 * * *' or --on-data"]
+    for line in [*deployment.in_words(_server()), *watch.in_words()] or none:
+        print(line)
+
+
+def _server() -> str:
+    """The API of the server that keeps the schedule."""
+    if found := up.api() or server.running():
+        return found
+    raise Mistake("no server runs that would keep a schedule: gan up; or give --every or --cron, to be the server here")
+
+
+def _serve(asked: Wish, port: int | None) -> None:
+    """Server and runner, until Ctrl-C or SIGTERM; then a run in its middle ends too, and the schedule with them."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    with checkout.lock(checkout.SERVERS_LOCK), ExitStack() as stack:
+        own = None if "PREFECT_API_URL" in os.environ else supervisor.prefect(server.port(port))
+        api = own.api if own else os.environ["PREFECT_API_URL"]
+        services = [own] if own else []
+        _use(api)
+        schedules = _schedules(asked)
+        stack.enter_context(supervisor.kept(services))
+        if own:
+            stack.enter_context(server.announced(api))
+            supervisor.wait_for(own, services)
+        stack.callback(_forget)
+        deployment.put(schedules)
+        watch.want(asked.on_data)
+        services += [supervisor.runner(api, own), supervisor.watcher(api, own)]
+        print(f"{asked.words}: {api.removesuffix('/api')}   (Ctrl-C ends it)", flush=True)
+        while True:
+            supervisor.look_after(services)
+            time.sleep(supervisor.LOOK_S)
+
+
+def _forget() -> None:
+    """Else the next server of this checkout would find the schedule of one that was ended."""
+    watch.want(False)
+    with contextlib.suppress(Exception):
+        deployment.put([])
 
 
 def runs_put_in(url: str, timeout_s: float) -> int:

@@ -22,8 +22,12 @@ from .processes import tethered
 
 HOST = "127.0.0.1"
 USUAL_PORT = 4200
-ANNOUNCED = PREFECT_HOME / "server.json"  # where the server of `gan schedule` answers
+ANNOUNCED = PREFECT_HOME / "server.json"  # where the server of `gan up` or `gan schedule` answers
 START_TIMEOUT_S = 120
+FORGETS = {  # flow runs with their logs after three months, events after a week: else its database only grows
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(90 * 86_400),
+}
 
 
 @dataclass(frozen=True)
@@ -49,14 +53,30 @@ class Server:
 @contextmanager
 def launched(port: int, home: Path = PREFECT_HOME, settings: dict[str, str] | None = None) -> Iterator[Server]:
     """A server on 127.0.0.1 with its files in `home`, coming up. It ends with the block, or with this process."""
+    log, env = home / "server.log", prepared(home) | of_page(port) | (settings or {})
+    with open(log, "wb") as file, tethered(command(port), env, stdout=file, stderr=file) as process:
+        yield Server(api(port), process, log)
+
+
+def command(port: int) -> list[str]:
+    return [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
+
+
+def api(port: int) -> str:
+    return f"http://{HOST}:{port}/api"
+
+
+def of_page(port: int) -> dict[str, str]:
+    """Where its page looks for the API; Prefect's own guess is port 4200, whatever the server's."""
+    return {"PREFECT_SERVER_UI_API_URL": api(port)}
+
+
+def prepared(home: Path = PREFECT_HOME) -> dict[str, str]:
+    """The environment of a server with its files in `home`, which is made."""
     home.mkdir(parents=True, exist_ok=True)
-    log = home / "server.log"
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
-    own = {"PREFECT_HOME": str(home.absolute()), "PREFECT_SERVER_LOGGING_LEVEL": "WARNING"}
-    env = environment() | own | (settings or {})
+    env = environment() | {"PREFECT_HOME": str(home.absolute()), "PREFECT_SERVER_LOGGING_LEVEL": "WARNING"} | FORGETS
     env.pop("PREFECT_API_URL", None)
-    with open(log, "wb") as file, tethered(command, env, stdout=file, stderr=file) as process:
-        yield Server(f"http://{HOST}:{port}/api", process, log)
+    return env
 
 
 @contextmanager
@@ -70,14 +90,22 @@ def announced(url: str) -> Iterator[None]:
 
 
 def running() -> str | None:
-    """The API address to use: the one the environment names, else that of `gan schedule` if it answers."""
+    """The API address to use: the one the environment names, else that of `gan up` or `gan schedule` if it answers."""
     if "PREFECT_API_URL" in os.environ:
         return os.environ["PREFECT_API_URL"]
     url = recall(ANNOUNCED).get("url")
     return url if url and is_healthy(url) else None
 
 
+def wait_if_kept(timeout_s: float = 60) -> None:
+    """Where the server of `gan up` has just died, until it is back: a flow that ends meanwhile could not say so."""
+    url, deadline_s = os.environ.get("PREFECT_API_URL"), time.monotonic() + timeout_s
+    while url and url == recall(ANNOUNCED).get("url") and not is_healthy(url) and time.monotonic() < deadline_s:
+        time.sleep(0.5)
+
+
 def is_healthy(url: str) -> bool:
+    """Whether Prefect's API, or MLflow's server, answers at the address."""
     try:
         with urllib.request.urlopen(f"{url}/health", timeout=2) as response:
             return response.status == 200
@@ -89,12 +117,12 @@ def any_free_port() -> int:
     return _free(0)
 
 
-def port(wanted: int | None) -> int:
+def port(wanted: int | None, usual: int = USUAL_PORT, option: str = "--port") -> int:
     """The wanted port if it is free; without a wish the usual one, else any free one."""
     if wanted is None:
-        return _free(USUAL_PORT) or _free(0)
+        return _free(usual) or _free(0)
     if _free(wanted) is None:
-        raise Mistake(f"port {wanted} of {HOST} is taken; choose another with --port, or leave --port out")
+        raise Mistake(f"port {wanted} of {HOST} is taken; choose another with {option}, or leave {option} out")
     return wanted
 
 

@@ -4,7 +4,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import checkout, dvc, summary, tracking
+from . import checkout, dvc, summary, tracking, up
 from .errors import Failure
 from .plan import time_in_words
 
@@ -21,7 +21,8 @@ def show() -> None:
     with ThreadPoolExecutor() as pool:
         stale, runs = pool.submit(_stale), pool.submit(_runs)
         table.add_row("running", checkout.holder() or "nothing")
-        table.add_row("schedule", checkout.holder(checkout.SCHEDULE_LOCK) or "none")
+        table.add_row("servers", "\n".join(up.lines()) or "none: gan up")
+        table.add_row("schedule", "\n".join(up.schedule()) or "none")
         table.add_row("stale stages", stale.result())
         table.add_row("last version", _version())
         table.add_row("last runs", runs.result())

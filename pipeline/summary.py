@@ -26,6 +26,22 @@ def show() -> None:
         print(line)
 
 
+def as_markdown() -> str:
+    """The same as a page shows it; "" if there is nothing."""
+    metrics, decision = read(METRICS), read(DECISION)
+    found = scores(metrics)
+    rows = [f"| {name} | {' | '.join(_figures(entry))} |" for name, entry in found]
+    head = ["| score | mean | 95 % interval | held-out real images |", "|---|--:|--:|--:|"]
+    table = [*head, *rows, "", _protocol(metrics)] if rows else []
+    model = [f"**{in_words(decision)}**", ""] if decision else []
+    return "\n".join([*model, *table])
+
+
+def in_words(decision: dict) -> str:
+    version = f"{decision.get('name')} version {decision.get('version')}"
+    return ", ".join(filter(None, [version, decision.get("decision")]))
+
+
 def _protocol(metrics: dict) -> str:
     protocol = metrics.get("protocol")
     known = isinstance(protocol, dict)
@@ -43,7 +59,7 @@ def _places(decision: dict) -> list[str]:
     """The model's name and version, and where to look."""
     lines = []
     if decision:
-        lines.append(f"model         {decision.get('name')} version {decision.get('version')}, {decision.get('decision', '')}")
+        lines.append(f"model         {in_words(decision)}")
         lines.append(f"load it as    {decision.get('uri')}")
     if GRID.is_file():
         lines.append(f"sample grid   {GRID}")

@@ -5,11 +5,12 @@ import sqlite3
 import sys
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from . import checkout
 from .errors import Failure
+from .processes import answer
 
 DATABASE = Path("mlflow.db")
 IMPATIENT = {
@@ -17,6 +18,11 @@ IMPATIENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "2",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
+WITHOUT_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # seven processes for judging language models
+CHAMPION = """
+    SELECT version, creation_time FROM registered_model_aliases AS held JOIN model_versions USING (name, version)
+    WHERE held.alias = 'champion' AND name = ?
+"""
 WEIGHTS_OF_VERSION = """
     SELECT tag.value FROM model_version_tags AS tag JOIN model_versions AS held USING (name, version)
     WHERE tag.key = 'weights_sha256' AND held.current_stage != 'Deleted_Internal' AND name = ? AND version = ?
@@ -30,6 +36,14 @@ class Run:
     name: str
     status: str
     started: datetime
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The version that holds the alias."""
+
+    version: str
+    made: datetime
 
 
 def address() -> str:
@@ -49,7 +63,7 @@ def last_runs(count: int) -> list[Run]:
         return _served_runs(count)
     if not file.is_file():
         return []
-    rows = _look_up(
+    rows = look_up(
         file, "SELECT name, status, start_time FROM runs WHERE lifecycle_stage = 'active' ORDER BY start_time DESC LIMIT ?", count
     )
     return [_run(*row) for row in rows]
@@ -64,17 +78,48 @@ def surely_holds(decision: dict) -> bool:
     if file is None or not file.is_file() or not decision.get("weights_sha256"):
         return False
     try:
-        return _look_up(file, WEIGHTS_OF_VERSION, decision.get("name"), decision.get("version")) == [(decision["weights_sha256"],)]
+        return look_up(file, WEIGHTS_OF_VERSION, decision.get("name"), decision.get("version")) == [(decision["weights_sha256"],)]
     except Failure:
         return False
 
 
+def champion(name: str) -> Champion | None:
+    """Of a registered model; None if it has none. Failure if the store cannot be read."""
+    file = database(address())
+    if file is not None:
+        rows = look_up(file, CHAMPION, name) if file.is_file() else []
+        return _champion(*rows[0]) if rows else None
+    from mlflow.exceptions import MlflowException
+
+    client = connected()
+    try:
+        found = client.get_model_version_by_alias(name, "champion")
+    except MlflowException:
+        return None
+    return _champion(found.version, found.creation_timestamp)
+
+
+def _champion(version: object, made_ms: int) -> Champion:
+    return Champion(str(version), datetime.fromtimestamp(made_ms / 1000, UTC))
+
+
+def page_of_run(base: str, run_id: str) -> str | None:
+    """Where MLflow's page at `base` shows a run."""
+    file = database(address())
+    if file is not None:
+        rows = look_up(file, "SELECT experiment_id FROM runs WHERE run_uuid = ?", run_id)
+        experiment = rows[0][0] if rows else None
+    else:
+        experiment = connected().get_run(run_id).info.experiment_id
+    return None if experiment is None else f"{base}/#/experiments/{experiment}/runs/{run_id}"
+
+
 def open_store() -> None:
     """As the stages open it, through MLflow (some seconds); Failure says why it cannot be."""
-    _client()
+    connected()
 
 
-def _look_up(file: Path, query: str, *values: object) -> list[tuple]:
+def look_up(file: Path, query: str, *values: object) -> list[tuple]:
     """Rows of MLflow's own tables, read only: opening them through MLflow takes seconds."""
     try:
         with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=2)) as opened:
@@ -84,7 +129,7 @@ def _look_up(file: Path, query: str, *values: object) -> list[tuple]:
 
 
 def _served_runs(count: int) -> list[Run]:
-    client = _client()
+    client = connected()
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     runs = client.search_runs(experiments, order_by=["attributes.start_time DESC"], max_results=count)
     return [_run(run.info.run_name, run.info.status, run.info.start_time) for run in runs]
@@ -94,7 +139,7 @@ def _run(name: str, status: str, start_time_ms: int) -> Run:
     return Run(name, status, datetime.fromtimestamp(start_time_ms / 1000))
 
 
-def _client():
+def connected():
     """MLflow's client, which gives up soon; Failure if the store does not answer."""
     for key, value in IMPATIENT.items():
         os.environ.setdefault(key, value)
@@ -111,10 +156,29 @@ def _client():
 def serve_ui(port: int) -> None:
     """Become the MLflow UI on 127.0.0.1, or say where the served store has its own."""
     uri = address()
-    if database(uri) is None and uri.startswith("http"):
+    if is_served():
         print(f"the tracking server has its own page: {uri}")
         return
     print(f"MLflow UI: http://127.0.0.1:{port}   (Ctrl-C ends it)", flush=True)
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", "127.0.0.1", "--port", str(port),
-               "--workers", "1"]
-    os.execve(sys.executable, command, checkout.environment())
+    os.execve(sys.executable, server_command(port), checkout.environment() | WITHOUT_JOBS)
+
+
+def is_served() -> bool:
+    """Whether MLFLOW_TRACKING_URI names a server, which has a page of its own."""
+    return database(address()) is None and address().startswith("http")
+
+
+def server_command(port: int) -> list[str]:
+    """MLflow's server on this checkout's store."""
+    return [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", address(), "--host", "127.0.0.1", "--port", str(port),
+            "--workers", "1"]
+
+
+def make_store() -> None:
+    """The database by way of the stages, which make it whole or not at all; runs whose process is gone end as KILLED."""
+    answer([sys.executable, "-m", "stages.tracking", "reap"], checkout.environment())
+
+
+if __name__ == "__main__":  # a process of `gan up`
+    make_store()
+    serve_ui(int(sys.argv[1]))

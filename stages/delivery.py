@@ -13,6 +13,7 @@ from stages.journal import Journal, lock
 
 MOST_POINTS = 1000  # MLflow takes no more in one call
 LONGEST_VALUE = 5000  # characters of a tag or param
+REAPED = "reaped"  # tag of a run whose end was found out, not told
 
 
 def deliver(journal: Journal) -> str | None:
@@ -210,7 +211,7 @@ def alive(run: Any) -> bool:
 
 
 def reap(uri: str, reaper: str | None = None) -> list[str]:
-    """Mark the RUNNING runs of dead sessions KILLED, at the time of the last thing they said; returns their ids."""
+    """Mark the RUNNING runs of dead sessions KILLED, at the time of the last thing they said, and why; returns their ids."""
     client = store.client(uri)
     with store.answers(uri):
         experiments = [one.experiment_id for one in client.search_experiments()]
@@ -219,6 +220,8 @@ def reap(uri: str, reaper: str | None = None) -> list[str]:
         )
         dead = [run for run in running if run.info.run_id != reaper and not alive(run)]
         for run in dead:
+            owner = session.owner_in(run.data.tags)
+            client.set_tag(run.info.run_id, REAPED, f"process {owner.pid} on {owner.host} is gone; nobody else said how this run ended")
             client.set_terminated(run.info.run_id, "KILLED", end_time=_last_word_ms(run))
     return [run.info.run_id for run in dead]
 
@@ -231,10 +234,16 @@ def _last_word_ms(run: Any) -> int:
 
 def sweep() -> None:
     """Remove the journals of sessions that are over, delivered and left by their follower."""
+    for journal in over():
+        journal.remove()
+
+
+def over() -> Iterator[Journal]:
+    """Those journals, each held against its follower until the next one is asked for."""
     for journal in Journal.all():
         opening, said = journal.of_kind("run"), journal.of_kind("status")
         if not opening or not said or not journal.delivered():
             continue
         with journal.follower_lock() as free:
             if free and (said[-1].get("last") or not session.owner_in(opening[0]["tags"]).alive()):
-                journal.remove()
+                yield journal

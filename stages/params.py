@@ -6,8 +6,10 @@
 import errno
 import re
 import shutil
+import socket
 import sys
 import traceback
+import urllib.error
 import urllib.parse
 import warnings
 from collections.abc import Callable, Iterator
@@ -26,6 +28,15 @@ Share = Annotated[float, pydantic.Field(ge=0, lt=1)]
 Unit = Annotated[float, pydantic.Field(ge=0, le=1)]
 Count = Annotated[int, pydantic.Field(ge=1, strict=True)]
 Seed = Annotated[int, pydantic.Field(ge=0, lt=2**32, strict=True)]
+
+
+def _duration(words: str) -> str:
+    if not re.fullmatch(r"[0-9]+[smhd]", words):
+        raise ValueError("write a number and s, m, h or d, as in 30s, 15m, 6h")
+    return words
+
+
+Duration = Annotated[str, pydantic.AfterValidator(_duration)]
 
 
 class _Inside(ValueError):
@@ -194,14 +205,63 @@ class Preparing(Config):
         return self
 
 
-class Machine(Config):
-    save_interval_s: Annotated[float, pydantic.Field(ge=0)] = 20
-    workers: Annotated[int, pydantic.Field(ge=0, strict=True)] = 0
-    prepare: Preparing = Preparing()
+class Retrain(Config):
+    """When a run that nobody started by hand trains; null: not asked."""
+
+    max_drift: Annotated[float, pydantic.Field(gt=0)] | None = None  # new data that drifted less are not trained on
+    max_age_days: Annotated[float, pydantic.Field(gt=0)] | None = None  # of a champion that is older, they are
+
+
+class Notice(Config):
+    """Whom to tell, by an address of apprise or a command, and of what."""
+
+    url: Annotated[str, pydantic.Field(min_length=1)] | None = None
+    command: Annotated[str, pydantic.Field(min_length=1)] | None = None
+    events: list[Literal["promoted", "registered", "failed", "drift", "age", "skipped", "unchanged"]] = [
+        "promoted", "registered", "failed", "drift", "age",
+    ]  # fmt: skip
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def bare_url(cls, section: Any) -> Any:
+        return {"url": section} if isinstance(section, str) else section
+
+    @pydantic.model_validator(mode="after")
+    def one_way(self) -> "Notice":
+        if (self.url is None) == (self.command is None):
+            raise ValueError("needs a url or a command, and not both")
+        return self
+
+
+class Watch(Config):
+    """How `gan schedule --on-data` looks for new data."""
+
+    every: Duration = "10s"  # between two looks at the files' sizes and times
+    quiet: Duration = "30s"  # that nothing may have changed before the new data count as whole
+    remote_every: Duration = "15m"  # between two questions about data that lie elsewhere
 
 
 with warnings.catch_warnings():  # pydantic's metaclass has a method `register`, which no one needs here
-    warnings.filterwarnings("ignore", message='Field name "register" in "Params" shadows')
+    warnings.filterwarnings("ignore", message='Field name "register" in "(Params|Timeouts)" shadows')
+
+    class Timeouts(Config):
+        """The longest a stage may take, by its name; null: as long as it takes."""
+
+        fetch: Duration | None = None
+        prepare: Duration | None = None
+        reference: Duration | None = None
+        train: Duration | None = None
+        evaluate: Duration | None = None
+        register: Duration | None = None
+
+    class Machine(Config):
+        save_interval_s: Annotated[float, pydantic.Field(ge=0)] = 20
+        workers: Annotated[int, pydantic.Field(ge=0, strict=True)] = 0
+        prepare: Preparing = Preparing()
+        timeouts: Timeouts = Timeouts()
+        retrain: Retrain = Retrain()
+        watch: Watch = Watch()
+        notify: list[Notice] = []
 
     class Params(Config):
         """params.yaml: one section per stage, and `machine`, which changes no byte of any result."""
@@ -327,8 +387,12 @@ def _listed(valid: list[str]) -> str:
     return f"valid are {', '.join(valid)}" if valid else "remove it"
 
 
+PASSES = 75  # exit code of what may pass by itself: EX_TEMPFAIL of sysexits.h
+
+
 def answer(main: Callable[[], None]) -> int:
-    """Run a stage; the exit code: 2 with the door's sentences, 1 with the sentence of what a user can mend.
+    """Run a stage; the exit code: 2 with the door's sentences, 1 with the sentence of what a user can mend, 75 where a network
+    or a server was away, so that the same command may succeed later.
 
     A sentence is what our own code raised on purpose, or the operating system's (disk full, no permission); anything
     else is a defect and keeps its traceback.
@@ -338,14 +402,39 @@ def answer(main: Callable[[], None]) -> int:
     except Refused as refusal:
         print(refusal, file=sys.stderr)
         return 2
+    except SystemExit as end:
+        if not (isinstance(end.code, str) and _may_pass(end)):
+            raise
+        print(end.code, file=sys.stderr)
+        return PASSES
     except Exception as error:
         last_line = traceback.extract_tb(error.__traceback__)[-1].line or ""
         raised_by_us = isinstance(error, ValueError | LookupError) and last_line.startswith("raise ")
         if not (isinstance(error, OSError) or raised_by_us):
             raise
         print(f"error: {error}{_way_out(error)}", file=sys.stderr)
-        return 1
+        return PASSES if _may_pass(error) else 1
     return 0
+
+
+AWAY = {errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.ETIMEDOUT}
+
+
+def _may_pass(error: BaseException | None) -> bool:
+    """Whether it came of a network or a server that did not answer, never of what was asked of it."""
+    from stages.store import Unreachable
+
+    while error is not None:
+        reason = error.reason if isinstance(error, urllib.error.URLError) else None
+        inner = reason if isinstance(reason, OSError) else error
+        if isinstance(error, urllib.error.HTTPError):
+            return error.code == 429 or error.code >= 500
+        if isinstance(inner, Unreachable | ConnectionError | TimeoutError | socket.gaierror):
+            return True
+        if isinstance(inner, OSError) and inner.errno in AWAY:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _way_out(error: Exception) -> str:

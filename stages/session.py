@@ -6,6 +6,7 @@ that the flow hands down in GANLINE_SESSION, the `dvc repro` process above this 
 
 import dataclasses
 import functools
+import json
 import os
 import re
 import socket
@@ -102,6 +103,15 @@ def _who_set(variable: str, value: str) -> psutil.Process | None:
         except psutil.Error:  # another user's process
             return None
     return None
+
+
+def tags_handed_down() -> dict[str, str]:
+    """Tags of the run that whoever started this execution gave it in GANLINE_TAGS, as JSON: why it runs, where it is seen."""
+    try:
+        found = json.loads(os.environ.get("GANLINE_TAGS") or "{}")
+    except ValueError:
+        return {}
+    return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
 
 
 def folder_name(key: str) -> str:

@@ -133,6 +133,7 @@ def _open(params: "Params", now: session.Session, journal: Journal) -> None:
         "mlflow.user": _user(),
         **({"dvc.experiment": now.experiment} if now.experiment else {}),
         **session.git_state(),
+        **session.tags_handed_down(),
     }
     journal.append(
         "run",
@@ -195,6 +196,8 @@ def finish(key: str, status: str) -> int:
         return 0
     if status == "FINISHED":
         publication.complete(journal)
+    if tags := session.tags_handed_down():  # whoever started it may know more of it by now
+        journal.append("tags", tags=tags)
     journal.append("status", status=status, last=True)
     if _left_by_follower(journal) and (journal.delivered() or journal.state().trouble):
         return _report(journal)
@@ -242,6 +245,15 @@ def send() -> int:
     return 1 if kept else 0
 
 
+def over() -> int:
+    """Print the folders of journals that MLflow has all of and nobody adds to: the next run, or `send`, removes them."""
+    from stages import delivery
+
+    for journal in delivery.over():
+        print(journal.folder)
+    return 0
+
+
 def reap() -> int:
     """Mark the runs of this host whose process is gone KILLED, in every experiment of the store; prints their ids."""
     from stages import delivery, store
@@ -265,6 +277,7 @@ def main(arguments: list[str]) -> int:
     following.add_argument("--folder", required=True, type=Path)
     commands.add_parser("send", help="deliver what MLflow has not got yet")
     commands.add_parser("reap", help="mark the runs whose process is gone KILLED")
+    commands.add_parser("over", help="list the journals that may go")
     asked = parser.parse_args(arguments)
     if asked.command == "finish":
         return finish(asked.session, asked.status)
@@ -272,7 +285,7 @@ def main(arguments: list[str]) -> int:
         from stages import follower
 
         return follower.follow(Journal(asked.folder))
-    return {"send": send, "reap": reap}[asked.command]()
+    return {"send": send, "reap": reap, "over": over}[asked.command]()
 
 
 if __name__ == "__main__":

@@ -74,6 +74,7 @@ FILES = {
         Path("work").mkdir(exist_ok=True)
         with open("work/started", "a") as file:
             print(stage, os.getpid(), os.environ.get("GANLINE_SESSION"), file=file)
+        Path(f"work/tags.{stage}.json").write_text(os.environ.get("GANLINE_TAGS", "{}"))
         print(f"{stage} says hello", flush=True)
         if seconds < 0:
             sys.exit(f"{stage} refuses")
@@ -91,7 +92,7 @@ FILES = {
     "stages/params.py": """
         import sys, yaml
         params = yaml.safe_load(open(sys.argv[1]))
-        unknown = set(params) - {"prepare", "train", "register"}
+        unknown = set(params) - {"prepare", "train", "register", "machine"}
         if unknown:
             print(f"{sys.argv[1]}: {unknown.pop()} is no key", file=sys.stderr)
             sys.exit(2)
@@ -115,7 +116,7 @@ def environment() -> dict[str, str]:
 
 
 def call(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=280)
 
 
 @functools.cache

@@ -347,6 +347,5 @@ def test_the_flow_tells_the_drift_when_reference_is_new_and_before_it_trains(mon
     monkeypatch.setattr(flow.dvc, "graph", lambda: {"prepare": set(), "reference": {"prepare"}, "train": {"reference"}})
     monkeypatch.setattr(flow, "get_run_logger", lambda: SimpleNamespace(info=print))
     monkeypatch.setattr(flow.drift, "tell", lambda session, log: happened.append("drift"))
-    monkeypatch.setattr(flow, "_finish", lambda session, status: happened.append(status))
-    flow._run(plan.Stale({"reference": ["code"]}, ()))
-    assert happened == ["prepare", "reference", *(["drift"] if told else []), "train", "FINISHED"]
+    flow._stages(plan.Stale({"reference": ["code"]}, ()), flow.Cause(), "flow:now")
+    assert happened == ["prepare", "reference", *(["drift"] if told else []), "train"]

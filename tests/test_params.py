@@ -1,10 +1,14 @@
 """The params door: each mistake gets one sentence with the key, the value, the valid ones and the nearest."""
 
+import socket
+import sys
+import urllib.error
+
 import pytest
 import small
 
 from gan import choices
-from stages import params
+from stages import params, store
 
 MISTAKES = [
     ("resolution: 16", "resolutoin: 16", "prepare.resolutoin is no key; valid are alpha, channels,", "did you mean 'resolution'?"),
@@ -72,3 +76,39 @@ def test_the_door_as_a_command(tmp_path, capsys):
     assert params.main([str(small.ROOT / "params.yaml")]) == 0
     assert params.main([str(tmp_path / "missing.yaml")]) == 2
     assert "gan run --recipe digits" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConnectionRefusedError("no one there"), 75),
+        (urllib.error.URLError(socket.gaierror(-3, "Temporary failure in name resolution")), 75),
+        (urllib.error.HTTPError("http://x", 503, "Service Unavailable", None, None), 75),
+        (urllib.error.HTTPError("http://x", 404, "Not Found", None, None), 1),
+        (FileNotFoundError("no such file"), 1),
+        (LookupError("no such class"), 1),
+    ],
+)
+def test_only_what_may_pass_by_itself_ends_with_the_code_for_trying_again(error, code, capsys):
+    def main() -> None:
+        try:
+            raise error
+        except Exception:
+            raise ValueError("the weights cannot be fetched")  # noqa: B904
+
+    assert params.answer(main) == code and "the weights cannot be fetched" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("error", "code"), [(store.Unreachable("sqlite:///x cannot be reached"), 75), (store.Refused("bad name"), None)])
+def test_a_registry_that_is_away_ends_with_that_code_too(error, code, capsys):
+    def main() -> None:
+        try:
+            raise error
+        except Exception as problem:
+            sys.exit(f"MLflow: {problem}")
+
+    if code is None:
+        with pytest.raises(SystemExit, match="bad name"):
+            params.answer(main)
+    else:
+        assert params.answer(main) == code and "MLflow: sqlite:///x cannot be reached" in capsys.readouterr().err

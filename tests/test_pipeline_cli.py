@@ -1,5 +1,6 @@
 """The `gan` command from outside: help at once, one sentence for each mistake, the exit codes."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from pipeline import cli
 
 COMMANDS = [
     "init", "plan", "run", "sample", "serve", "export", "evaluate", "judge", "drift", "history", "promote", "rollback", "lineage", "reproduce",
-    "ui", "status", "schedule", "doctor", "sync",
+    "ui", "up", "down", "status", "schedule", "doctor", "gc", "sync",
 ]  # fmt: skip
 FORWARDED = ["sample", "serve", "export", "evaluate", "judge", "drift", "history", "promote", "rollback", "lineage"]  # answered by apps/
 
@@ -98,3 +99,14 @@ def test_the_ui_of_a_tracking_server_is_its_own_page(project):
     env = environment() | {"MLFLOW_TRACKING_URI": "http://127.0.0.1:1"}
     result = subprocess.run(command, cwd=project, env=env, capture_output=True, text=True)
     assert (result.returncode, result.stdout) == (0, "the tracking server has its own page: http://127.0.0.1:1\n")
+
+
+def test_a_full_disk_is_a_sentence_and_exit_code_1(monkeypatch, capsys):
+    def full(prog_name: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "work/door.json")
+
+    monkeypatch.setattr(cli, "app", full)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.startswith("gan: No space left on device: work/door.json; free some (gan gc lists what may go)")

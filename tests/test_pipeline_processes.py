@@ -114,3 +114,10 @@ def test_a_stage_run_by_hand_is_not_guarded():
     env = environment() | {"PYTHONPATH": str(Path(__file__).parents[1])}
     result = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True)
     assert result.stdout.strip() == "1", result.stderr
+
+
+def test_a_streamed_command_that_takes_too_long_is_ended_with_its_helper():
+    said = []
+    with pytest.raises(TimeoutError):
+        processes.stream([sys.executable, "-c", PARENT_AND_HELPER], environment(), said.append, SILENCE, timeout_s=3)
+    assert len(said) == 1 and not any(lives(int(pid)) for pid in said[0].split())

@@ -58,3 +58,15 @@ def test_no_store_has_no_runs_and_a_broken_one_says_so(tmp_path, monkeypatch):
     assert not tracking.surely_holds({"name": "digits", "version": "1", "weights_sha256": "aa"})
     with pytest.raises(Failure, match="mlflow.db cannot be read: file is not a database"):
         tracking.last_runs(5)
+
+
+def test_the_champion_is_found_with_its_age_and_a_run_with_its_page(here):
+    from datetime import UTC, datetime, timedelta
+
+    assert tracking.champion("digits") is None
+    here.set_registered_model_alias("digits", "champion", "1")
+    found = tracking.champion("digits")
+    assert found.version == "1" and timedelta() <= datetime.now(UTC) - found.made < timedelta(minutes=5)
+    run = here.search_runs(["0"])[0].info.run_id
+    assert tracking.page_of_run("http://127.0.0.1:5000", run) == f"http://127.0.0.1:5000/#/experiments/0/runs/{run}"
+    assert tracking.page_of_run("http://127.0.0.1:5000", "none") is None

@@ -88,3 +88,15 @@ def test_the_guides_example_passes_the_door(tmp_path):
     example = yaml.safe_load(re.search(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)[1])
     small.write_params(tmp_path, {f"train.{key}": value for key, value in example["train"].items()})
     params.load(tmp_path / "params.yaml")
+
+
+SURVIVAL = (small.ROOT / "docs/survival.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("shown", re.findall(r"`(test_\w+\.py)`((?:: (?:`[^`]+`(?:, )?)+)?)", SURVIVAL))
+def test_survival_names_tests_that_are_there(shown):
+    file, names = shown
+    code = (small.ROOT / "tests" / file).read_text("utf-8")
+    for name in re.findall(r"`([^`]+)`", names):
+        parts = [part for part in name.split("…") if part]
+        assert re.search(rf"def test_\w*{parts[0]}\w*\(", code), f"docs/survival.md: {file} has no test {name}"

@@ -47,7 +47,10 @@ def test_a_version_is_made_again_from_a_fresh_clone_and_a_remote_in_a_folder(tmp
     (first / "gan" / "note.py").write_text('"""New, and not committed."""\n')
     run(first, "dvc", "repro", GANLINE_TRACKING="on")
     run(first, "dvc", "push", "-q")
+    (first / "gan" / "note.py").unlink()  # from here on only the version's snapshot holds that state
+    gan(first, "gc", "--days", "0", "--yes")
     gan(first, "lineage", "digits/1")
+    gan(first, "sample", "digits/1", "-n", "4", "-o", "grid.png", MLFLOW_TRACKING_URI=f"sqlite:///{first / 'mlflow.db'}")
     run(tmp_path, "git", "clone", "-q", str(first), str(second))
     run(second, "git", "fetch", "-q", "origin", "refs/ganline/*:refs/ganline/*")
     registry = {"MLFLOW_TRACKING_URI": f"sqlite:///{first / 'mlflow.db'}", "PYTHONPATH": ""}

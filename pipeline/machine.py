@@ -1,0 +1,56 @@
+"""The section `machine` of params.yaml as the pipeline reads it: fresh each time, so that a change needs no restart.
+
+The door (stages/params.py) has checked it. What is not there has the default that stands here.
+"""
+
+from pathlib import Path
+
+from .dvc import read_yaml
+from .durations import seconds
+
+PARAMS = Path("params.yaml")
+
+
+def section(name: str) -> dict:
+    """A part of it; {} if it is not there."""
+    return (_params().get("machine") or {}).get(name) or {}
+
+
+def _params() -> dict:
+    """{} where the door will say what is wrong with the file."""
+    from ruamel.yaml import YAMLError
+
+    try:
+        return read_yaml(PARAMS)
+    except YAMLError:
+        return {}
+
+
+def longest(stage: str) -> str | None:
+    """What a stage may take at most, as it is written there: "24h"."""
+    return section("timeouts").get(stage)
+
+
+def max_drift() -> float | None:
+    return section("retrain").get("max_drift")
+
+
+def max_age_days() -> float | None:
+    return section("retrain").get("max_age_days")
+
+
+def watch_s(key: str) -> int:
+    """Seconds of `every`, `quiet` or `remote_every`."""
+    return seconds(section("watch").get(key) or {"every": "10s", "quiet": "30s", "remote_every": "15m"}[key])
+
+
+def notices() -> list[dict]:
+    """Whom to tell, each with `url` or `command`, and the events of which."""
+    every = ["promoted", "registered", "failed", "drift", "age"]
+    written = (_params().get("machine") or {}).get("notify") or []
+    return [{"events": every} | (one if isinstance(one, dict) else {"url": one}) for one in written]
+
+
+def model_name() -> str | None:
+    """What the registered model is called."""
+    return (_params().get("register") or {}).get("name")

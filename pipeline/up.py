@@ -1,0 +1,176 @@
+"""`gan up` and `gan down`: the servers of this checkout and its runner, apart from any terminal (pipeline/supervisor.py)."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.parse
+
+import psutil
+
+from . import checkout, deployment, server, tracking, watch
+from .errors import Busy, Failure
+from .processes import GRACE_S
+from .supervisor import GIVES_UP_AFTER, LOGS, RUNNER_GRACE_S, STATE
+
+MLFLOW_PORT = 5000
+START_TIMEOUT_S = 300
+END_TIMEOUT_S = RUNNER_GRACE_S + 2 * GRACE_S + 10
+LEFT_ALONE_S = 5  # more than the tether's own grace
+TITLES = {"prefect": "Prefect", "mlflow": "MLflow", "runner": "runner", "watch": "watch"}
+SERVICES = tuple(TITLES)
+
+
+def up(port: int | None, mlflow_port: int | None) -> None:
+    """Start what does not run, wait until all of it answers, say where."""
+    if _supervised():
+        _wait(None)
+        print("they run already")
+    else:
+        if holder := checkout.holder(checkout.SERVERS_LOCK):
+            raise Busy(f"refused: {holder} has a Prefect server of this checkout; end it first")
+        _end_what_is_left()
+        _wait(_detached(_ports(port, mlflow_port)))
+    for line in [*lines(), *(f"schedule {line}" for line in schedule())]:
+        print(line)
+    print("end them: gan down")
+
+
+def _ports(port: int | None, mlflow_port: int | None) -> list[str]:
+    """For the servers that are wanted here; the ones they had last, where nobody else has them now."""
+    before = checkout.recall(STATE)
+    found = []
+    if "PREFECT_API_URL" not in os.environ:
+        found.append(f"prefect={server.port(port, _port_of(before, 'prefect') or server.USUAL_PORT)}")
+    if not tracking.is_served():
+        found.append(f"mlflow={server.port(mlflow_port, _port_of(before, 'mlflow') or MLFLOW_PORT, '--mlflow-port')}")
+    return found
+
+
+def _port_of(state: dict, name: str) -> int | None:
+    return urllib.parse.urlsplit((state.get(name) or {}).get("url") or "").port
+
+
+def _detached(ports: list[str]) -> subprocess.Popen:
+    """The supervisor, in a session of its own: it outlives this command and its terminal."""
+    LOGS.mkdir(parents=True, exist_ok=True)
+    with open(LOGS / "supervisor.log", "ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", f"{__package__}.supervisor", *ports], env=checkout.environment(),
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+
+
+def _wait(supervisor: subprocess.Popen | None) -> None:
+    """Until everything answers; Failure where the supervisor that was just started ends before, or it takes too long."""
+    deadline_s = time.monotonic() + START_TIMEOUT_S
+    while not _all_ready():
+        if supervisor is not None and supervisor.poll() is not None and not _supervised():
+            raise Failure(f"the servers ended as they started; see {LOGS}/supervisor.log, and try: gan doctor")
+        for name, known in checkout.recall(STATE).items():
+            if not known.get("ready", True) and known["deaths"] >= GIVES_UP_AFTER:
+                raise Failure(f"{TITLES[name]} ends as it starts; see {LOGS / name}.log, and try: gan doctor (gan down first)")
+        if time.monotonic() > deadline_s:
+            raise Failure(f"the servers gave no answer in {START_TIMEOUT_S} s; see {LOGS}/, and try: gan doctor")
+        time.sleep(0.1)
+
+
+def _all_ready() -> bool:
+    state = checkout.recall(STATE)
+    return _supervised() and all(state[name]["ready"] for name in SERVICES if name in state)
+
+
+def _supervised() -> bool:
+    """Whether `gan up` keeps servers going now, and they are known."""
+    supervisor = checkout.recall(STATE).get("supervisor")
+    return supervisor is not None and checkout.holders_pid(checkout.SERVERS_LOCK) == supervisor["pid"]
+
+
+def lines() -> list[str]:
+    """What runs now of the servers, a line each; [] where nothing does."""
+    if checkout.holder(checkout.SERVERS_LOCK) is None:
+        return []
+    return [f"{TITLES[name]:<8} {_in_words(known)}" for name, known in checkout.recall(STATE).items() if name in TITLES]
+
+
+def _in_words(known: dict) -> str:
+    state = "" if known["ready"] else "starting" if "pid" in known else "waiting to be started"
+    deaths = f"died {known['deaths']} time{'s' if known['deaths'] > 1 else ''}, see {LOGS}/" if known["deaths"] else ""
+    return "  ".join(filter(None, [known["url"] or f"process {known.get('pid')}", state, deaths]))
+
+
+def schedule() -> list[str]:
+    """When the flow runs by itself, as the server that runs says; [] if it never does, or no server does."""
+    found = server.running()
+    return [*deployment.in_words(found), *watch.in_words()] if found else []
+
+
+def page(name: str) -> str | None:
+    """The address of a server that runs here now, without a slash at its end."""
+    known = checkout.recall(STATE).get(name) or {}
+    return known.get("url") if known.get("ready") and checkout.holder(checkout.SERVERS_LOCK) else None
+
+
+def api() -> str | None:
+    """The API of the Prefect server that `gan up` uses; None where it does not run."""
+    if not _supervised():
+        return None
+    url = (checkout.recall(STATE).get("prefect") or {}).get("url")
+    return f"{url}/api" if url else os.environ.get("PREFECT_API_URL")
+
+
+def down() -> None:
+    """End what `gan up` started, and nothing else."""
+    state = checkout.recall(STATE)
+    if not _supervised():
+        if holder := checkout.holder(checkout.SERVERS_LOCK):
+            raise Busy(f"{holder} is not of gan up; end it where it runs")
+        left = _end_what_is_left()
+        print(f"ended {', '.join(left)}, whose supervisor was gone" if left else "nothing of gan up runs here")
+        return
+    supervisor = psutil.Process(state["supervisor"]["pid"])
+    _refuse_while_a_run_needs_them(supervisor)
+    supervisor.terminate()
+    if not _gone(supervisor, END_TIMEOUT_S):
+        supervisor.kill()  # what hangs on it ends with it
+    _end_what_is_left(state)
+    print("\n".join(f"ended {TITLES[name]:<8} {state[name]['url'] or ''}".rstrip() for name in SERVICES if name in state))
+
+
+def _refuse_while_a_run_needs_them(supervisor: psutil.Process) -> None:
+    """A run of the runner ends with it, and goes on from there; one that a person started would lose its server."""
+    pid = checkout.holders_pid()
+    if pid is not None and pid not in {process.pid for process in supervisor.children(recursive=True)}:
+        raise Busy(f"refused: {checkout.holder()} uses the Prefect server; wait for it, or end it first")
+
+
+def _gone(process: psutil.Process, timeout_s: float) -> bool:
+    """Whether it has ended by then; nobody may be there to reap it."""
+    deadline_s = time.monotonic() + timeout_s
+    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+        if time.monotonic() > deadline_s:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def _end_what_is_left(state: dict | None = None) -> list[str]:
+    """Servers whose supervisor was killed end by themselves within seconds; names of those that did not, and do now."""
+    state = checkout.recall(STATE) if state is None else state
+    deadline_s = time.monotonic() + LEFT_ALONE_S
+    while (left := [name for name in SERVICES if _is(state.get(name) or {})]) and time.monotonic() < deadline_s:
+        time.sleep(0.1)
+    for name in left:
+        os.killpg(state[name]["pid"], signal.SIGKILL)
+    STATE.unlink(missing_ok=True)
+    return [TITLES[name] for name in left]
+
+
+def _is(known: dict) -> bool:
+    """Whether the very process that was known so still lives."""
+    try:
+        process = psutil.Process(known.get("pid") or 0)
+        return process.create_time() == known["started_s"] and process.status() != psutil.STATUS_ZOMBIE
+    except (psutil.Error, KeyError):
+        return False
