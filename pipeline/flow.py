@@ -19,6 +19,7 @@ from .retraining import Cause
 
 RETRY_DELAYS_S = [5, 10, 20, 40, 60]
 FINISH_TIMEOUT_S = 120  # of sending the run's last points to the tracking store
+UNCHANGED = "Unchanged"
 FIRST = ("fetch", "prepare")  # the stages that make the data which drift is measured on
 
 
@@ -110,10 +111,10 @@ def _stages(stale: plan.Stale, cause: Cause, session: str) -> tuple[set[str], re
             verdict = _judged(cause, session)
         if verdict is not None and not verdict.trains:
             break
-        outcome = run_stage.with_options(name=stage, task_run_name=stage)(
+        ended = run_stage.with_options(name=stage, task_run_name=stage)(
             stage, wanted=wanted, force=stage in stale.forced, session=session
         )
-        if outcome != "unchanged":
+        if ended.name != UNCHANGED:
             ran.add(stage)
             if stage == "reference":
                 drift.tell(session, get_run_logger().info)
@@ -153,15 +154,16 @@ def bring(what: str, one: incoming.Tracked) -> None:
 
 
 @task(**PATIENT)
-def run_stage(stage: str, wanted: bool, force: bool, session: str) -> str | State:
-    """One stage by DVC: "ran", "restored" or "unchanged"; not wanted ones are left alone, DVC is not even asked."""
+def run_stage(stage: str, wanted: bool, force: bool, session: str) -> State:
+    """One stage by DVC: Ran, Restored or Unchanged, which is the state's name (a task that returns a state gives its caller that
+    state, not its data); not wanted ones are left alone, DVC is not even asked."""
     if not wanted:
-        return Completed(name="Unchanged", message="nothing changed", data="unchanged")
+        return Completed(name=UNCHANGED, message="nothing changed")
     started_s = time.monotonic()
     outcome = dvc.repro(stage, force, session, get_run_logger().info, machine.longest(stage))
     if outcome == "ran":
         plan.record(stage, time.monotonic() - started_s)
-    return Completed(name=outcome.capitalize(), message=f"{stage} {outcome}", data=outcome)
+    return Completed(name=outcome.capitalize(), message=f"{stage} {outcome}")
 
 
 def _finish(session: str, status: str) -> str | None:

@@ -143,8 +143,8 @@ def _serve(asked: Wish, port: int | None) -> None:
         schedules = _schedules(asked)
         stack.enter_context(supervisor.kept(services))
         if own:
-            stack.enter_context(server.announced(api))
             supervisor.wait_for(own, services)
+            stack.enter_context(server.announced(api))
         stack.callback(_forget)
         deployment.put(schedules)
         watch.want(asked.on_data)

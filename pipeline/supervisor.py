@@ -145,10 +145,10 @@ def kept(services: list[Service]) -> Iterator[None]:
                 stack.callback(service.end)
 
 
-def wait_for(service: Service, services: list[Service]) -> None:
+def wait_for(service: Service, services: list[Service], **also: dict) -> None:
     """Until it answers; Failure if it keeps dying instead."""
     while not service.ready:
-        look_after(services)
+        look_after(services, **also)
         if service.deaths >= GIVES_UP_AFTER:
             raise Failure(f"{service.name} ends as it starts; see {LOGS / service.name}.log, and try: gan doctor")
         time.sleep(LOOK_S / 5)
@@ -173,16 +173,21 @@ def main(ports: dict[str, str]) -> None:
         api = own.api if own else os.environ["PREFECT_API_URL"]
         services += [*([own] if own else []), runner(api, after=own), watcher(api, after=own)]
         stack.enter_context(kept(services))
-        if own:
-            stack.enter_context(server.announced(api))
         say(f"started: {', '.join(service.name for service in services if service.wanted())}")
+        me = identity(os.getpid())
+        if own:
+            wait_for(own, services, supervisor=me)
+            stack.enter_context(server.announced(api))
         while True:
-            look_after(services, supervisor=identity(os.getpid()))
+            look_after(services, supervisor=me)
             time.sleep(LOOK_S)
 
 
 if __name__ == "__main__":
     try:
         main(dict(word.split("=") for word in sys.argv[1:]))
+    except Failure as failure:
+        say(str(failure))
+        sys.exit(failure.exit_code)
     finally:
         say("ended")

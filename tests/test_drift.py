@@ -339,9 +339,9 @@ def test_the_flow_tells_the_drift_when_reference_is_new_and_before_it_trains(mon
 
     happened = []
 
-    def stage(name: str, **_) -> str:
+    def stage(name: str, **_) -> SimpleNamespace:
         happened.append(name)
-        return {"prepare": "unchanged", "reference": outcome}.get(name, "ran")
+        return SimpleNamespace(name={"prepare": "unchanged", "reference": outcome}.get(name, "ran").capitalize())
 
     monkeypatch.setattr(flow, "run_stage", SimpleNamespace(with_options=lambda **_: stage))
     monkeypatch.setattr(flow.dvc, "graph", lambda: {"prepare": set(), "reference": {"prepare"}, "train": {"reference"}})

@@ -291,9 +291,9 @@ def test_data_that_drifted_too_little_are_prepared_and_not_trained_on(monkeypatc
 
     happened = []
 
-    def stage(name: str, **_: object) -> str:
+    def stage(name: str, **_: object) -> SimpleNamespace:
         happened.append(name)
-        return outcome if name in ("fetch", "prepare") else "unchanged"
+        return SimpleNamespace(name=outcome.capitalize() if name in ("fetch", "prepare") else "Unchanged")
 
     def judged(cause: Cause, session: str) -> retraining.Verdict:
         happened.append("asked")
