@@ -229,7 +229,9 @@ def main() -> None:
     except (Mistake, Failure) as problem:
         print(f"gan: {problem}", file=sys.stderr)
         sys.exit(problem.exit_code)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as end:
+        if isinstance(end, SystemExit) and end.code != 130:  # as Typer says Ctrl-C
+            raise
         print("gan: interrupted; the same command goes on from here", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:  # `gan plan | head`: the reader has gone, and with it the place for words
