@@ -163,6 +163,12 @@ def lineage(context: typer.Context) -> None:
     _forward("apps.lineage", context.args)
 
 
+@app.command(**FORWARDED)
+def compare(context: typer.Context) -> None:
+    """Runs beside one another: params, scores, ranks, cost: gan compare [RUNS…]"""
+    _forward("apps.compare", context.args)
+
+
 @app.command(epilog=_examples("gan reproduce digits@champion", "gan reproduce digits/3"))
 def reproduce(model: Annotated[str, typer.Argument(help="A version or an alias: digits/3, digits@champion.")]) -> None:
     """Train a version again from its own commit, data and params, apart from this checkout, and compare the bytes."""

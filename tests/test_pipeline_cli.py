@@ -13,9 +13,9 @@ from pipeline import cli
 
 COMMANDS = [
     "init", "plan", "run", "sample", "serve", "export", "evaluate", "judge", "drift", "history", "promote", "rollback", "lineage", "reproduce",
-    "ui", "status", "schedule", "doctor", "sync",
+    "sweep", "compare", "ui", "status", "schedule", "doctor", "sync",
 ]  # fmt: skip
-FORWARDED = ["sample", "serve", "export", "evaluate", "judge", "drift", "history", "promote", "rollback", "lineage"]  # answered by apps/
+FORWARDED = ["sample", "serve", "export", "evaluate", "judge", "drift", "history", "promote", "rollback", "lineage", "compare"]  # answered by apps/
 
 
 @pytest.fixture(scope="module")
