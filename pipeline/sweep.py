@@ -73,7 +73,8 @@ def read(name: str) -> Sweep:
     content = recall(FOLDER / f"{name}.json")
     if not content:
         raise Mistake(f"there is no sweep {name!r}; there are: {', '.join(names()) or 'none yet'}")
-    trials = [Trial.read(one) for one in content["trials"]]
+    keys = [word.partition("=")[0] for word in content["words"]]  # JSON sorts them
+    trials = [Trial.read(one | {"point": {key: one["point"][key] for key in keys}}) for one in content["trials"]]
     return Sweep(**content | {"state": workspace.State(**content["state"]), "trials": trials})
 
 

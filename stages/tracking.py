@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from stages import guard, publication, session
+from stages import guard, publication, recipes, session
 from stages.journal import Journal
 
 if TYPE_CHECKING:
@@ -133,6 +133,7 @@ def _open(params: "Params", now: session.Session, journal: Journal) -> None:
         "mlflow.user": _user(),
         **({"dvc.experiment": now.experiment} if now.experiment else {}),
         **session.sweep_tags(),
+        **recipes.tags(),
         **session.git_state(),
     }
     journal.append(
