@@ -114,7 +114,7 @@ def _print(groups: list["Group"]) -> None:
     console = Console(width=None if sys.stdout.isatty() else UNLIMITED)
     left_out: list[str] = []
     for place, group in enumerate(groups):
-        if place:
+        if place and group.protocol is not None:
             console.print("another protocol: never to be compared with those above", style="yellow")
         made, missing = table.fitting(table.shown(group, _metrics(groups, False)), ["run", "rank", group.metric, *group.params], console.width)
         left_out += missing

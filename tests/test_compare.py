@@ -46,7 +46,12 @@ def test_runs_of_another_protocol_are_never_ranked_together():
     found = table.groups([run("a", 1, 0.9, 1.1), run("b", 5, 4, 6, protocol="q"), run("c", 2, 1.9, 2.1), run("d", None, protocol=None)], "fid")
     assert [(group.protocol, list(group.table["run"])) for group in found] == [("p", ["a", "c"]), ("q", ["b"]), (None, ["d"])]
     assert [list(group.table["rank"]) for group in found] == [["1", "2"], ["1"], [None]]
-    assert found[0].verdict() == "best by fid: a, by more than noise" and found[2].verdict() == "no run has a score fid"
+    assert found[0].verdict() == "best by fid: a, by more than noise" and found[2].verdict() == "d: finished"
+
+
+def test_why_a_run_has_no_scores_is_said():
+    (group,) = table.groups([run("a", None, protocol=None, status="KILLED", tags={"stopped": "hopeless at 9 kimg"}), run("b", None, protocol=None, status="FAILED")], "fid")
+    assert group.verdict() == "a: hopeless at 9 kimg; b: failed"
 
 
 def test_what_cannot_be_told_apart_from_the_best_is_named():

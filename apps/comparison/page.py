@@ -18,6 +18,7 @@ COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#9
 
 
 def html(groups: list[Group], metrics: list[str]) -> str:
+    """`metrics`: the columns, those of table.SHOWN first; the others are folded."""
     runs = [run for group in groups for run in group.runs]
     names = [label for group in groups for label in group.table["run"]]
     colours = {run.id: COLOURS[place % len(COLOURS)] for place, run in enumerate(runs)}
@@ -30,12 +31,17 @@ def html(groups: list[Group], metrics: list[str]) -> str:
 
 
 def _shown(group: Group, metrics: list[str], colours: dict[str, str]) -> dict:
-    made = table.shown(group, metrics)
+    by, *others = metrics
+    made = table.shown(group, [by, *(name for name in others if name in table.SHOWN)])
+    more = table.shown(group, [name for name in others if name not in table.SHOWN]).drop(columns=["rank", *group.params, *table.COST])
     first = [bool(rank) and rank[0] == 1 for rank in group.ranks]
-    rows = [
-        {"cells": row, "colour": colours[run.id], "first": may_be_best} for row, run, may_be_best in zip(made.values.tolist(), group.runs, first)
-    ]
-    return {"title": group.title(), "verdict": group.verdict(), "columns": list(made.columns), "rows": rows}
+    tables = [
+        {"columns": list(one.columns), "rows": [
+            {"cells": row, "colour": colours[run.id], "first": may_be_best} for row, run, may_be_best in zip(one.values.tolist(), group.runs, first)
+        ]}
+        for one in (made, more)
+    ]  # fmt: skip
+    return {"title": group.title(), "verdict": group.verdict(), "scored": group.protocol is not None, "tables": tables}
 
 
 def _grid(content: bytes) -> dict:
@@ -86,18 +92,22 @@ td, th { white-space: nowrap; padding-right: 1rem; } tr.first td:first-child { f
 <p class="soft">Scores are mean [95 % interval]. {{ rule }}</p>
 </header>
 
-{% for group in groups %}
-<section>
-<h2>{{ group.title | visible }}</h2>
-{% if not loop.first %}<p class="soft">Another protocol: its scores cannot be compared with those above.</p>{% endif %}
-<ul class="findings"><li class="good">{{ group.verdict | visible(400) }}</li></ul>
+{% macro drawn(one) %}
 <div class="scroll"><table>
-<thead><tr>{% for column in group.columns %}<th>{{ column | visible }}</th>{% endfor %}</tr></thead>
+<thead><tr>{% for column in one.columns %}<th>{{ column | visible }}</th>{% endfor %}</tr></thead>
 <tbody>
-{% for row in group.rows %}
+{% for row in one.rows %}
 <tr{% if row.first %} class="first"{% endif %}>{% for cell in row.cells %}<td>{% if loop.first %}<i class="key" style="background:{{ row.colour }}"></i>{% endif %}<bdi>{{ cell | visible }}</bdi></td>{% endfor %}</tr>
 {% endfor %}
 </tbody></table></div>
+{% endmacro %}
+{% for group in groups %}
+<section>
+<h2>{{ group.title | visible }}</h2>
+{% if group.scored and not loop.first %}<p class="soft">Another protocol: its scores cannot be compared with those above.</p>{% endif %}
+<ul class="findings"><li class="{{ "good" if group.scored else "odd" }}">{{ group.verdict | visible(400) }}</li></ul>
+{{ drawn(group.tables[0]) }}
+{% if group.tables[1].columns | length > 1 %}<details><summary>All scores</summary>{{ drawn(group.tables[1]) }}</details>{% endif %}
 </section>
 {% endfor %}
 
@@ -119,7 +129,7 @@ td, th { white-space: nowrap; padding-right: 1rem; } tr.first td:first-child { f
 <p class="soft">By images seen.</p>
 <div class="curves">
 {% for curve in curves %}
-<figure><figcaption><span>{{ curve.name | visible }}</span><span class="soft">{{ curve.low }} to {{ curve.high }}{{ ", logarithmic" if curve.logarithmic }}; 0 to {{ curve.kimg }} kimg</span></figcaption>
+<figure><figcaption><span>{{ curve.name | visible }}&ensp;</span><span class="soft">{{ curve.low }} to {{ curve.high }}{{ ", logarithmic" if curve.logarithmic }}; 0 to {{ curve.kimg }} kimg</span></figcaption>
 <svg viewBox="0 0 320 150" preserveAspectRatio="none" role="img" aria-label="{{ curve.name | visible }}">
 {% for line in curve.lines %}<polyline points="{{ line.points }}" style="stroke:{{ line.colour }}"><title>{{ line.name | visible }}</title></polyline>
 {% endfor %}</svg>

@@ -31,6 +31,7 @@ class Run:
     cost: dict[str, float | None]
     protocol: str | None  # hash; None where nothing was evaluated
     protocol_name: str | None
+    status: str = "FINISHED"
     tags: dict[str, str] = field(default_factory=dict)
     curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     grid: bytes | None = None
@@ -87,7 +88,7 @@ def read(client: "MlflowClient", run: Any, pictures: bool) -> Run:
     tags, metrics = run.data.tags, run.data.metrics
     return Run(
         id=run.info.run_id, name=run.info.run_name, params=run.data.params, scores=_scores(metrics), cost=_cost(client, run),
-        protocol=tags.get(f"{PROTOCOL}.hash"), protocol_name=tags.get(f"{PROTOCOL}.name"), tags=tags,
+        protocol=tags.get(f"{PROTOCOL}.hash"), protocol_name=tags.get(f"{PROTOCOL}.name"), status=run.info.status, tags=tags,
         curves={key: points for key in CURVES if (points := _curve(client, run.info.run_id, key))} if pictures else {},
         grid=_grid(client, run.info.run_id) if pictures else None,
     )  # fmt: skip
