@@ -26,7 +26,8 @@ def open_run(key: str, experiment: str, name: str) -> Journal:
     """The journal of a sweep's run; its owner is the process that started this one."""
     journal = Journal.of(key)
     owner = session.tags_of_owner(session.Process.of(psutil.Process(os.getppid())))
-    tags = {"ganline.session": key, "ganline.kind": KIND, KIND: name, "mlflow.runName": name, **owner}
+    named = {"mlflow.runName": name, "mlflow.source.type": "LOCAL", "mlflow.source.name": "gan sweep", "mlflow.user": tracking.user()}
+    tags = {"ganline.session": key, "ganline.kind": KIND, KIND: name, **named, **owner}
     if journal.of_kind("run"):
         journal.append("tags", tags=tags)
     else:

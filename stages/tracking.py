@@ -130,7 +130,7 @@ def _open(params: "Params", now: session.Session, journal: Journal) -> None:
         "data": content["prepare"]["source"]["path"],
         "mlflow.source.type": "LOCAL",
         "mlflow.source.name": "dvc.yaml",
-        "mlflow.user": _user(),
+        "mlflow.user": user(),
         **({"dvc.experiment": now.experiment} if now.experiment else {}),
         **session.sweep_tags(),
         **recipes.tags(),
@@ -148,7 +148,7 @@ def _open(params: "Params", now: session.Session, journal: Journal) -> None:
     publication.publish_graph(journal)
 
 
-def _user() -> str:
+def user() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name
