@@ -102,10 +102,11 @@ def open_or_begin(
             before = len(known.trials)
             known.extend(trials)
             changed = workspace.changed_since(known.state)
-            if any(trial.status == WAITING for trial in known.trials[:before]) or not changed:
+            if any(trial.status in (WAITING, RUNNING) for trial in known.trials[:before]) or not changed:
                 if changed:
                     say(f"{known.name} goes on from the checkout as it was when it began; changed since: {', '.join(changed[:5])}")
                 _check(known.trials[before:], workspace.text_of(known.state, door.PARAMS))
+                known.early_stop = early_stop
                 return known
     return _begun(axes, asked, _new_name(name), trials, early_stop, say)
 
@@ -188,8 +189,9 @@ def _settle(sweep: Sweep, attempts: list[Attempt], say: Callable[[str], None]) -
     """Read what the trials wrote, and put away those that have ended."""
     for attempt in list(attempts):
         ended = attempt.process.poll() is not None
+        if attempt.look():
+            sweep.save()
         if not ended:
-            attempt.look()
             continue
         if attempt.trial.status != STOPPED:
             attempt.settle()
@@ -232,10 +234,10 @@ def _interrupt(sweep: Sweep, attempts: list[Attempt]) -> None:
     tell(sweep, status="KILLED")
 
 
-def retry(sweep: Sweep) -> None:
-    """Failed and stopped trials wait again."""
+def wait_again(sweep: Sweep, retry: bool) -> None:
+    """Trials that ran when this sweep was killed; `retry`: failed and stopped ones too."""
     for trial in sweep.trials:
-        if trial.status in (FAILED, STOPPED):
+        if trial.status == RUNNING or (retry and trial.status in (FAILED, STOPPED)):
             trial.status, trial.why = WAITING, None
 
 

@@ -54,8 +54,7 @@ def _named(words: list[str]) -> Sweep:
 def _run(words: list[str], options: Options) -> int:
     with sweep_table.live() as (show, say):
         found = _found(words, options, say)
-        if options.retry:
-            sweep.retry(found)
+        sweep.wait_again(found, options.retry)
         if any(trial.status == WAITING for trial in found.trials):
             say(f"{found.name}: {len(found.trials)} trials, {found.search} search; interrupted, the same command goes on from there")
             sweep.run(found, options.parallel, show, say)

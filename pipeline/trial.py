@@ -37,9 +37,8 @@ class Trial:
 
     @classmethod
     def read(cls, content: dict) -> "Trial":
-        """What `content` wrote; what ran when it was written runs no more."""
-        history = {int(nimg): score for nimg, score in content["history"].items()}
-        return cls(**content | {"history": history, "status": WAITING if content["status"] == RUNNING else content["status"]})
+        """What `content` wrote, through JSON."""
+        return cls(**content | {"history": {int(nimg): score for nimg, score in content["history"].items()}})
 
     def content(self) -> dict:
         return asdict(self)

@@ -22,7 +22,7 @@ from .processes import answer
 
 KEPT = "refs/ganline/sweeps"
 LARGEST_NEW_FILE = 1024**2  # bytes; larger new files are no code, and DVC or git has to know them
-TRANSIENT = ("GANLINE_SESSION", "DVC_ROOT", "DVC_EXP_NAME", "DVC_STAGE", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "PYTHONPATH")
+TRANSIENT = ("GANLINE_SESSION", "GANLINE_SWEEP", "DVC_ROOT", "DVC_EXP_NAME", "DVC_STAGE", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "PYTHONPATH")
 
 
 @dataclass(frozen=True)

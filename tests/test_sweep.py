@@ -11,7 +11,6 @@ import pytest
 import sweep_project
 from pipeline_project import call, environment, gan, processes_in, wait_for
 
-from pipeline import sweep as sweeps
 from pipeline.checkout import recall
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

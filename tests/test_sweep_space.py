@@ -8,8 +8,8 @@ import pytest
 from pipeline import pruning, space, sweep_table, workspace
 from pipeline.errors import Mistake
 from pipeline.settings import get, put
-from pipeline.sweep import Sweep
-from pipeline.trial import FINISHED, RUNNING, WAITING, Trial
+from pipeline.sweep import Sweep, wait_again
+from pipeline.trial import FAILED, FINISHED, RUNNING, STOPPED, WAITING, Trial
 
 WORDS = ["train.loss.name=hinge,relativistic", "train.loop.lr=1.0e-4..1.0e-2", "train.network.generator_width=16..96"]
 
@@ -130,10 +130,18 @@ def test_a_search_over_the_measure_itself_stops_no_trial():
     assert not other.may_stop_early()
 
 
-def test_a_trial_is_read_as_it_was_written_and_one_that_ran_waits_again():
-    trial = Trial("s-01", {"a": 1.5}, RUNNING, {1000: 2.0}, why=None)
-    again = Trial.read(json.loads(json.dumps(trial.content())))
-    assert again.history == {1000: 2.0} and again.status == WAITING and again.point == {"a": 1.5}
+def test_a_trial_is_read_as_it_was_written():
+    trial = Trial("s-01", {"a": 1.5}, RUNNING, {1000: 2.0}, {"fid": {"mean": 3.0}}, took_s=4.0)
+    assert Trial.read(json.loads(json.dumps(trial.content()))) == trial
+
+
+@pytest.mark.parametrize(("retry", "states"), [(False, [FINISHED, WAITING, FAILED, STOPPED]), (True, [FINISHED, WAITING, WAITING, WAITING])])
+def test_what_ran_waits_again_and_what_failed_or_was_stopped_when_asked(retry, states):
+    found = sweep_of(*[(1, 1, 1, "p")] * 4)
+    for trial, status in zip(found.trials, [FINISHED, RUNNING, FAILED, STOPPED]):
+        trial.status = status
+    wait_again(found, retry)
+    assert [trial.status for trial in found.trials] == states
 
 
 def test_trials_that_differ_in_what_comes_after_train_the_same_generator():
