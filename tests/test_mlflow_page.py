@@ -81,14 +81,14 @@ def server(two_runs, tmp_path) -> str:
 
 
 def _wait_for(address: str, started: subprocess.Popen, log: Path) -> None:
-    for _ in range(240):
+    for _ in range(480):
         assert started.poll() is None, log.read_text()
         try:
             urllib.request.urlopen(f"{address}/health", timeout=2)
             return
         except (urllib.error.URLError, OSError):
             time.sleep(0.5)
-    raise AssertionError(f"no server within two minutes: {log.read_text()}")
+    raise AssertionError(f"no server within four minutes: {log.read_text()}")
 
 
 @pytest.fixture
@@ -181,6 +181,7 @@ def test_trials_are_nested_below_their_sweep_and_have_tags_to_filter_by(two_runs
     page.click("text=Model training")
     page.goto(f"{server}/#/experiments/{runs[0].info.experiment_id}/runs")
     page.wait_for_selector(f"text={runs[0].data.tags['sweep']}")
+    page.click("[data-component-id='mlflow.assistant.chat_panel.close']")
     assert not page.locator(f"text={runs[0].info.run_name}").count(), "a trial stands below its sweep"
     page.click("[data-component-id$='runnamecellrenderer.tsx_46']")
     for run in runs:
