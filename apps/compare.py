@@ -18,8 +18,8 @@ EXAMPLES = """examples:
   gan compare sweep-1 -o sweep-1.html             with sample grids side by side and curves; also .csv, .md
   gan compare --by kid --protocol 255324          ranks by another score; one protocol only
 
-Scores are mean [95 % interval]. A rank is the range of places that the intervals allow: 1 is better than every other by more than
-noise, 1–3 is not told apart from others. Runs that were scored by another protocol stand apart and are never ranked together."""
+Scores are mean [95 % interval]. A rank is the range of places that the intervals allow: 1 is better than every other by more
+than noise, 1–3 is not told apart from others. Runs that another protocol scored stand apart and are never ranked together."""
 SUFFIXES = (".csv", ".md", ".html")
 UNLIMITED = 300  # characters of a line where nobody looks at it
 
@@ -31,17 +31,23 @@ def parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("runs", nargs="*", metavar="RUN", help="id or name of a run, a sweep, an experiment, a version (digits/3), an alias")
+    made.add_argument(
+        "runs", nargs="*", metavar="RUN", help="id or name of a run, a sweep, an experiment, a version (digits/3), an alias"
+    )
     made.add_argument("--by", default="fid", metavar="SCORE", help="to rank by (fid)")
     made.add_argument("--protocol", metavar="HASH", help="only runs scored by this protocol; the beginning of its hash will do")
-    made.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the table there: .csv (all figures), .md or .html")
+    made.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="write the table there: .csv (all figures), .md or .html"
+    )
     return made
 
 
 def main(arguments: list[str]) -> int:
     asked = parser().parse_args(arguments)
     if asked.output and asked.output.suffix not in SUFFIXES:
-        raise ValueError(f"-o {asked.output}: {asked.output.suffix or 'no suffix'} is no format; name a file that ends with {', '.join(SUFFIXES)}")
+        raise ValueError(
+            f"-o {asked.output}: {asked.output.suffix or 'no suffix'} is no format; end the name with {', '.join(SUFFIXES)}"
+        )
     groups = _groups(asked)
     if asked.output:
         _write(groups, asked.output)
@@ -95,7 +101,10 @@ def _write(groups: list["Group"], path: Path) -> None:
 
         text = pd.concat([group.table for group in groups], ignore_index=True).to_csv(index=False)
     elif path.suffix == ".md":
-        parts = [f"{group.title()}\n\n{table.markdown(table.shown(group, _metrics(groups, False)))}\n\n{group.verdict()}\n" for group in groups]
+        parts = [
+            f"{group.title()}\n\n{table.markdown(table.shown(group, _metrics(groups, False)))}\n\n{group.verdict()}\n"
+            for group in groups
+        ]
         text = "\n".join(parts)
     else:
         text = page.html(groups, _metrics(groups, True))
@@ -116,7 +125,9 @@ def _print(groups: list["Group"]) -> None:
     for place, group in enumerate(groups):
         if place and group.protocol is not None:
             console.print("another protocol: never to be compared with those above", style="yellow")
-        made, missing = table.fitting(table.shown(group, _metrics(groups, False)), ["run", "rank", group.metric, *group.params], console.width)
+        made, missing = table.fitting(
+            table.shown(group, _metrics(groups, False)), ["run", "rank", group.metric, *group.params], console.width
+        )
         left_out += missing
         drawn = Table(title=group.title(), title_justify="left")
         for name in made.columns:
@@ -126,7 +137,9 @@ def _print(groups: list["Group"]) -> None:
         console.print(drawn)
         console.print(group.verdict(), markup=False, highlight=False, soft_wrap=True)
     if left_out:
-        console.print(f"no room here for {', '.join(dict.fromkeys(left_out))}: -o FILE.csv, .md or .html", markup=False, highlight=False)
+        console.print(
+            f"no room here for {', '.join(dict.fromkeys(left_out))}: -o FILE.csv, .md or .html", markup=False, highlight=False
+        )
 
 
 if __name__ == "__main__":

@@ -65,10 +65,14 @@ def sweep(
     ] = None,
     trials: Annotated[int | None, typer.Option(min=1, help="How many; 8 at random, all of a grid.")] = None,
     parallel: Annotated[int, typer.Option(min=1, help="Trials at a time.")] = 1,
-    search: Annotated[str | None, typer.Option(metavar="grid|random", help="A grid of lists if it is not larger than --trials.")] = None,
+    search: Annotated[
+        str | None, typer.Option(metavar="grid|random", help="A grid of lists if it is not larger than --trials.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of a random search: the same one draws the same trials.")] = 0,
     name: Annotated[str | None, typer.Option(help="Of a new sweep; sweep-N if not given.")] = None,
-    resume: Annotated[str | None, typer.Option(metavar="NAME", help="Go on with a sweep; its own command again does so too.")] = None,
+    resume: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Go on with a sweep; its own command again does so too.")
+    ] = None,
     early_stop: Annotated[
         bool, typer.Option("--early-stop/--no-early-stop", help="End trainings that are worse than the median of the others.")
     ] = True,
@@ -80,7 +84,8 @@ def sweep(
     """
     from . import sweep_command
 
-    sys.exit(sweep_command.command(words or [], sweep_command.Options(trials, parallel, search, seed, name, resume, early_stop, retry)))
+    options = sweep_command.Options(trials, parallel, search, seed, name, resume, early_stop, retry)
+    sys.exit(sweep_command.command(words or [], options))
 
 
 @app.command(epilog=_examples(

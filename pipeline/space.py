@@ -67,7 +67,9 @@ def parse(words: list[str]) -> list[Choice | Range]:
 def _axis(word: str) -> Choice | Range:
     key, sign, text = word.partition("=")
     if not sign or not key or not text:
-        raise Mistake(f"{word!r} is no part of a search; write key=a,b,c or key=low..high, as in train.loss.name=hinge,relativistic")
+        raise Mistake(
+            f"{word!r} is no part of a search; write key=a,b,c or key=low..high, as in train.loss.name=hinge,relativistic"
+        )
     if key.startswith("machine."):
         raise Mistake(f"{key} changes no byte of any result, so there is nothing to compare; name a key of another section")
     found = RANGE.fullmatch(text)
@@ -92,7 +94,9 @@ def _choice(key: str, text: str) -> Choice:
     try:
         values = YAML(typ="safe", pure=True).load(f"[{text}]")
     except YAMLError as error:
-        raise Mistake(f"{key}={text}: the values are not YAML ({getattr(error, 'problem', error)}); quote those with commas") from None
+        raise Mistake(
+            f"{key}={text}: the values are not YAML ({getattr(error, 'problem', error)}); quote those with commas"
+        ) from None
     different = [value for place, value in enumerate(values) if value not in values[:place]]
     return Choice(key, tuple(different))
 
@@ -127,7 +131,7 @@ def points(axes: list[Choice | Range], search: str, trials: int | None, seed: in
 
 
 def setting(key: str, value: Any) -> str:
-    """"train.loss.name=hinge": what `gan run --set` and pipeline/settings.py take."""
+    """ "train.loss.name=hinge": what `gan run --set` and pipeline/settings.py take."""
     return f"{key}={spelled(value)}"
 
 

@@ -91,7 +91,13 @@ def newest() -> Sweep:
 
 
 def open_or_begin(
-    words: list[str], name: str | None, trials: int | None, search: str | None, seed: int, early_stop: bool, say: Callable[[str], None]
+    words: list[str],
+    name: str | None,
+    trials: int | None,
+    search: str | None,
+    seed: int,
+    early_stop: bool,
+    say: Callable[[str], None],
 ) -> Sweep:
     """The sweep of this command that is not finished, or a new one. Mistake before anything runs: a word, a key, a value."""
     axes = space.parse(words)
@@ -104,7 +110,9 @@ def open_or_begin(
             changed = workspace.changed_since(known.state)
             if any(trial.status in (WAITING, RUNNING) for trial in known.trials[:before]) or not changed:
                 if changed:
-                    say(f"{known.name} goes on from the checkout as it was when it began; changed since: {', '.join(changed[:5])}")
+                    say(
+                        f"{known.name} is of the checkout as it was when it began; changed since: {', '.join(changed[:5])}"
+                    )
                 _check(known.trials[before:], workspace.text_of(known.state, door.PARAMS))
                 known.early_stop = early_stop
                 return known
@@ -113,7 +121,10 @@ def open_or_begin(
 
 def _new_name(name: str | None) -> str:
     """The given one, if it is free, or sweep-N."""
-    taken = set(names()) | {ref.rpartition("/")[2].rpartition("-")[0] for ref in workspace.git("for-each-ref", "--format=%(refname)", "refs/exps").splitlines()}
+    taken = set(names()) | {
+        ref.rpartition("/")[2].rpartition("-")[0]
+        for ref in workspace.git("for-each-ref", "--format=%(refname)", "refs/exps").splitlines()
+    }
     if name is None:
         return next(f"sweep-{number}" for number in range(1, len(taken) + 2) if f"sweep-{number}" not in taken)
     if not NAME.fullmatch(name):
@@ -133,8 +144,8 @@ def _begun(axes: list, asked: dict, name: str, trials: int | None, early_stop: b
         say(f"not in the trials, since neither git nor DVC knows them: {', '.join(left_out[:5])}")
     return Sweep(
         name=name, **asked, early_stop=early_stop, began=datetime.now().astimezone().isoformat(timespec="seconds"),
-        experiment=str(settings.get(text, "register.name") or "ganline"), metric=str(settings.get(text, "register.gate.metric") or "fid"),
-        state=state, trials=made,
+        experiment=str(settings.get(text, "register.name") or "ganline"),
+        metric=str(settings.get(text, "register.gate.metric") or "fid"), state=state, trials=made,
     )  # fmt: skip
 
 

@@ -28,7 +28,7 @@ def other_protocols(sweep: Sweep) -> int:
 
 
 def not_told_apart(sweep: Sweep) -> list[Trial]:
-    """Trials that may be as good as the best: their intervals overlap its own. Without intervals none may be said to be worse."""
+    """Trials that may be as good as the best: their intervals overlap its own. Without intervals none is surely worse."""
     best, *others = ranked(sweep)
     high = best.scores[sweep.metric].get("high", float("inf"))
     return [trial for trial in others if trial.scores[sweep.metric].get("low", float("-inf")) <= high]
@@ -70,7 +70,10 @@ def table(sweep: Sweep):
         left = heading in ("trial", "status")
         made.add_column(heading, justify="left" if left else "right", no_wrap=left or heading == sweep.metric)
     for trial in [*order, *(trial for trial in sweep.trials if trial not in order)]:
-        made.add_row(*_cells(trial, sweep.metric), style="bold" if order and trial is order[0] else COLOURS.get(trial.status) if trial.status == RUNNING else None)
+        made.add_row(
+            *_cells(trial, sweep.metric),
+            style="bold" if order and trial is order[0] else COLOURS.get(trial.status) if trial.status == RUNNING else None,
+        )
     return made
 
 
@@ -116,7 +119,10 @@ def live() -> Iterator[tuple[Callable[[Sweep], None], Callable[[str], None]]]:
 
     console = Console()
     with Live(console=console, auto_refresh=False, transient=True) as shown:
-        yield lambda sweep: shown.update(table(sweep), refresh=True), lambda sentence: console.print(sentence, markup=False, highlight=False)
+        yield (
+            lambda sweep: shown.update(table(sweep), refresh=True),
+            lambda sentence: console.print(sentence, markup=False, highlight=False),
+        )
 
 
 class _Lines:

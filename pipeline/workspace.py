@@ -22,7 +22,17 @@ from .processes import answer
 
 KEPT = "refs/ganline/sweeps"
 LARGEST_NEW_FILE = 1024**2  # bytes; larger new files are no code, and DVC or git has to know them
-TRANSIENT = ("GANLINE_SESSION", "GANLINE_SWEEP", "DVC_ROOT", "DVC_EXP_NAME", "DVC_STAGE", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "PYTHONPATH")
+TRANSIENT = (
+    "GANLINE_SESSION",
+    "GANLINE_SWEEP",
+    "DVC_ROOT",
+    "DVC_EXP_NAME",
+    "DVC_STAGE",
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "PYTHONPATH",
+)
 
 
 @dataclass(frozen=True)
@@ -110,7 +120,11 @@ def _lend_cache(root: Path) -> None:
     """This checkout's DVC cache and its local settings."""
     from configobj import ConfigObj
 
-    config = ConfigObj(".dvc/config.local", list_values=False) if Path(".dvc/config.local").is_file() else ConfigObj(list_values=False)
+    config = (
+        ConfigObj(".dvc/config.local", list_values=False)
+        if Path(".dvc/config.local").is_file()
+        else ConfigObj(list_values=False)
+    )
     config.setdefault("cache", {})["dir"] = _cache()
     config.filename = str(root / ".dvc" / "config.local")
     config.write()
@@ -129,7 +143,14 @@ def remove(place: Path) -> None:
 
 def fetch(place: Path, name: str) -> str:
     """Bring the experiment of that name from a clone, and the states that registered versions name; returns its commit."""
-    git("fetch", "--quiet", "--no-write-fetch-head", str(place), f"+refs/exps/*/{name}:refs/exps/*/{name}", "+refs/ganline/*:refs/ganline/*")
+    git(
+        "fetch",
+        "--quiet",
+        "--no-write-fetch-head",
+        str(place),
+        f"+refs/exps/*/{name}:refs/exps/*/{name}",
+        "+refs/ganline/*:refs/ganline/*",
+    )
     found = experiment(name)
     if found is None:
         raise Failure(f"dvc exp run left no experiment {name} in {place}")

@@ -71,7 +71,9 @@ class _Delivery:
         experiment = store.experiment_id(self.client, self.uri, entry["experiment"])
         tags = entry["tags"] | self._parent(experiment, entry["tags"].get(session.PARENT))
         found = self._run_of(experiment, entry["tags"]["ganline.session"])
-        run = found or self.client.create_run(experiment, start_time=entry["time_ms"], tags=_short(tags), run_name=entry["name"])
+        run = found or self.client.create_run(
+            experiment, start_time=entry["time_ms"], tags=_short(tags), run_name=entry["name"]
+        )  # fmt: skip
         self.state.run_id = run.info.run_id
         if found:
             self._send_tags([{"tags": tags}])

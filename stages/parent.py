@@ -1,10 +1,11 @@
 """The MLflow run that a sweep's trials hang below, and what the sweep says of a trial.
 
-    python -m stages.parent open --session KEY --experiment NAME --name NAME --words JSON    # the sweep's own run: made, or gone on with
+    python -m stages.parent open --session KEY --experiment NAME --name NAME --words JSON    # the sweep's own run, new or not
     python -m stages.parent note --folder work/spool/FOLDER --words JSON                      # to the run of another session
 
-JSON: {"params": {}, "tags": {}, "metrics": {}, "status": "FINISHED"}, each if there is something to say. Like everything it goes to a
-journal first, so that an MLflow that is down loses nothing. Trials find the run by the session's key, handed down in GANLINE_SWEEP.
+JSON: {"params": {}, "tags": {}, "metrics": {}, "status": "FINISHED"}, each if there is something to say. Like everything it
+goes to a journal first, so that an MLflow that is down loses nothing. Trials find the run by the session's key, handed down in
+GANLINE_SWEEP.
 """
 
 import argparse
@@ -26,7 +27,12 @@ def open_run(key: str, experiment: str, name: str) -> Journal:
     """The journal of a sweep's run; its owner is the process that started this one."""
     journal = Journal.of(key)
     owner = session.tags_of_owner(session.Process.of(psutil.Process(os.getppid())))
-    named = {"mlflow.runName": name, "mlflow.source.type": "LOCAL", "mlflow.source.name": "gan sweep", "mlflow.user": tracking.user()}
+    named = {
+        "mlflow.runName": name,
+        "mlflow.source.type": "LOCAL",
+        "mlflow.source.name": "gan sweep",
+        "mlflow.user": tracking.user(),
+    }
     tags = {"ganline.session": key, "ganline.kind": KIND, KIND: name, **named, **owner}
     if journal.of_kind("run"):
         journal.append("tags", tags=tags)

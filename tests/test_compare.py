@@ -1,11 +1,24 @@
 """`gan compare`: what intervals allow to say, protocols apart, and the commands on a real store."""
 
+import json
 import math
 import random
 
 import pandas as pd
 import pytest
-from tracked_project import client, command, empty_store, enter_session, make_evaluate, make_prepare, make_train, picture, project, recipe, runs
+from tracked_project import (
+    client,
+    command,
+    empty_store,
+    enter_session,
+    make_evaluate,
+    make_prepare,
+    make_train,
+    picture,
+    project,
+    recipe,
+    runs,
+)
 
 from apps import answer, compare
 from apps.comparison import page, table
@@ -16,11 +29,18 @@ from stages.journal import Journal
 __all__ = ["empty_store", "project"]  # fixtures
 
 
-def run(name: str, mean: float | None = 1.0, low: float | None = None, high: float | None = None, protocol: str | None = "p", **more) -> Run:
+def run(
+    name: str, mean: float | None = 1.0, low: float | None = None, high: float | None = None, protocol: str | None = "p", **more
+) -> Run:
     score = {key: value for key, value in (("mean", mean), ("low", low), ("high", high)) if value is not None}
     scores = {"fid": score, "precision": {"mean": 0.5}} if mean is not None else {}
     cost = {"kimg": 10.0, "train s": 100.0, "images/s": 100.0, "peak MB": 1000.0, "resumed at kimg": None}
-    content = {"id": f"{name:0>32}", "params": {"train.seed": "0"}, "cost": cost, "protocol_name": protocol and "classifier"} | more
+    content = {
+        "id": f"{name:0>32}",
+        "params": {"train.seed": "0"},
+        "cost": cost,
+        "protocol_name": protocol and "classifier",
+    } | more
     return Run(name=name, scores=scores, protocol=protocol, **content)
 
 
@@ -43,14 +63,22 @@ def test_every_true_order_lies_within_the_ranks():
 
 
 def test_runs_of_another_protocol_are_never_ranked_together():
-    found = table.groups([run("a", 1, 0.9, 1.1), run("b", 5, 4, 6, protocol="q"), run("c", 2, 1.9, 2.1), run("d", None, protocol=None)], "fid")
+    found = table.groups(
+        [run("a", 1, 0.9, 1.1), run("b", 5, 4, 6, protocol="q"), run("c", 2, 1.9, 2.1), run("d", None, protocol=None)], "fid"
+    )
     assert [(group.protocol, list(group.table["run"])) for group in found] == [("p", ["a", "c"]), ("q", ["b"]), (None, ["d"])]
     assert [list(group.table["rank"]) for group in found] == [["1", "2"], ["1"], [None]]
     assert found[0].verdict() == "best by fid: a, by more than noise" and found[2].verdict() == "d: finished"
 
 
 def test_why_a_run_has_no_scores_is_said():
-    (group,) = table.groups([run("a", None, protocol=None, status="KILLED", tags={"stopped": "hopeless at 9 kimg"}), run("b", None, protocol=None, status="FAILED")], "fid")
+    (group,) = table.groups(
+        [
+            run("a", None, protocol=None, status="KILLED", tags={"stopped": "hopeless at 9 kimg"}),
+            run("b", None, protocol=None, status="FAILED"),
+        ],
+        "fid",
+    )
     assert group.verdict() == "a: hopeless at 9 kimg; b: failed"
 
 
@@ -65,7 +93,17 @@ def test_only_params_that_differ_are_columns_and_equal_names_get_their_ids():
     (group,) = table.groups([run("a", id="1" * 32), run("a", id="2" * 32, params=other)], "fid")
     assert group.params == ["train.seed", "train.loss.name"] and set(group.table["run"]) == {"a 11111111", "a 22222222"}
     shown = table.shown(group, ["fid"])
-    assert list(shown.columns) == ["run", "rank", "train.seed", "train.loss.name", "fid", "kimg", "train s", "images/s", "peak MB"]
+    assert list(shown.columns) == [
+        "run",
+        "rank",
+        "train.seed",
+        "train.loss.name",
+        "fid",
+        "kimg",
+        "train s",
+        "images/s",
+        "peak MB",
+    ]
     assert "–" in list(shown["train.loss.name"])
 
 
@@ -108,7 +146,11 @@ REFUSED = {
 def three_runs(project, monkeypatch):
     """Executions in a real store: two under one protocol, one under another."""
     monkeypatch.setattr(tracking, "follow", lambda journal: None)
-    for loss, fid, protocol, sweep in (("hinge", 5.0, "a" * 64, "sweep:s@1"), ("relativistic", 4.8, "a" * 64, "sweep:s@1"), ("minimax", 1.0, "b" * 64, None)):
+    for loss, fid, protocol, sweep in (
+        ("hinge", 5.0, "a" * 64, "sweep:s@1"),
+        ("relativistic", 4.8, "a" * 64, "sweep:s@1"),
+        ("minimax", 1.0, "b" * 64, None),
+    ):
         enter_session(monkeypatch, f"flow:{loss}")
         monkeypatch.setenv("GANLINE_SWEEP", sweep) if sweep else monkeypatch.delenv("GANLINE_SWEEP")
         content = recipe().model_dump(mode="json")
@@ -131,7 +173,9 @@ def test_runs_are_found_compared_and_written(three_runs, capsys):
     assert "best by fid: dcgan relativistic seed 0; not told apart from it: dcgan hinge seed 0" in said
     assert compare.main(["s", "-o", "out/s.csv"]) == 0
     written = pd.read_csv("out/s.csv")
-    assert list(written["fid"]) == [4.8, 5.0] and list(written["rank"]) == ["1–2", "1–2"] and list(written["kimg"]) == [0.2, 0.2]
+    assert (
+        list(written["fid"]) == [4.8, 5.0] and list(written["rank"]) == ["1–2", "1–2"] and list(written["kimg"]) == [0.2, 0.2]
+    )
     assert list(written["train.loss.name"]) == ["relativistic", "hinge"]
     assert compare.main(["dcgan minimax seed 0", "s", "-o", "out/all.html"]) == 0
     text = (three_runs / "out/all.html").read_text()
@@ -149,7 +193,8 @@ def test_trials_hang_below_their_sweep_and_the_sweep_is_no_run_to_compare(three_
     assert {run.info.run_name for run in runs() if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id} == {
         "dcgan hinge seed 0", "dcgan relativistic seed 0",
     }  # fmt: skip
-    words = '{"params": {"train.loss.name": "hinge,relativistic"}, "tags": {"best": "s-02"}, "metrics": {"best/fid/mean": 4.8}, "status": "FINISHED"}'
+    said = {"params": {"train.loss.name": "hinge,relativistic"}, "tags": {"best": "s-02"}, "metrics": {"best/fid/mean": 4.8}}
+    words = json.dumps(said | {"status": "FINISHED"})
     said = command("stages.parent", "open", "--session", "sweep:s@1", "--experiment", "digits", "--name", "s", "--words", words)
     assert said.returncode == 0, said.stderr
     parent = client().get_run(parent.info.run_id)

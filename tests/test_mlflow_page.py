@@ -2,7 +2,7 @@
 
     MLFLOW_PAGE_PICTURES=docs/images MLFLOW_PAGE_STORE=sqlite:///mlflow.db python -m pytest tests/test_mlflow_page.py
 
-keeps the screenshots in the named folder; with a store, the last two finished runs of it are compared, and its newest sweep is shown.
+keeps the screenshots in the named folder; with a store, the last two finished runs of it are compared.
 """
 
 import os

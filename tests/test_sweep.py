@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psutil
 import pytest
 import sweep_project
 from pipeline_project import call, environment, gan, processes_in, wait_for
@@ -24,8 +23,9 @@ def project(tmp_path) -> Path:
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     """`gan sweep ARGUMENTS`, going, in which Ctrl-C works as on a terminal."""
     return subprocess.Popen(
-        [sys.executable, "-m", "pipeline", "sweep", *arguments], cwd=folder, env=environment(), text=True, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        [sys.executable, "-m", "pipeline", "sweep", *arguments], cwd=folder, env=environment(), text=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
 
 
@@ -46,7 +46,9 @@ def nobody_works_in(folder: Path) -> None:
 def test_interrupted_and_killed_a_sweep_goes_on_where_it_was_and_its_best_is_applied(project):
     before = (project / "params.yaml").read_text()
     words = ["train.quality=3.0,2.0", "train.loop.total_kimg=8", "--parallel", "2"]
-    (project / "params.yaml").write_text(before.replace("tick_s: 0 ", "tick_s: 1 "))  # not committed: in the trials nevertheless
+    (project / "params.yaml").write_text(
+        before.replace("tick_s: 0 ", "tick_s: 1 ")
+    )  # not committed: in the trials nevertheless
     going = start(project, *words)
     wait_for(lambda: saved(project, "3.0-hinge") >= 2, 120, "the training")
     going.send_signal(signal.SIGINT)
@@ -80,7 +82,11 @@ def test_interrupted_and_killed_a_sweep_goes_on_where_it_was_and_its_best_is_app
     assert call(project, "git", "symbolic-ref", "HEAD").returncode == 0 and (project / "params.yaml").read_text() == text
 
     result = gan(project, "sweep", "apply", "best")
-    assert result.returncode == 2 and "changed since sweep-1 began" in result.stderr and "--set 'train.quality=2.0'" in result.stderr
+    assert (
+        result.returncode == 2
+        and "changed since sweep-1 began" in result.stderr
+        and "--set 'train.quality=2.0'" in result.stderr
+    )
     (project / "params.yaml").write_text(text.removesuffix("# edited meanwhile\n"))
     result = gan(project, "sweep", "apply", "best")
     assert result.returncode == 0, result.stderr
@@ -91,7 +97,9 @@ def test_interrupted_and_killed_a_sweep_goes_on_where_it_was_and_its_best_is_app
 
 def test_hopeless_and_failed_trials_are_no_experiments_and_the_rest_goes_on(project):
     (project / "params.yaml").write_text((project / "params.yaml").read_text().replace("tick_s: 0 ", "tick_s: 0.4 "))
-    result = gan(project, "sweep", "train.quality=1.0,1.1,-1.0,1.2,9.0", "train.loop.total_kimg=6", "--parallel", "2", "--search", "grid")
+    result = gan(
+        project, "sweep", "train.quality=1.0,1.1,-1.0,1.2,9.0", "train.loop.total_kimg=6", "--parallel", "2", "--search", "grid"
+    )
     output = result.stdout + result.stderr
     assert result.returncode == 1, output
     assert states(project) == ["finished", "finished", "failed", "finished", "stopped"], output

@@ -49,7 +49,8 @@ def test_a_grid_has_every_combination_once():
 
 
 @pytest.mark.parametrize("value", [
-    "hinge", "yes", "1e-5", "a, b", "null", "#f", 0.1, 1e-05, 3, True, None, [], [0.5, 0.9], {"name": "r1", "gamma": 0.3}, [{"name": "flip"}]
+    "hinge", "yes", "1e-5", "a, b", "null", "#f", 0.1, 1e-05, 3, True, None, [], [0.5, 0.9], {"name": "r1", "gamma": 0.3},
+    [{"name": "flip"}],
 ])  # fmt: skip
 def test_a_drawn_value_arrives_in_params_yaml_as_it_is(value):
     assert get(put("a:\n  b: old   # why\n", [space.setting("a.b", value)]), "a.b") == value
@@ -84,7 +85,9 @@ def history(*scores: float) -> pruning.History:
 def test_a_trial_worse_than_the_median_of_the_others_at_the_same_images_is_hopeless():
     others = [history(9, 5, 4, 1), history(9, 6, 5, 1), history(9, 7, 6, 1)]
     reason = pruning.judge(history(9, 8, 7), others, total_nimg=6000)
-    assert reason == pruning.Hopeless(3000, 7, 5, 3) and "at 3 kimg: quick score 7 at best, against a median of 5 of 3 others" in str(reason)
+    assert reason == pruning.Hopeless(
+        3000, 7, 5, 3
+    ) and "at 3 kimg: quick score 7 at best, against a median of 5 of 3 others" in str(reason)
     assert pruning.judge(history(9, 8, 4.5), others, total_nimg=6000) is None
     assert pruning.judge(history(9, 2, 7), others, total_nimg=6000) is None, "its best so far counts, not its last"
 
@@ -102,7 +105,13 @@ def test_nobody_is_judged_before_the_warm_up_by_too_few_or_at_the_end():
 def sweep_of(*scores: tuple, metric: str = "fid") -> Sweep:
     """Finished trials with (mean, low, high, protocol)."""
     trials = [
-        Trial(f"s-{number:02d}", {"a": number}, FINISHED, scores={metric: {"mean": mean, "low": low, "high": high}}, protocol=protocol)
+        Trial(
+            f"s-{number:02d}",
+            {"a": number},
+            FINISHED,
+            scores={metric: {"mean": mean, "low": low, "high": high}},
+            protocol=protocol,
+        )
         for number, (mean, low, high, protocol) in enumerate(scores, start=1)
     ]
     return Sweep("s", ["a=1,2,3"], "grid", 0, True, "now", "toys", metric, workspace.State("h", "c"), trials)
@@ -135,7 +144,9 @@ def test_a_trial_is_read_as_it_was_written():
     assert Trial.read(json.loads(json.dumps(trial.content()))) == trial
 
 
-@pytest.mark.parametrize(("retry", "states"), [(False, [FINISHED, WAITING, FAILED, STOPPED]), (True, [FINISHED, WAITING, WAITING, WAITING])])
+@pytest.mark.parametrize(
+    ("retry", "states"), [(False, [FINISHED, WAITING, FAILED, STOPPED]), (True, [FINISHED, WAITING, WAITING, WAITING])]
+)
 def test_what_ran_waits_again_and_what_failed_or_was_stopped_when_asked(retry, states):
     found = sweep_of(*[(1, 1, 1, "p")] * 4)
     for trial, status in zip(found.trials, [FINISHED, RUNNING, FAILED, STOPPED]):

@@ -33,11 +33,14 @@ def html(groups: list[Group], metrics: list[str]) -> str:
 def _shown(group: Group, metrics: list[str], colours: dict[str, str]) -> dict:
     by, *others = metrics
     made = table.shown(group, [by, *(name for name in others if name in table.SHOWN)])
-    more = table.shown(group, [name for name in others if name not in table.SHOWN]).drop(columns=["rank", *group.params, *table.COST])
+    more = table.shown(group, [name for name in others if name not in table.SHOWN]).drop(
+        columns=["rank", *group.params, *table.COST]
+    )
     first = [bool(rank) and rank[0] == 1 for rank in group.ranks]
     tables = [
         {"columns": list(one.columns), "rows": [
-            {"cells": row, "colour": colours[run.id], "first": may_be_best} for row, run, may_be_best in zip(one.values.tolist(), group.runs, first)
+            {"cells": row, "colour": colours[run.id], "first": may_be_best}
+            for row, run, may_be_best in zip(one.values.tolist(), group.runs, first)
         ]}
         for one in (made, more)
     ]  # fmt: skip
@@ -66,7 +69,14 @@ def _curve(key: str, runs: list[Run], names: list[str], colours: dict[str, str])
         )}
         for name, run, points in drawn
     ]  # fmt: skip
-    return {"name": key, "lines": lines, "low": f"{low:.4g}", "high": f"{high:.4g}", "kimg": f"{last / 1000:g}", "logarithmic": logarithmic}
+    return {
+        "name": key,
+        "lines": lines,
+        "low": f"{low:.4g}",
+        "high": f"{high:.4g}",
+        "kimg": f"{last / 1000:g}",
+        "logarithmic": logarithmic,
+    }
 
 
 TEMPLATE = """\

@@ -1,8 +1,9 @@
 """Runs as a pandas table: the params that differ, scores with intervals, what the intervals allow to say of ranks, cost.
 
-A rank is the range of places that a run may have. Its best place is one behind the runs whose intervals lie wholly on the better
-side of its own, its worst is one before those wholly on the worse side. So 1 is better than every other by more than noise, and 1–3
-may be the best, but is not told apart from two others at least. Scores of different protocols never meet in one ranking.
+A rank is the range of places that a run may have. Its best place is one behind the runs whose intervals lie wholly on the
+better side of its own, its worst is one before those wholly on the worse side. So 1 is better than every other by more than
+noise, and 1–3 may be the best, but is not told apart from two others at least. Scores of different protocols never meet in
+one ranking.
 """
 
 import math
@@ -38,7 +39,9 @@ class Group:
     def verdict(self) -> str:
         """What may be said about the best one; of runs without scores, why they have none."""
         if self.protocol is None:
-            return "; ".join(f"{self.label(place)}: {run.tags.get('stopped', run.status.lower())}" for place, run in enumerate(self.runs))
+            return "; ".join(
+                f"{self.label(place)}: {run.tags.get('stopped', run.status.lower())}" for place, run in enumerate(self.runs)
+            )
         first = [self.label(place) for place, rank in enumerate(self.ranks) if rank and rank[0] == 1]
         if not first:
             return f"no run has a score {self.metric}"
