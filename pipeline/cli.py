@@ -53,6 +53,43 @@ def run(
 
 
 @app.command(epilog=_examples(
+    "gan sweep train.loss.name=hinge,relativistic train.network.name=dcgan,sngan",
+    "gan sweep train.loop.lr=1.0e-4..4.0e-4 train.loss.name=hinge,relativistic --trials 8 --parallel 2",
+    "gan sweep train.penalties.0.gamma=0.01..10:log --trials 12 --seed 1",
+    "gan sweep show                 the newest; gan sweep show sweep-2",
+    "gan sweep apply best           or a trial: gan sweep apply 3, gan sweep apply sweep-2-03 sweep-2",
+))
+def sweep(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KEY=VALUES", help="KEY=A,B,C or KEY=LOW..HIGH; or: show [NAME]; or: apply best|TRIAL [NAME]."),
+    ] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="How many; 8 at random, all of a grid.")] = None,
+    parallel: Annotated[int, typer.Option(min=1, help="Trials at a time.")] = 1,
+    search: Annotated[
+        str | None, typer.Option(metavar="grid|random", help="A grid of lists if it is not larger than --trials.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of a random search: the same one draws the same trials.")] = 0,
+    name: Annotated[str | None, typer.Option(help="Of a new sweep; sweep-N if not given.")] = None,
+    resume: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Go on with a sweep; its own command again does so too.")
+    ] = None,
+    early_stop: Annotated[
+        bool, typer.Option("--early-stop/--no-early-stop", help="End trainings that are worse than the median of the others.")
+    ] = True,
+    retry: Annotated[bool, typer.Option("--retry", help="Failed and stopped trials again.")] = False,
+) -> None:
+    """Many trials of one search, each a DVC experiment and an MLflow run; killed, the same command goes on.
+
+    A range is drawn evenly in its logarithm where it spans a factor of ten or more (:log and :linear behind it say which).
+    """
+    from . import sweep_command
+
+    options = sweep_command.Options(trials, parallel, search, seed, name, resume, early_stop, retry)
+    sys.exit(sweep_command.command(words or [], options))
+
+
+@app.command(epilog=_examples(
     "gan init data/mine",
     "gan init ~/pictures/birds",
     "gan init ~/pictures/birds --name robins --resolution 64",
@@ -130,6 +167,12 @@ def rollback(context: typer.Context) -> None:
 def lineage(context: typer.Context) -> None:
     """Where a version comes from, and what can no longer be found: gan lineage MODEL"""
     _forward("apps.lineage", context.args)
+
+
+@app.command(**FORWARDED)
+def compare(context: typer.Context) -> None:
+    """Runs beside one another: params, scores, ranks, cost: gan compare [RUNS…]"""
+    _forward("apps.compare", context.args)
 
 
 @app.command(epilog=_examples("gan reproduce digits@champion", "gan reproduce digits/3"))
@@ -259,7 +302,9 @@ def main() -> None:
     except (Mistake, Failure) as problem:
         print(f"gan: {problem}", file=sys.stderr)
         sys.exit(problem.exit_code)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as end:
+        if isinstance(end, SystemExit) and end.code != 130:  # as Typer says Ctrl-C
+            raise
         print("gan: interrupted; the same command goes on from here", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:  # `gan plan | head`: the reader has gone, and with it the place for words

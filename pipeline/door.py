@@ -27,6 +27,20 @@ def check(params: Path = PARAMS) -> None:
         remember(PASSED, {"key": key})
 
 
+def check_all(files: list[Path]) -> None:
+    """Many params files at once; Mistake holds the sentences about all of them, each once, as about params.yaml."""
+    if not files:
+        return
+    result = answer([sys.executable, "-m", "stages.params", *map(str, files)], environment())
+    said = result.stderr.strip()
+    if result.returncode == 2:
+        for file in files:
+            said = said.replace(f"{file}: ", f"{PARAMS}: ")
+        raise Mistake("\n".join(dict.fromkeys(said.splitlines())))
+    if result.returncode != 0:
+        raise Mistake(f"the params door itself fails (python -m stages.params {files[0]}):\n{said}")
+
+
 def _key(params: Path) -> str | None:
     """SHA-256 of the params file and of every file of the code that checks it; None if there are no such params."""
     if not params.is_file():

@@ -10,7 +10,7 @@ import re
 import sys
 from pathlib import Path
 
-from . import checkout, dvc, tracking
+from . import checkout, dvc, tracking, workspace
 from .errors import Failure, Mistake
 from .processes import answer, stream
 
@@ -18,7 +18,6 @@ FOLDER = checkout.WORK / "reproduce"
 BEFORE = "reference"  # the last stage before the training
 WEIGHTS = Path("artifacts/train/generator.safetensors")
 CARD = Path("artifacts/train/card.json")
-TRANSIENT = ("GANLINE_SESSION", "DVC_ROOT", "DVC_EXP_NAME", "DVC_STAGE", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "PYTHONPATH")
 
 
 def reproduce(model: str) -> int:
@@ -33,7 +32,7 @@ def reproduce(model: str) -> int:
     _dvc(place, env, f"{here}: the training", ["repro", "--single-item", "--force", "train"])
     different = _differences(known, place)
     if different is None:
-        _git("worktree", "remove", "--force", str(place))
+        workspace.git("worktree", "remove", "--force", str(place))
         print(f"{here}: same bytes, generator.safetensors {known['tags']['weights_sha256']}")
         return 0
     print(f"{here}: other bytes. What differs:\n" + "\n".join(f"  {one}" for one in different))
@@ -59,27 +58,19 @@ def _worktree(known: dict, here: str) -> Path:
     """A worktree at the version's state; one that is there already is used again, so that a killed training goes on."""
     commit = known["tags"]["git.state"]
     place = (FOLDER / f"{known['name']}-{known['version']}").absolute()
-    if place.is_dir() and _git("-C", str(place), "rev-parse", "HEAD") == commit:
+    if place.is_dir() and workspace.git("-C", str(place), "rev-parse", "HEAD") == commit:
         return place
     if place.exists():
         raise Mistake(f"{place} is there and is not {here}; remove it: git worktree remove --force {place}")
     place.parent.mkdir(parents=True, exist_ok=True)
-    _git("worktree", "prune")
-    _git("worktree", "add", "--quiet", "--detach", str(place), commit)
+    workspace.git("worktree", "prune")
+    workspace.git("worktree", "add", "--quiet", "--detach", str(place), commit)
     return place
-
-
-def _git(*arguments: str) -> str:
-    result = answer(["git", *arguments], checkout.environment())
-    if result.returncode != 0:
-        raise Failure(f"git {' '.join(arguments)} failed: {result.stderr.strip()}")
-    return result.stdout.strip()
 
 
 def _environment() -> dict[str, str]:
     """Of what runs there: nothing of a session of here, nothing told to MLflow; the registry, for a warm start's weights."""
-    own = {"GANLINE_TRACKING": "off", "MLFLOW_TRACKING_URI": tracking.address()}
-    return {key: value for key, value in checkout.environment().items() if key not in TRANSIENT} | own
+    return workspace.environment(GANLINE_TRACKING="off", MLFLOW_TRACKING_URI=tracking.address())
 
 
 def _share_dvc(place: Path, env: dict[str, str]) -> None:

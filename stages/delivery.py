@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stages import session, store
-from stages.journal import Journal, lock
+from stages.journal import Journal, lock, spool
 
 MOST_POINTS = 1000  # MLflow takes no more in one call
 LONGEST_VALUE = 5000  # characters of a tag or param
@@ -70,12 +70,29 @@ class _Delivery:
         """Find the run by its session's tag, or create it."""
         entry = batch[0]
         experiment = store.experiment_id(self.client, self.uri, entry["experiment"])
-        key = entry["tags"]["ganline.session"]
-        found = self.client.search_runs([experiment], f"""tags."ganline.session" = '{key}'""", max_results=1)
-        run = found[0] if found else self.client.create_run(
-            experiment, start_time=entry["time_ms"], tags=_short(entry["tags"]), run_name=entry["name"]
+        tags = entry["tags"] | self._parent(experiment, entry["tags"].get(session.PARENT))
+        found = self._run_of(experiment, entry["tags"]["ganline.session"])
+        run = found or self.client.create_run(
+            experiment, start_time=entry["time_ms"], tags=_short(tags), run_name=entry["name"]
         )  # fmt: skip
         self.state.run_id = run.info.run_id
+        if found:
+            self._send_tags([{"tags": tags}])
+
+    def _run_of(self, experiment: str, key: str) -> Any:
+        """The run of a session; None if there is none."""
+        found = self.client.search_runs([experiment], f"""tags."ganline.session" = '{key}'""", max_results=1)
+        return found[0] if found else None
+
+    def _parent(self, experiment: str, key: str | None) -> dict[str, str]:
+        """The tag that MLflow's page nests a run by; its parent is made if the parent's own words have not arrived yet."""
+        if key is None:
+            return {}
+        with lock(spool() / "parents.lock"):
+            parent = self._run_of(experiment, key) or self.client.create_run(
+                experiment, tags={"ganline.session": key}, run_name=session.name_of_sweep(key)
+            )
+        return {"mlflow.parentRunId": parent.info.run_id}
 
     def _send_metrics(self, batch: list[dict]) -> None:
         from mlflow.entities import Metric

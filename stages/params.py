@@ -1,6 +1,6 @@
 """The params door: params.yaml, typed. A misspelt key, a wrong type or an unknown choice is refused in one sentence.
 
-    python -m stages.params [FILE]     # exit 0: fine; exit 2: one sentence a mistake on standard error
+    python -m stages.params [FILE...]  # exit 0: fine; exit 2: one sentence a mistake on standard error
 """
 
 import errno
@@ -446,12 +446,14 @@ def _way_out(error: Exception) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    try:
-        load(Path(arguments[0]) if arguments else Path("params.yaml"))
-    except Refused as refusal:
-        print(refusal, file=sys.stderr)
-        return 2
-    return 0
+    refused = 0
+    for file in arguments or ["params.yaml"]:
+        try:
+            load(Path(file))
+        except Refused as refusal:
+            print(refusal, file=sys.stderr)
+            refused = 2
+    return refused
 
 
 if __name__ == "__main__":

@@ -114,6 +114,19 @@ def tags_handed_down() -> dict[str, str]:
     return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
 
 
+PARENT = "ganline.parent"  # the session key of the run that a run hangs below
+
+
+def sweep_tags() -> dict[str, str]:
+    """Of a run that is a trial of a sweep: the sweep's name and its session, from GANLINE_SWEEP ("sweep:NAME@TIME")."""
+    key = os.environ.get("GANLINE_SWEEP")
+    return {"sweep": name_of_sweep(key), PARENT: key} if key else {}
+
+
+def name_of_sweep(key: str) -> str:
+    return key.removeprefix("sweep:").partition("@")[0]
+
+
 def folder_name(key: str) -> str:
     """A session key as the name of its folder in the spool."""
     return re.sub(r"[^A-Za-z0-9._-]+", "_", key)[:150]

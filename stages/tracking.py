@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from stages import guard, publication, session
+from stages import guard, publication, recipes, session
 from stages.journal import Journal
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def stage(name: str, params: "Params") -> Iterator[Track]:
         journal.append("status", status="KILLED" if isinstance(error, KeyboardInterrupt | guard.Left) else "FAILED")
         raise
     journal.append("status", status="FINISHED")
-    _warn(journal)
+    warn(journal)
 
 
 def _begin(name: str, params: "Params", now: session.Session, journal: Journal) -> None:
@@ -130,8 +130,10 @@ def _open(params: "Params", now: session.Session, journal: Journal) -> None:
         "data": content["prepare"]["source"]["path"],
         "mlflow.source.type": "LOCAL",
         "mlflow.source.name": "dvc.yaml",
-        "mlflow.user": _user(),
+        "mlflow.user": user(),
         **({"dvc.experiment": now.experiment} if now.experiment else {}),
+        **session.sweep_tags(),
+        **recipes.tags(),
         **session.git_state(),
         **session.tags_handed_down(),
     }
@@ -147,7 +149,7 @@ def _open(params: "Params", now: session.Session, journal: Journal) -> None:
     publication.publish_graph(journal)
 
 
-def _user() -> str:
+def user() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name
@@ -178,7 +180,7 @@ def follow(journal: Journal) -> None:
         )  # fmt: skip
 
 
-def _warn(journal: Journal) -> None:
+def warn(journal: Journal) -> None:
     """One sentence if MLflow misses something because it cannot be reached."""
     trouble = journal.state().trouble
     if trouble:
@@ -222,7 +224,7 @@ def _report(journal: Journal) -> int:
     """Print the run's id, or the sentence why MLflow has not got all of it."""
     if journal.delivered():
         print(journal.state().run_id)
-    _warn(journal)
+    warn(journal)
     return 0
 
 
@@ -239,7 +241,7 @@ def send() -> int:
             sent += 1
         except store.Unreachable:
             kept += 1
-            _warn(journal)
+            warn(journal)
     delivery.sweep()
     print(f"{sent} run{'' if sent == 1 else 's'} sent, {kept} kept" if sent or kept else "MLflow has everything")
     return 1 if kept else 0

@@ -2,7 +2,7 @@
 
     MLFLOW_PAGE_PICTURES=docs/images MLFLOW_PAGE_STORE=sqlite:///mlflow.db python -m pytest tests/test_mlflow_page.py
 
-keeps the two screenshots in the named folder; with a store, the last two finished runs of it are compared.
+keeps the screenshots in the named folder; with a store, the last two finished runs of it are compared.
 """
 
 import os
@@ -45,19 +45,21 @@ def run_with(loss: str, seed: int, monkeypatch) -> None:
 
 
 @pytest.fixture
-def two_runs(project, no_follower, monkeypatch) -> tuple[str, list]:
-    """(tracking URI, the two runs to compare)."""
+def two_runs(request, project, no_follower, monkeypatch) -> tuple[str, list]:
+    """(tracking URI, the two runs to compare); with a param they are trials of the sweep of that name."""
     if STORE:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", STORE)
     else:
+        if sweep := getattr(request, "param", None):
+            monkeypatch.setenv("GANLINE_SWEEP", f"sweep:{sweep}@now")
         run_with("relativistic", 0, monkeypatch)
         run_with("hinge", 1, monkeypatch)
     opened = client()
     experiment = opened.get_experiment_by_name("digits").experiment_id
     found = opened.search_runs(
-        [experiment], "attributes.status = 'FINISHED'", order_by=["attributes.start_time DESC"], max_results=2
+        [experiment], "attributes.status = 'FINISHED'", order_by=["attributes.start_time DESC"], max_results=3
     )
-    return session.tracking_uri(), found
+    return session.tracking_uri(), [run for run in found if "ganline.kind" not in run.data.tags][:2]
 
 
 @pytest.fixture
@@ -79,14 +81,14 @@ def server(two_runs, tmp_path) -> str:
 
 
 def _wait_for(address: str, started: subprocess.Popen, log: Path) -> None:
-    for _ in range(240):
+    for _ in range(480):
         assert started.poll() is None, log.read_text()
         try:
             urllib.request.urlopen(f"{address}/health", timeout=2)
             return
         except (urllib.error.URLError, OSError):
             time.sleep(0.5)
-    raise AssertionError(f"no server within two minutes: {log.read_text()}")
+    raise AssertionError(f"no server within four minutes: {log.read_text()}")
 
 
 @pytest.fixture
@@ -166,3 +168,22 @@ def test_curves_and_grids_of_two_losses_are_compared_side_by_side(two_runs, serv
     for run in runs:
         page.wait_for_selector(f"[role='dialog'] >> text={run.info.run_name}")
     keep(page, "mlflow-compare-grids.png", tmp_path)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("two_runs", ["sweep-1"], indirect=True)
+def test_trials_are_nested_below_their_sweep_and_have_tags_to_filter_by(two_runs, server, page, tmp_path):
+    _, runs = two_runs
+    for run in runs:
+        assert {"recipe", "network", "loss", "protocol", "data", "sweep"} <= run.data.tags.keys()
+    page.set_viewport_size({"width": 1400, "height": 520})
+    page.goto(server)
+    page.click("text=Model training")
+    page.goto(f"{server}/#/experiments/{runs[0].info.experiment_id}/runs")
+    page.wait_for_selector(f"text={runs[0].data.tags['sweep']}")
+    page.click("[data-component-id='mlflow.assistant.chat_panel.close']")
+    assert not page.locator(f"text={runs[0].info.run_name}").count(), "a trial stands below its sweep"
+    page.click("[data-component-id$='runnamecellrenderer.tsx_46']")
+    for run in runs:
+        page.wait_for_selector(f"text={run.info.run_name}")
+    keep(page, "mlflow-sweep.png", tmp_path)

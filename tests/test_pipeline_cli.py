@@ -14,9 +14,9 @@ from pipeline import cli
 
 COMMANDS = [
     "init", "plan", "run", "sample", "serve", "export", "evaluate", "judge", "drift", "history", "promote", "rollback", "lineage", "reproduce",
-    "ui", "up", "down", "status", "schedule", "doctor", "gc", "sync",
+    "sweep", "compare", "ui", "up", "down", "status", "schedule", "doctor", "gc", "sync",
 ]  # fmt: skip
-FORWARDED = ["sample", "serve", "export", "evaluate", "judge", "drift", "history", "promote", "rollback", "lineage"]  # answered by apps/
+FORWARDED = ["sample", "serve", "export", "evaluate", "judge", "drift", "history", "promote", "rollback", "lineage", "compare"]  # answered by apps/
 
 
 @pytest.fixture(scope="module")

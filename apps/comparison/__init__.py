@@ -1,0 +1,1 @@
+"""What `gan compare` is made of."""

@@ -1,0 +1,148 @@
+"""What a sweep tries: `key=a,b,c` and `key=low..high`, as a grid or drawn at random. The same words give the same trials.
+
+A range is drawn evenly in its logarithm where it spans a factor of ten or more above zero, else evenly; `:log` or `:linear`
+behind it says otherwise. Between two whole numbers whole numbers are drawn.
+"""
+
+import itertools
+import json
+import math
+import random
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import Mistake
+
+NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+RANGE = re.compile(rf"({NUMBER})\.\.({NUMBER})(?::(\w+))?")
+WHOLE = re.compile(r"[-+]?\d+")
+SCALES = ("log", "linear")
+LOG_FROM = 10.0  # the factor that a range spans, from which its logarithm is what one means
+DIGITS = 3  # of a drawn number: more tell nothing, and are hard to read
+USUAL_TRIALS = 8  # of a random search whose length is not said
+SEARCHES = ("grid", "random")
+MOST_DRAWS = 1000  # for each trial that is to be another than those before
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of these values."""
+
+    key: str
+    values: tuple
+
+    def draw(self, generator: random.Random) -> Any:
+        return generator.choice(self.values)
+
+
+@dataclass(frozen=True)
+class Range:
+    """A number between two others, both included."""
+
+    key: str
+    low: float
+    high: float
+    logarithmic: bool
+    whole: bool
+
+    def draw(self, generator: random.Random) -> float:
+        if self.logarithmic:
+            drawn = math.exp(generator.uniform(math.log(self.low), math.log(self.high)))
+        else:
+            drawn = generator.uniform(self.low, self.high)
+        drawn = min(max(float(f"{drawn:.{DIGITS}g}"), self.low), self.high)
+        return round(drawn) if self.whole else drawn
+
+
+def parse(words: list[str]) -> list[Choice | Range]:
+    """The axes of "train.loss.name=hinge,relativistic train.loop.lr=1e-4..4e-4". Mistake says what is wrong with a word."""
+    axes = [_axis(word) for word in words]
+    keys = [axis.key for axis in axes]
+    if twice := next((key for key in keys if keys.count(key) > 1), None):
+        raise Mistake(f"{twice} is named twice; write its values behind one another: {twice}=a,b,c")
+    return axes
+
+
+def _axis(word: str) -> Choice | Range:
+    key, sign, text = word.partition("=")
+    if not sign or not key or not text:
+        raise Mistake(
+            f"{word!r} is no part of a search; write key=a,b,c or key=low..high, as in train.loss.name=hinge,relativistic"
+        )
+    if key.startswith("machine."):
+        raise Mistake(f"{key} changes no byte of any result, so there is nothing to compare; name a key of another section")
+    found = RANGE.fullmatch(text)
+    return _choice(key, text) if found is None else _range(key, *found.groups())
+
+
+def _range(key: str, low_text: str, high_text: str, scale: str | None) -> Range:
+    low, high = float(low_text), float(high_text)
+    if scale not in (None, *SCALES):
+        raise Mistake(f"{key}={low_text}..{high_text}:{scale}: {scale!r} is no scale; write :log or :linear, or leave it out")
+    if low >= high:
+        raise Mistake(f"{key}={low_text}..{high_text}: {low_text} is not below {high_text}; write the smaller number first")
+    if scale == "log" and low <= 0:
+        raise Mistake(f"{key}={low_text}..{high_text}:log: {low_text} has no logarithm; begin above zero, or write :linear")
+    logarithmic = scale == "log" or (scale is None and low > 0 and high / low >= LOG_FROM)
+    return Range(key, low, high, logarithmic, whole=all(map(WHOLE.fullmatch, (low_text, high_text))))
+
+
+def _choice(key: str, text: str) -> Choice:
+    from ruamel.yaml import YAML, YAMLError
+
+    try:
+        values = YAML(typ="safe", pure=True).load(f"[{text}]")
+    except YAMLError as error:
+        raise Mistake(
+            f"{key}={text}: the values are not YAML ({getattr(error, 'problem', error)}); quote those with commas"
+        ) from None
+    different = [value for place, value in enumerate(values) if value not in values[:place]]
+    return Choice(key, tuple(different))
+
+
+def search_of(axes: list[Choice | Range], asked: str | None, trials: int | None) -> str:
+    """grid or random: a grid of lists if it has no more trials than asked for, else random."""
+    ranges = [axis.key for axis in axes if isinstance(axis, Range)]
+    if asked == "grid" and ranges:
+        raise Mistake(f"{ranges[0]} is a range, which has no grid; write its values (key=a,b,c), or --search random")
+    if asked not in (None, *SEARCHES):
+        raise Mistake(f"--search {asked} is none; write grid or random, or leave it out")
+    few_enough = not ranges and (trials is None or math.prod(len(axis.values) for axis in axes) <= trials)
+    return asked or ("grid" if few_enough else "random")
+
+
+def points(axes: list[Choice | Range], search: str, trials: int | None, seed: int) -> list[dict[str, Any]]:
+    """The trials, each {key: value}, no two alike. A larger number of them begins with the same ones."""
+    if all(isinstance(axis, Choice) for axis in axes):
+        grid = [dict(zip((axis.key for axis in axes), values)) for values in itertools.product(*(axis.values for axis in axes))]
+        if search == "random":
+            random.Random(seed).shuffle(grid)
+            trials = trials or USUAL_TRIALS
+        return grid[:trials]
+    generator, found = random.Random(seed), []
+    for _ in range(MOST_DRAWS * (trials or USUAL_TRIALS)):
+        point = {axis.key: axis.draw(generator) for axis in axes}
+        if point not in found:
+            found.append(point)
+        if len(found) == (trials or USUAL_TRIALS):
+            break
+    return found
+
+
+def setting(key: str, value: Any) -> str:
+    """ "train.loss.name=hinge": what `gan run --set` and pipeline/settings.py take."""
+    return f"{key}={spelled(value)}"
+
+
+def spelled(value: Any) -> str:
+    """A value as YAML of one line; words without quotes where they are the same word without."""
+    from ruamel.yaml import YAML, YAMLError
+
+    if isinstance(value, str):
+        try:
+            plain = YAML(typ="safe", pure=True).load(f"[{value}]") == [value]
+        except YAMLError:
+            plain = False
+        return value if plain else json.dumps(value)
+    return json.dumps(value)

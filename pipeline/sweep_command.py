@@ -1,0 +1,144 @@
+"""What `gan sweep` does with its words: run a search, show one, apply a trial."""
+
+import signal
+import sys
+from dataclasses import dataclass
+
+from . import checkout, dvc, space, sweep, sweep_table, workspace
+from .errors import Failure, Mistake
+from .processes import stream
+from .sweep import Sweep
+from .trial import FAILED, FINISHED, WAITING
+
+BEST = "best"
+
+
+@dataclass(frozen=True)
+class Options:
+    """Those of `gan sweep`, as they were typed."""
+
+    trials: int | None
+    parallel: int
+    search: str | None
+    seed: int
+    name: str | None
+    resume: str | None
+    early_stop: bool
+    retry: bool
+
+
+def command(words: list[str], options: Options) -> int:
+    """The exit code: 1 where a trial failed."""
+    checkout.enter()
+    if words[:1] == ["show"]:
+        _only(words, 2, "gan sweep show [NAME]")
+        sweep_table.print_table(_named(words[1:]))
+        return 0
+    if words[:1] == ["apply"]:
+        _only(words, 3, "gan sweep apply best|TRIAL [NAME]")
+        return _apply(words[1] if len(words) > 1 else BEST, words[2:])
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # as Ctrl-C: every `finally` runs
+    with checkout.lock():
+        return _run(words, options)
+
+
+def _only(words: list[str], most: int, usage: str) -> None:
+    if len(words) > most:
+        raise Mistake(f"{' '.join(words[most:])!r} is too much; write {usage}")
+
+
+def _named(words: list[str]) -> Sweep:
+    return sweep.read(words[0]) if words else sweep.newest()
+
+
+def _run(words: list[str], options: Options) -> int:
+    with sweep_table.live() as (show, say):
+        found = _found(words, options, say)
+        sweep.wait_again(found, options.retry)
+        if any(trial.status == WAITING for trial in found.trials):
+            say(
+                f"{found.name}: {len(found.trials)} trials, {found.search} search; interrupted, the same command goes on"
+            )
+            sweep.run(found, options.parallel, show, say)
+        else:
+            say(f"{found.name} is finished; more trials: --trials N, failed and stopped ones again: --retry")
+        _tell_end(found)
+    sweep_table.print_table(found)
+    return int(any(trial.status == FAILED for trial in found.trials))
+
+
+def _found(words: list[str], options: Options, say) -> Sweep:
+    if options.resume is None:
+        if not words:
+            raise Mistake("nothing to search; write what to try, as in: gan sweep train.loss.name=hinge,relativistic")
+        return sweep.open_or_begin(words, options.name, options.trials, options.search, options.seed, options.early_stop, say)
+    if words:
+        raise Mistake(f"--resume {options.resume} goes on with its own search; leave {' '.join(words)!r} out")
+    found = sweep.read(options.resume)
+    found.extend(options.trials)
+    return found
+
+
+def _tell_end(found: Sweep) -> None:
+    """The best trial and its scores, on the sweep's own MLflow run."""
+    ranked = sweep_table.ranked(found)
+    if not ranked:
+        sweep.tell(found, status="FAILED")
+        return
+    best = ranked[0]
+    scores = {
+        f"best/{name}/{key}": score[key]
+        for name, score in best.scores.items()
+        for key in ("mean", "low", "high")
+        if key in score
+    }
+    values = {f"best.{key}": space.spelled(value) for key, value in best.point.items()}
+    alike = ", ".join(trial.name for trial in sweep_table.not_told_apart(found)) or "none"
+    tags = {"best": best.name, "best.not_told_apart_from": alike, "protocol.hash": best.protocol or "unknown", **values}
+    sweep.tell(found, tags=tags, metrics=scores, status="FINISHED")
+
+
+def _apply(called: str, words: list[str]) -> int:
+    """Put a finished trial's params and results into the checkout: `dvc exp apply`, which then needs only to register."""
+    found = _named(words)
+    if called.lower() == BEST:
+        ranked = sweep_table.ranked(found)
+        if not ranked:
+            raise Mistake(
+                f"{found.name} has no finished trial with a score {found.metric} yet; see: gan sweep show {found.name}"
+            )
+        if others := sweep_table.other_protocols(found):
+            raise Mistake(
+                f"{others} of the trials of {found.name} were scored by another protocol, so none is the best of all; "
+                f"compare them (gan compare {found.name}) and name one: gan sweep apply TRIAL {found.name}"
+            )
+        trial = ranked[0]
+    else:
+        trial = sweep.trial_of(found, called)
+    if trial.status != FINISHED:
+        raise Mistake(f"{trial.name} is {trial.status}, not finished: it has no results; see: gan sweep show {found.name}")
+    if workspace.experiment(trial.name) is None:
+        raise Failure(
+            f"the DVC experiment {trial.name} is gone (dvc exp list -A); its params again: gan run {_settings(trial)}"
+        )
+    with checkout.lock():
+        if changed := workspace.changed_since(found.state, trial.name):
+            raise Mistake(
+                f"changed since {found.name} began, and dvc exp apply would put back: {', '.join(changed[:5])}. "
+                f"Only the params of {trial.name}, on the files of now: gan run {_settings(trial)}"
+            )
+        code, _ = stream([*dvc.DVC, "exp", "apply", trial.name], workspace.environment(), lambda line: None, dvc.CHATTER)
+    if code != 0:
+        raise Failure(f"dvc exp apply {trial.name} failed; its own words stand above")
+    if called.lower() == BEST and (alike := sweep_table.not_told_apart(found)):
+        print(
+            f"mind: its interval overlaps those of {', '.join(one.name for one in alike)}: it cannot be called better than they"
+        )
+    print(
+        f"{trial.name} is applied: {trial.words()}; gan run registers it as no experiment does: the gate may make it champion"
+    )
+    return 0
+
+
+def _settings(trial) -> str:
+    return " ".join(f"--set '{space.setting(key, value)}'" for key, value in trial.point.items())
