@@ -170,9 +170,19 @@ def schedule(
     schedule.serve(every, port)
 
 
-@app.command(epilog=_examples("gan doctor"))
-def doctor() -> None:
+@app.command(epilog=_examples("gan doctor", "gan doctor --relocate"))
+def doctor(
+    relocate: Annotated[
+        bool, typer.Option("--relocate", help="Only make the paths that MLflow recorded those of this folder, after it was moved.")
+    ] = False,
+) -> None:
     """Check that each part works, with the cure for what does not."""
+    checkout.enter()
+    if relocate:
+        from . import relocation
+
+        print(relocation.relocate())
+        return
     from . import doctor
 
     doctor.examine()

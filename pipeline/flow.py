@@ -13,7 +13,7 @@ from prefect import flow, get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, State
 
-from . import checkout, door, drift, dvc, plan
+from . import checkout, door, drift, dvc, plan, relocation
 from .errors import Busy
 from .processes import answer
 
@@ -31,6 +31,7 @@ def pipeline(stale: dict[str, list[str]] | None = None, forced: tuple[str, ...] 
     try:
         with checkout.lock():
             door.check()
+            relocation.mend(logger.warning)
             found = plan.find(logger.warning)
             if not found:
                 return Completed(message="nothing changed")
