@@ -87,9 +87,10 @@ def read_yaml(path: Path) -> dict:
     return (YAML(typ="safe").load(path) if path.is_file() else None) or {}
 
 
-def repro(stage: str, force: bool, session: str, line: Callable[[str], None]) -> str:
-    """Bring one stage up to date: "ran", "restored" (from DVC's run-cache) or "unchanged"."""
-    command = [*DVC, "--wait-for-lock", "repro", "--single-item", *(["--force"] if force else []), stage]
+def repro(stage: str, force: bool, session: str, line: Callable[[str], None], pull: bool = False) -> str:
+    """Bring one stage up to date: "ran", "restored" (from DVC's run-cache) or "unchanged"; `pull`: the remote is looked into first."""
+    options = [*(["--force"] if force else []), *(["--pull"] if pull else [])]
+    command = [*DVC, "--wait-for-lock", "repro", "--single-item", *options, stage]
     code, tail = stream(command, environment(session), line, CHATTER)
     if code == 0:
         return _outcome(tail)

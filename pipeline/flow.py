@@ -13,8 +13,8 @@ from prefect import flow, get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, State
 
-from . import checkout, door, drift, dvc, plan, relocation
-from .errors import Busy
+from . import checkout, door, drift, dvc, plan, relocation, remote
+from .errors import Busy, Failure
 from .processes import answer
 
 LOCK_RETRIES, LOCK_RETRY_DELAY_S = 5, 5
@@ -31,6 +31,7 @@ def pipeline(stale: dict[str, list[str]] | None = None, forced: tuple[str, ...] 
     try:
         with checkout.lock():
             door.check()
+            remote.check()
             relocation.mend(logger.warning)
             found = plan.find(logger.warning)
             if not found:
@@ -60,9 +61,14 @@ def _run(stale: plan.Stale) -> None:
         status = "FINISHED"
     except Exception:
         status = "FAILED"
+        if ran and remote.shares():
+            with contextlib.suppress(Failure):  # the stage's own failure is the one to tell
+                remote.push(get_run_logger().info)
         raise
     finally:
         _finish(session, status)
+    if ran and remote.shares():
+        remote.push(get_run_logger().info)
 
 
 def _is_busy(task, run, state: State) -> bool:
@@ -82,9 +88,14 @@ def run_stage(stage: str, wanted: bool, force: bool, session: str) -> str | Stat
     if not wanted:
         return Completed(name="Unchanged", message="nothing changed", data="unchanged")
     started_s = time.monotonic()
-    outcome = dvc.repro(stage, force, session, get_run_logger().info)
+    share = remote.shares()
+    outcome = dvc.repro(stage, force, session, get_run_logger().info, pull=share)
+    took_s = time.monotonic() - started_s
     if outcome == "ran":
-        plan.record(stage, time.monotonic() - started_s)
+        plan.record(stage, took_s)
+        if share and took_s > remote.LONG_S:
+            with contextlib.suppress(Failure):  # said at the end, when all is sent
+                remote.push(get_run_logger().info, stage)
     return Completed(name=outcome.capitalize(), message=f"{stage} {outcome}", data=outcome)
 
 

@@ -194,6 +194,7 @@ class Machine(Config):
     save_interval_s: Annotated[float, pydantic.Field(ge=0)] = 20
     workers: Annotated[int, pydantic.Field(ge=0, strict=True)] = 0
     prepare: Preparing = Preparing()
+    share: Annotated[bool, pydantic.Field(strict=True)] = False
 
 
 with warnings.catch_warnings():  # pydantic's metaclass has a method `register`, which no one needs here

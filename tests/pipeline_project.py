@@ -91,7 +91,7 @@ FILES = {
     "stages/params.py": """
         import sys, yaml
         params = yaml.safe_load(open(sys.argv[1]))
-        unknown = set(params) - {"prepare", "train", "register"}
+        unknown = set(params) - {"prepare", "train", "register", "machine"}
         if unknown:
             print(f"{sys.argv[1]}: {unknown.pop()} is no key", file=sys.stderr)
             sys.exit(2)
@@ -115,7 +115,7 @@ def environment() -> dict[str, str]:
 
 
 def call(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=300)
 
 
 @functools.cache
