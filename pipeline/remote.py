@@ -5,6 +5,7 @@ what took long at once, since a worker may not live till then. So one that start
 run, and leaves its results behind.
 """
 
+import re
 from collections.abc import Callable
 
 from . import checkout, door, dvc
@@ -31,5 +32,5 @@ def push(line: Callable[[str], None], stage: str | None = None) -> None:
     """Send what a stage made, or all there is, with the record of what it was made from. Failure names the command to go on with."""
     code, tail = stream([*dvc.DVC, "--wait-for-lock", "push", "--run-cache", *([stage] if stage else [])], checkout.environment(), line, dvc.CHATTER)
     if code != 0:
-        words = (tail.strip().splitlines() or ["no words"])[-1]
+        words = (re.findall(r"ERROR: (.+)", tail) or ["no words"])[-1]
         raise Failure(f"the results lie here, and DVC's remote did not take them: {words}; when it answers: {CURE}")

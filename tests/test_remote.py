@@ -86,7 +86,7 @@ def test_an_empty_clone_fetches_runs_only_what_is_stale_and_sends_it(project, pr
         assert started(second) == ["train", "register"] and "Stage 'prepare' is cached" in result.stdout
         before = started(project)
         result = gan(project, "run", "--set", "train.loss.name=minimax")
-        assert started(project) == [*before, "register"] and "Stage 'train' is cached" in result.stdout, "what the second sent"
+        assert started(project) == before and "Stage 'train' is cached" in result.stdout, "what the second sent"
         assert (project / "dvc.lock").read_bytes() == (second / "dvc.lock").read_bytes()
         assert "nothing changed" in gan(second, "run").stdout
     finally:
@@ -101,7 +101,7 @@ def test_a_remote_that_takes_nothing_fails_the_run_with_the_way_out_and_loses_no
     (tmp_path / "store").write_text("a file in the place of a folder")
     call(project, "dvc", "remote", "add", "-d", "store", str(tmp_path / "store"))
     result = gan(project, "run")
-    assert result.returncode == 1 and "the results lie here, and DVC's remote did not take them" in result.stderr
+    assert result.returncode == 1 and "the results lie here, and DVC's remote did not take them: unexpected error" in result.stderr
     assert "when it answers: dvc push --run-cache" in result.stderr and started(project) == ["prepare", "train", "register"]
     (tmp_path / "store").unlink()
     assert call(project, "dvc", "push", "--run-cache").returncode == 0 and (tmp_path / "store/runs").is_dir()
