@@ -70,6 +70,7 @@ def s3_remote(project, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("kind", [folder_remote, s3_remote])
 def test_an_empty_clone_fetches_runs_only_what_is_stale_and_sends_it(project, prefect, tmp_path, monkeypatch, kind):
     prefect(project)

@@ -54,7 +54,7 @@ def test_the_image_takes_the_packages_of_the_project_and_runs_as_nobody_special(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_a_process_worker_runs_the_deployment_in_the_checkout_where_it_was_started(tmp_path):
     project, home = make(tmp_path / "project"), tmp_path / "prefect"
     shutil.copytree(small.ROOT / "pipeline", project / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
@@ -79,9 +79,10 @@ def test_a_process_worker_runs_the_deployment_in_the_checkout_where_it_was_start
         worker = prefect("worker", "start", "--pool", "ganline-process")
         try:
             wait_for(lambda: "Completed" in {name for name, _ in states(own.url).values()}, seconds=240, what=f"the run ({states(own.url)})")
+            wait_for(lambda: {one.pid for one in processes_in(project)} == {worker.pid}, what="the end of the run's process")
         finally:
             worker.send_signal(signal.SIGINT)
-            said = worker.communicate(timeout=60)[0]
+            said = worker.communicate(timeout=120)[0]
         assert started(project) == ["prepare", "train", "register"], said
         assert json.loads((project / "artifacts/register/decision.json").read_text())["name"] == "toys"
     wait_for(lambda: not processes_in(tmp_path), seconds=20, what="the end of every process")
