@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("-n", type=answer.count, default=64, metavar="N", help="how many images (64)")
     made.add_argument("--seed", type=answer.natural, default=0, help="the first image's (0)")
     made.add_argument("--label", help="the class of all, by name or number; else as frequent as in the data")
-    made.add_argument("--truncation", type=answer.share, metavar="PSI", help="0 to 1: nearer to the mean, more typical and less varied")
+    made.add_argument("--truncation", type=answer.share, metavar="PSI", help="0 to 1: nearer to the mean, more typical")
     made.add_argument("--columns", type=answer.count, help="of the grid; a square without it")
     made.add_argument(
         "-o", "--output", default="grid.png", help="a .png file for a grid, a folder/ for one file an image (grid.png)"
@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
     made = models.generator(models.folder(asked.model))
     if asked.truncation is not None:
         if asked.shards:
-            raise ValueError("--truncation makes pictures to look at; --shards writes a data set of the model's own images: leave one out")
+            raise ValueError("--truncation is for pictures to look at, --shards for the model's own images as data: leave one out")
         made = truncation.truncated(made, asked.truncation)
     label = None if asked.label is None else models.label_number(asked.label, made.card)
     if asked.shards:

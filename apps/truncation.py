@@ -1,7 +1,7 @@
 """Truncation: images nearer to the model's mean, less varied and more typical.
 
-Where the network has styles, they are drawn to their mean (Karras et al. 2019, arXiv:1812.04948, app. B); else latents to theirs,
-which is 0 (Brock et al. 2019, arXiv:1809.11096, sec. 3.1).
+Where the network has styles, they are drawn to their mean (Karras et al. 2019, arXiv:1812.04948, app. B); else latents to
+theirs, which is 0 (Brock et al. 2019, arXiv:1809.11096, sec. 3.1).
 """
 
 import weakref
@@ -29,7 +29,7 @@ def untruncatable(made: Generator) -> str | None:
 
 
 def truncated(made: Generator, psi: float) -> Generator:
-    """The generator with psi in (0, 1] of the way from the mean kept: 1 makes its own images. ValueError where that means nothing."""
+    """The generator with psi in (0, 1] of the way from the mean kept (1: its own images). ValueError where that means nothing."""
     if reason := untruncatable(made):
         raise ValueError(reason)
     if hasattr(made.network, "to_styles"):
@@ -40,7 +40,7 @@ def truncated(made: Generator, psi: float) -> Generator:
 
 
 class _Truncated(nn.Module):
-    """A network whose styles are drawn to the mean of their class: the mean of all classes would make another class of an image."""
+    """A network whose styles are drawn to the mean of their class: that of all would make another class of an image."""
 
     def __init__(self, made: Generator, psi: float):
         super().__init__()

@@ -1,11 +1,11 @@
-"""Requests a second of `gan serve`, and how long they take, by wrk (github.com/wg/wrk): the server as a process, wrk as another.
+"""Requests a second of `gan serve`, and how long they take, by wrk (github.com/wg/wrk): two processes on one machine.
 
     apt-get install wrk                                   # brew install wrk
     python benchmarks/serve.py MODEL [--clients 1 4 16] [--images 1 16] [--seconds 10]
 
-Both share the machine; wrk takes a few percent of one core. Each client asks for the next image when it has the last, and every
-request asks for other seeds, so that nothing is answered twice. What the server turns away (503) is counted by itself: with more
-clients than its queue takes, that is what it should do.
+wrk takes a few percent of one core. Each client asks for the next image when it has the last, and every request asks for other
+seeds, so that nothing is answered twice. What the server turns away (503) is counted by itself: with more clients than its queue
+takes, that is what it should do.
 """
 
 import argparse
@@ -31,7 +31,8 @@ SCRIPT = """
 local seed = {first}
 request = function()
   seed = seed + {images}
-  return wrk.format("POST", "/v1/images", {{["Content-Type"] = "application/json"}}, '{{"seed": ' .. seed .. ', "n": {images}}}')
+  return wrk.format("POST", "/v1/images", {{["Content-Type"] = "application/json"}},
+    '{{"seed": ' .. seed .. ', "n": {images}}}')
 end
 done = function(summary, latency, requests)
   io.write(string.format("figures %d %d %d %d %f %f\\n", summary.requests, summary.duration, summary.errors.status,
@@ -101,15 +102,15 @@ def main(arguments: list[str]) -> int:
         print("benchmarks/serve.py: wrk is not installed; apt-get install wrk, or brew install wrk", file=sys.stderr)
         return 2
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before")
-    print(f"{'images':>6} {'clients':>7} {'requests/s':>10} {'images/s':>8} {'p50 ms':>7} {'p99 ms':>7} {'503':>5} {'broken':>6}")
+    print("images clients requests/s images/s  p50 ms  p99 ms   503 broken")
     with serving(asked.model) as (address, process):
         ask(address, 1, 1, 1)  # the first requests load what is imported late
         for images in asked.images:
             for clients in asked.clients:
                 found = ask(address, clients, images, asked.seconds, first=clients * 10**9)
                 rate = found.answered / found.seconds
-                print(f"{images:6} {clients:7} {rate:10.1f} {rate * images:8.0f} {found.p50_ms:7.1f} {found.p99_ms:7.1f} {found.turned_away:5} "
-                      f"{found.broken:6}", flush=True)
+                print(f"{images:6} {clients:7} {rate:10.1f} {rate * images:8.0f} {found.p50_ms:7.1f} {found.p99_ms:7.1f} "
+                      f"{found.turned_away:5} {found.broken:6}", flush=True)
         print(f"server: {process.memory_info().rss / 2**20:.0f} MiB resident")
     return 0
 

@@ -173,7 +173,7 @@ def schedule(
 @app.command(epilog=_examples("gan doctor", "gan doctor --relocate"))
 def doctor(
     relocate: Annotated[
-        bool, typer.Option("--relocate", help="Only make the paths that MLflow recorded those of this folder, after it was moved.")
+        bool, typer.Option("--relocate", help="Only make MLflow's recorded paths those of this folder, after it was moved.")
     ] = False,
 ) -> None:
     """Check that each part works, with the cure for what does not."""

@@ -88,7 +88,7 @@ def read_yaml(path: Path) -> dict:
 
 
 def repro(stage: str, force: bool, session: str, line: Callable[[str], None], pull: bool = False) -> str:
-    """Bring one stage up to date: "ran", "restored" (from DVC's run-cache) or "unchanged"; `pull`: the remote is looked into first."""
+    """Bring one stage up to date: "ran", "restored" (from DVC's run-cache) or "unchanged"; `pull`: first asks the remote."""
     options = [*(["--force"] if force else []), *(["--pull"] if pull else [])]
     command = [*DVC, "--wait-for-lock", "repro", "--single-item", *options, stage]
     code, tail = stream(command, environment(session), line, CHATTER)

@@ -1,8 +1,8 @@
 """A checkout that was moved or copied: the tracking store's paths of the old place, put right.
 
-MLflow writes where artifacts lie as whole paths, so in another folder its SQLite file still names the old one: versions cannot be
-loaded, and new artifacts would go there. A path is this checkout's where what it names lies here too, below mlartifacts/, by the
-same name (runs and models are named by random numbers); only those are rewritten.
+MLflow writes where artifacts lie as whole paths, so in another folder its SQLite file still names the old one: versions cannot
+be loaded, and new artifacts would go there. A path is this checkout's where what it names lies here too, below mlartifacts/, by
+the same name (runs and models are named by random numbers); only those are rewritten.
 """
 
 import os

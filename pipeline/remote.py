@@ -1,8 +1,8 @@
 """Results shared through DVC's default remote (`machine.share`): what one machine made, no other makes again.
 
-A stage that would run is first looked for there, by the hash of all it is made from (DVC's run-cache). What ran is sent at the end, and
-what took long at once, since a worker may not live till then. So one that starts with an empty clone fetches, runs only what nobody has
-run, and leaves its results behind.
+A stage that would run is first looked for there, by the hash of all it is made from (DVC's run-cache). What ran is sent at the
+end, and what took long at once, since a worker may not live till then. So one that starts with an empty clone fetches, runs
+only what nobody has run, and leaves its results behind.
 """
 
 import re
@@ -29,8 +29,9 @@ def check() -> None:
 
 
 def push(line: Callable[[str], None], stage: str | None = None) -> None:
-    """Send what a stage made, or all there is, with the record of what it was made from. Failure names the command to go on with."""
-    code, tail = stream([*dvc.DVC, "--wait-for-lock", "push", "--run-cache", *([stage] if stage else [])], checkout.environment(), line, dvc.CHATTER)
+    """Send what a stage made, or all there is, with what it was made from. Failure names the command to go on with."""
+    command = [*dvc.DVC, "--wait-for-lock", "push", "--run-cache", *([stage] if stage else [])]
+    code, tail = stream(command, checkout.environment(), line, dvc.CHATTER)
     if code != 0:
         words = (re.findall(r"ERROR: (.+)", tail) or ["no words"])[-1]
         raise Failure(f"the results lie here, and DVC's remote did not take them: {words}; when it answers: {CURE}")

@@ -92,7 +92,7 @@ def _refuse_another_place(location: str, database: Path | None, name: str) -> No
     """Unreachable where a checkout was moved or copied: what MLflow is given would go to the folder that was left."""
     here = _artifacts(database, name) if database else None
     if here and here.is_dir() and location != here.as_uri() and location.endswith(f"/mlartifacts/{name}"):
-        raise Unreachable(f"{database} puts artifacts into {location}, and this checkout's lie in {here}: gan doctor --relocate.")
+        raise Unreachable(f"{database} puts artifacts into {location}, and those of here lie in {here}: gan doctor --relocate.")
 
 
 @contextlib.contextmanager

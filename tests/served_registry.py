@@ -1,4 +1,4 @@
-"""A real `mlflow server` on a free port of this machine, for tests; it keeps artifacts itself, so that clients see no path of its disk."""
+"""A real `mlflow server` on a free port, for tests; it keeps artifacts itself, so that clients see no path of its disk."""
 
 import os
 import signal
