@@ -45,10 +45,18 @@ class Stray:
 
 
 def mend(say: Callable[[str], None]) -> None:
-    """Before a run, under its lock: one look at the experiments, and all of it put right if they are strays."""
+    """Before a run, under its lock: one look at the experiments, and all of it put right if they are strays.
+
+    A store that cannot be read or written stops no run: what it misses is kept for it.
+    """
     file = tracking.database(tracking.address())
-    if file is not None and file.is_file() and strays(file, COLUMNS[:1]):
-        say(rewrite(file))
+    if file is None or not file.is_file():
+        return
+    try:
+        if strays(file, COLUMNS[:1]):
+            say(rewrite(file))
+    except Failure as failure:
+        say(str(failure))
 
 
 def relocate() -> str:

@@ -96,6 +96,13 @@ def test_a_run_puts_it_right_by_itself_and_says_so(database):
     assert len(said) == 1 and "3 paths of" in said[0]
 
 
+def test_a_store_that_is_broken_stops_no_run(database):
+    database.write_bytes(b"no database at all " * 100)
+    said = []
+    relocation.mend(said.append)
+    assert len(said) == 1 and "cannot be read: file is not a database" in said[0]
+
+
 def test_nothing_is_rewritten_while_a_run_goes(database, monkeypatch):
     before = paths(database)
     with checkout.lock(), pytest.raises(checkout.Busy, match="holds work/run.lock"):
