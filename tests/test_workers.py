@@ -1,5 +1,6 @@
 """Workers of a Prefect server: a real process pool runs the flow; what the other pools are told is what they know."""
 
+import functools
 import json
 import re
 import shutil
@@ -67,6 +68,7 @@ def test_a_process_worker_runs_the_deployment_in_the_checkout_where_it_was_start
             return subprocess.Popen(
                 [sys.executable, "-m", "prefect", "--no-prompt", *arguments], cwd=project, env=env, text=True, start_new_session=True,
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # which a shell's background ignores
             )  # fmt: skip
 
         for command in (
