@@ -10,6 +10,10 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # Some containers set it; then every dvc, prefect and mlflow compiles all of itself anew, which is two thirds of its start.
 unexport PYTHONDONTWRITEBYTECODE
 
+ifneq ($(CURDIR),$(shell cat $(STAMP) 2>/dev/null))
+.PHONY: $(STAMP)  # not installed, or installed in another folder, which the commands in $(VENV)/bin still name
+endif
+
 .PHONY: run test test-all install clean
 
 run: install
@@ -26,10 +30,10 @@ install: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "$(PYTHON) is not Python 3.11 or later; name one: make PYTHON=python3.12 install" >&2; exit 2; }
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv --clear $(VENV)
 	python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
 	uv pip install --quiet --python $(VENV)/bin/python -c constraints.txt -e '.[test]'
-	@touch $(STAMP)
+	@printf '%s' '$(CURDIR)' >$(STAMP)
 
 # What can be made again by the next `make run`; never the registry (mlflow.db, mlartifacts/) and never DVC's cache.
 clean:

@@ -34,6 +34,17 @@ def count(text: str) -> int:
     return int(text)
 
 
+def share(text: str) -> float:
+    """A number above 0, at most 1."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is no number above 0, at most 1")
+    return number
+
+
 def registry() -> tuple[str, "MlflowClient"]:
     """The address of the registry and a client of it; NotFound where nothing was registered yet."""
     uri = session.tracking_uri()

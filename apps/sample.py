@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from apps import answer, shards
+from apps import answer, shards, truncation
 from stages import models
 
 EXAMPLES = """examples:
   gan sample artifacts/train -n 64 -o grid.png
   gan sample digits@champion -n 100 --label 7 --columns 10 -o sevens.png
+  gan sample digits@champion --truncation 0.7      more typical, less varied
   gan sample models:/digits/3 -n 10000 --seed 5000 -o images/     one file an image
   gan sample digits@champion -n 1000000 -o made/ --shards         a data set: images.npy, labels.npy, manifest.json
 
@@ -31,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("-n", type=answer.count, default=64, metavar="N", help="how many images (64)")
     made.add_argument("--seed", type=answer.natural, default=0, help="the first image's (0)")
     made.add_argument("--label", help="the class of all, by name or number; else as frequent as in the data")
+    made.add_argument("--truncation", type=answer.share, metavar="PSI", help="0 to 1: nearer to the mean, more typical")
     made.add_argument("--columns", type=answer.count, help="of the grid; a square without it")
     made.add_argument(
         "-o", "--output", default="grid.png", help="a .png file for a grid, a folder/ for one file an image (grid.png)"
@@ -48,6 +50,10 @@ def main(arguments: list[str]) -> int:
     if not to_folder and Path(asked.output).suffix.lower() != ".png":
         raise ValueError(f"-o {asked.output} is neither a .png file nor a folder; end a folder's name with /")
     made = models.generator(models.folder(asked.model))
+    if asked.truncation is not None:
+        if asked.shards:
+            raise ValueError("--truncation is for pictures to look at, --shards for the model's own images as data: leave one out")
+        made = truncation.truncated(made, asked.truncation)
     label = None if asked.label is None else models.label_number(asked.label, made.card)
     if asked.shards:
         return _write_shards(Path(asked.output), made, shards.Order(asked.seed, asked.n, label, asked.shard_size))

@@ -1,25 +1,57 @@
-"""Requests a second of `gan serve`, and how long they take: the server as a process, clients that ask one after the other.
+"""Requests a second of `gan serve`, and how long they take, by wrk (github.com/wg/wrk): two processes on one machine.
 
+    apt-get install wrk                                   # brew install wrk
     python benchmarks/serve.py MODEL [--clients 1 4 16] [--images 1 16] [--seconds 10]
 
-httpx and asyncio in this process share the machine with the server. A request that the server turns away (503) is counted by
-itself: with more clients than its queue takes, that is what it should do.
+wrk takes a few percent of one core. Each client asks for the next image when it has the last, and every request asks for other
+seeds, so that nothing is answered twice. What the server turns away (503) is counted by itself: with more clients than its queue
+takes, that is what it should do.
 """
 
 import argparse
-import asyncio
 import contextlib
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
-import httpx
-import numpy as np
 import psutil
+
+SCRIPT = """
+local seed = {first}
+request = function()
+  seed = seed + {images}
+  return wrk.format("POST", "/v1/images", {{["Content-Type"] = "application/json"}},
+    '{{"seed": ' .. seed .. ', "n": {images}}}')
+end
+done = function(summary, latency, requests)
+  io.write(string.format("figures %d %d %d %d %f %f\\n", summary.requests, summary.duration, summary.errors.status,
+    summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.timeout,
+    latency:percentile(50), latency:percentile(99)))
+end
+"""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What wrk counted. Percentiles are of all answers, those that turn away too."""
+
+    answered: int
+    turned_away: int
+    broken: int
+    seconds: float
+    p50_ms: float
+    p99_ms: float
 
 
 @contextlib.contextmanager
@@ -32,8 +64,8 @@ def serving(model: str) -> Iterator[tuple[str, psutil.Process]]:
     address = f"http://127.0.0.1:{port}"
     try:
         while started.poll() is None:
-            with contextlib.suppress(httpx.HTTPError):
-                httpx.get(f"{address}/healthz", timeout=2)
+            with contextlib.suppress(urllib.error.URLError, OSError):
+                urllib.request.urlopen(f"{address}/healthz", timeout=2).close()
                 break
             time.sleep(0.1)
         yield address, psutil.Process(started.pid)
@@ -42,46 +74,43 @@ def serving(model: str) -> Iterator[tuple[str, psutil.Process]]:
         started.wait(10)
 
 
-async def ask(address: str, clients: int, images: int, seconds: float) -> tuple[list[float], int]:
-    """Seconds each answered request took, and how many were turned away."""
-    took_s: list[float] = []
-    turned_away = 0
-    end_s = time.perf_counter() + seconds
+def ask(address: str, clients: int, images: int, seconds: float, first: int = 0) -> Figures:
+    """wrk in one thread, each of its connections asking one request after the other."""
+    with tempfile.TemporaryDirectory() as temporary:
+        script = Path(temporary) / "ask.lua"
+        script.write_text(SCRIPT.format(first=first, images=images), "utf-8")
+        command = ["wrk", "--threads", "1", "--connections", str(clients), "--duration", f"{seconds:g}s", "--timeout", "60s",
+                   "--script", str(script), address]
+        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 120).stdout
+    return figures(said)
 
-    async def client(number: int, opened: httpx.AsyncClient) -> None:
-        nonlocal turned_away
-        seed = number * 10**6
-        while (started_s := time.perf_counter()) < end_s:
-            seed += images
-            response = await opened.post(f"{address}/v1/images", json={"seed": seed, "n": images})
-            if response.status_code == 503:
-                turned_away += 1
-                await asyncio.sleep(0.05)
-                continue
-            response.raise_for_status()
-            took_s.append(time.perf_counter() - started_s)
 
-    async with httpx.AsyncClient(timeout=60, limits=httpx.Limits(max_connections=clients)) as opened:
-        await asyncio.gather(*(client(number, opened) for number in range(clients)))
-    return took_s, turned_away
+def figures(said: str) -> Figures:
+    """The line that the script writes; times there are in microseconds."""
+    requests, duration, refused, broken, p50, p99 = map(float, re.search(r"^figures (.+)$", said, re.MULTILINE)[1].split())
+    return Figures(int(requests - refused), int(refused), int(broken), duration / 1e6, p50 / 1e3, p99 / 1e3)
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(description="Requests a second of gan serve.")
+    parser = argparse.ArgumentParser(description="Requests a second of gan serve, by wrk.")
     parser.add_argument("model")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 4, 16, 64])
     parser.add_argument("--images", type=int, nargs="+", default=[1, 16, 64])
-    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--seconds", type=int, default=10)
     asked = parser.parse_args(arguments)
+    if shutil.which("wrk") is None:
+        print("benchmarks/serve.py: wrk is not installed; apt-get install wrk, or brew install wrk", file=sys.stderr)
+        return 2
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before")
-    print(f"{'images':>6} {'clients':>7} {'requests/s':>10} {'images/s':>8} {'p50 ms':>7} {'p99 ms':>7} {'503':>5}")
+    print("images clients requests/s images/s  p50 ms  p99 ms   503 broken")
     with serving(asked.model) as (address, process):
-        asyncio.run(ask(address, 1, 1, 1.0))  # the first requests load what is imported late
+        ask(address, 1, 1, 1)  # the first requests load what is imported late
         for images in asked.images:
             for clients in asked.clients:
-                took_s, turned_away = asyncio.run(ask(address, clients, images, asked.seconds))
-                rate, (p50, p99) = len(took_s) / asked.seconds, 1000 * np.percentile(took_s, [50, 99])
-                print(f"{images:6} {clients:7} {rate:10.1f} {rate * images:8.0f} {p50:7.1f} {p99:7.1f} {turned_away:5}", flush=True)
+                found = ask(address, clients, images, asked.seconds, first=clients * 10**9)
+                rate = found.answered / found.seconds
+                print(f"{images:6} {clients:7} {rate:10.1f} {rate * images:8.0f} {found.p50_ms:7.1f} {found.p99_ms:7.1f} "
+                      f"{found.turned_away:5} {found.broken:6}", flush=True)
         print(f"server: {process.memory_info().rss / 2**20:.0f} MiB resident")
     return 0
 

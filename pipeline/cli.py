@@ -263,9 +263,19 @@ def watch() -> None:
     watch.watch()
 
 
-@app.command(epilog=_examples("gan doctor"))
-def doctor() -> None:
+@app.command(epilog=_examples("gan doctor", "gan doctor --relocate"))
+def doctor(
+    relocate: Annotated[
+        bool, typer.Option("--relocate", help="Only make MLflow's recorded paths those of this folder, after it was moved.")
+    ] = False,
+) -> None:
     """Check that each part works, with the cure for what does not."""
+    checkout.enter()
+    if relocate:
+        from . import relocation
+
+        print(relocation.relocate())
+        return
     from . import doctor
 
     doctor.examine()

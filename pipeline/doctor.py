@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from . import checkout, door, dvc, schedule, server, tracking
+from . import checkout, door, dvc, relocation, schedule, server, tracking
 from .errors import Failure, Mistake
 from .processes import answer
 
@@ -157,6 +157,16 @@ def check_tracking() -> str:
     return f"{file.name} can be read and written"
 
 
+def check_place() -> str:
+    """MLflow's own paths name the folder where they were written."""
+    file = tracking.database(tracking.address())
+    found = relocation.strays(file) if file is not None and file.is_file() else []
+    if found:
+        raise Broken(f"{file.name} has {len(found)} paths of {found[0].place}, from where this checkout was moved or copied",
+                     "gan doctor --relocate")
+    return "what is recorded of this checkout's artifacts names this folder"
+
+
 def check_prefect() -> str:
     """A server on a database of its own, a deployment with a schedule, and the run that the scheduler must put in."""
     started_s = time.monotonic()
@@ -183,5 +193,6 @@ CHECKS: dict[str, Callable[[], str]] = {
     "folders": check_folders,
     "disk": check_disk,
     "tracking": check_tracking,
+    "place": check_place,
     "prefect": check_prefect,
 }

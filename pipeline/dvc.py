@@ -120,9 +120,13 @@ def read_yaml(path: Path) -> dict:
     return (YAML(typ="safe").load(path) if path.is_file() else None) or {}
 
 
-def repro(stage: str, force: bool, session: str, line: Callable[[str], None], longest: str | None = None) -> str:
-    """Bring one stage up to date: "ran", "restored" (from DVC's run-cache) or "unchanged". It may take `longest`: "24h"."""
-    command = [*DVC, "--wait-for-lock", "repro", "--single-item", *(["--force"] if force else []), stage]
+def repro(stage: str, force: bool, session: str, line: Callable[[str], None], longest: str | None = None, pull: bool = False) -> str:
+    """Bring one stage up to date: "ran", "restored" (from DVC's run-cache) or "unchanged".
+
+    It may take `longest`: "24h"; `pull`: the remote is asked first.
+    """
+    options = [*(["--force"] if force else []), *(["--pull"] if pull else [])]
+    command = [*DVC, "--wait-for-lock", "repro", "--single-item", *options, stage]
     try:
         code, tail = stream(command, environment(session), line, CHATTER, seconds(longest) if longest else None)
     except TimeoutError:

@@ -4,6 +4,7 @@ Prefect is told its settings (checkout.set_up_prefect) before this module is imp
 they run in the main thread, where a cancellation arrives, and the process group of DVC ends with them.
 """
 
+import contextlib
 import subprocess
 import sys
 import time
@@ -12,8 +13,8 @@ from prefect import flow, get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, State
 
-from . import checkout, door, drift, dvc, incoming, links, machine, notify, plan, retraining, server, summary, zombies
-from .errors import Away, Busy
+from . import checkout, door, drift, dvc, incoming, links, machine, notify, plan, relocation, remote, retraining, server, summary, zombies
+from .errors import Away, Busy, Failure
 from .processes import answer
 from .retraining import Cause
 
@@ -50,6 +51,8 @@ def _retrain(cause: Cause, late_limit_s: float | None) -> State | None:
     try:
         with checkout.lock():
             door.check()
+            remote.check()
+            relocation.mend(get_run_logger().warning)
             _bring_data()
             found = plan.find(get_run_logger().warning)
             return _run(found, cause) if found else _nothing()
@@ -91,6 +94,7 @@ def _run(stale: plan.Stale, cause: Cause) -> State | None:
             server.wait_if_kept()
             if status == "FINISHED":
                 _publish(run_id)
+    _share(ran)
     if not verdict.trains:
         return Completed(name="HeldBack", message=verdict.sentence)
     if "register" in ran:
@@ -105,20 +109,30 @@ def _stages(stale: plan.Stale, cause: Cause, session: str) -> tuple[set[str], re
     graph = dvc.graph()
     ran: set[str] = set()
     verdict = None
-    for stage, needs in graph.items():
-        wanted = stage in stale.reasons or bool(needs & ran)
-        if verdict is None and wanted and stale.only_data and not (stage in FIRST or stage.endswith(".dvc")):
-            verdict = _judged(cause, session)
-        if verdict is not None and not verdict.trains:
-            break
-        ended = run_stage.with_options(name=stage, task_run_name=stage)(
-            stage, wanted=wanted, force=stage in stale.forced, session=session
-        )
-        if ended.name != UNCHANGED:
-            ran.add(stage)
-            if stage == "reference":
-                drift.tell(session, get_run_logger().info)
+    try:
+        for stage, needs in graph.items():
+            wanted = stage in stale.reasons or bool(needs & ran)
+            if verdict is None and wanted and stale.only_data and not (stage in FIRST or stage.endswith(".dvc")):
+                verdict = _judged(cause, session)
+            if verdict is not None and not verdict.trains:
+                break
+            ended = run_stage.with_options(name=stage, task_run_name=stage)(
+                stage, wanted=wanted, force=stage in stale.forced, session=session
+            )
+            if ended.name != UNCHANGED:
+                ran.add(stage)
+                if stage == "reference":
+                    drift.tell(session, get_run_logger().info)
+    except Exception:
+        with contextlib.suppress(Failure):  # the stage's own failure is the one to tell
+            _share(ran)
+        raise
     return ran, verdict or retraining.Verdict(True, cause)
+
+
+def _share(ran: set[str]) -> None:
+    if ran and remote.shares():
+        remote.push(get_run_logger().info)
 
 
 def _judged(cause: Cause, session: str) -> retraining.Verdict:
@@ -160,9 +174,14 @@ def run_stage(stage: str, wanted: bool, force: bool, session: str) -> State:
     if not wanted:
         return Completed(name=UNCHANGED, message="nothing changed")
     started_s = time.monotonic()
-    outcome = dvc.repro(stage, force, session, get_run_logger().info, machine.longest(stage))
+    share = remote.shares()
+    outcome = dvc.repro(stage, force, session, get_run_logger().info, machine.longest(stage), pull=share)
+    took_s = time.monotonic() - started_s
     if outcome == "ran":
-        plan.record(stage, time.monotonic() - started_s)
+        plan.record(stage, took_s)
+        if share and took_s > remote.LONG_S:
+            with contextlib.suppress(Failure):  # said at the end, when all is sent
+                remote.push(get_run_logger().info, stage)
     return Completed(name=outcome.capitalize(), message=f"{stage} {outcome}")
 
 

@@ -58,6 +58,8 @@ def _worktree(known: dict, here: str) -> Path:
     """A worktree at the version's state; one that is there already is used again, so that a killed training goes on."""
     commit = known["tags"]["git.state"]
     place = (FOLDER / f"{known['name']}-{known['version']}").absolute()
+    if place.is_dir():
+        answer(["git", "worktree", "repair", str(place)], checkout.environment())  # this checkout may have been moved
     if place.is_dir() and workspace.git("-C", str(place), "rev-parse", "HEAD") == commit:
         return place
     if place.exists():

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 
-from . import checkout, door, plan, recipe, server, summary
+from . import checkout, door, plan, recipe, relocation, remote, server, summary
 
 WITHOUT_PAGE = {"PREFECT_SERVER_UI_ENABLED": "false", "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false"}
 
@@ -23,6 +23,8 @@ def run(recipe_name: str | None, settings: list[str]) -> None:
     with checkout.lock():
         recipe.apply(recipe_name, settings)
         door.check()
+        remote.check()
+        relocation.mend(say)
         stale = plan.find(say)
         if not stale:
             print("nothing changed")

@@ -100,6 +100,11 @@ def _download(uri: str, version: "ModelVersion", kept: Path) -> Path:
     if not local:
         kept.parent.mkdir(parents=True, exist_ok=True)
     inside = _INSIDE if kept.name == Path(_INSIDE).name else kept.name
+    if local and not Path(urllib.parse.unquote(urllib.parse.urlparse(version.source).path)).is_dir():
+        raise NotFound(
+            f"{version.name} version {version.version} lies at {version.source}, which is not there; if this checkout was moved "
+            "from there: gan doctor --relocate"
+        )
     with store.answers(uri):
         return Path(download_artifacts(f"{version.source}/{inside}", dst_path=None if local else str(kept.parent), tracking_uri=uri))
 

@@ -258,6 +258,7 @@ with warnings.catch_warnings():  # pydantic's metaclass has a method `register`,
         save_interval_s: Annotated[float, pydantic.Field(ge=0)] = 20
         workers: Annotated[int, pydantic.Field(ge=0, strict=True)] = 0
         prepare: Preparing = Preparing()
+        share: Annotated[bool, pydantic.Field(strict=True)] = False
         timeouts: Timeouts = Timeouts()
         retrain: Retrain = Retrain()
         watch: Watch = Watch()

@@ -19,7 +19,8 @@ from stages.journal import lock
 
 DECISION = artifacts.ROOT / "register" / "decision.json"
 MOST_TRIES = 5  # to move an alias that others move at the same time
-EXPERIMENT = "kept without an alias: an experiment moves none; apply it (dvc exp apply) and run again"
+EXPERIMENT = "kept without an alias: an experiment moves none; apply it (dvc exp apply {}) and run again"
+NOT_FORCED = "; --force was not obeyed ({})"
 
 
 def main(reason: str | None = None) -> None:
@@ -118,7 +119,8 @@ def _settle(client, uri: str, version, chosen: params.Params, track: tracking.Tr
             **verdict.as_json(),
             "alias": alias,
             "decision": sentence,
-            "forced": reason,
+            "forced": reason if alias else None,
+            **({"experiment": experiment} if (experiment := os.environ.get("DVC_EXP_NAME")) else {}),
             "fid": {key: scores["fid"][key] for key in ("mean", "low", "high")},
             "protocol": {key: scores["protocol"][key] for key in ("name", "hash")},
             "evaluate": evaluated,
@@ -206,8 +208,8 @@ def _latency_ms() -> float:
 
 def _alias(verdict: gate.Verdict, reason: str | None) -> tuple[str | None, str]:
     """What the version is called, and the decision in words."""
-    if os.environ.get("DVC_EXP_NAME"):
-        return None, EXPERIMENT
+    if experiment := os.environ.get("DVC_EXP_NAME"):
+        return None, EXPERIMENT.format(experiment) + (NOT_FORCED.format(reason) if reason is not None else "")
     if reason is not None:
         return registry.CHAMPION, f"promoted by force: {reason}; the gate said: {verdict.sentence}"
     return {gate.PROMOTED: registry.CHAMPION, gate.CHALLENGER: registry.CHALLENGER, gate.REFUSED: None}[verdict.answer], verdict.sentence

@@ -70,7 +70,17 @@ def root() -> Path:
 
 def tracking_uri() -> str:
     """MLFLOW_TRACKING_URI, else SQLite in the main checkout."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root() / 'mlflow.db'}"
+    return named_store() or own_store()
+
+
+def named_store() -> str | None:
+    """MLFLOW_TRACKING_URI, or None."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or None
+
+
+def own_store() -> str:
+    """SQLite in the main checkout, wherever that lies by now."""
+    return f"sqlite:///{root() / 'mlflow.db'}"
 
 
 def switched_off() -> bool:

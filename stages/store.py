@@ -70,16 +70,29 @@ def experiment_id(opened: "MlflowClient", uri: str, name: str) -> str:
     found = opened.get_experiment_by_name(name)
     if found is None:
         database = database_of(uri)
-        place = (database.resolve().parent / "mlartifacts" / name).as_uri() if database else None
+        place = _artifacts(database, name).as_uri() if database else None
         try:
             return opened.create_experiment(name, artifact_location=place, tags={"mlflow.experimentKind": KIND})
         except Exception:  # another process was faster
             found = opened.get_experiment_by_name(name)
             if found is None:
                 raise
+    _refuse_another_place(found.artifact_location, database_of(uri), name)
     if found.lifecycle_stage == "deleted":
         opened.restore_experiment(found.experiment_id)
     return found.experiment_id
+
+
+def _artifacts(database: Path, name: str) -> Path:
+    """Where the artifacts of an experiment lie; pipeline/relocation.py knows it too."""
+    return database.resolve().parent / "mlartifacts" / name
+
+
+def _refuse_another_place(location: str, database: Path | None, name: str) -> None:
+    """Unreachable where a checkout was moved or copied: what MLflow is given would go to the folder that was left."""
+    here = _artifacts(database, name) if database else None
+    if here and here.is_dir() and location != here.as_uri() and location.endswith(f"/mlartifacts/{name}"):
+        raise Unreachable(f"{database} puts artifacts into {location}, and those of here lie in {here}: gan doctor --relocate.")
 
 
 @contextlib.contextmanager

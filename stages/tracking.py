@@ -140,7 +140,7 @@ def _open(params: "Params", now: session.Session, journal: Journal) -> None:
     journal.append(
         "run",
         experiment=content["register"]["name"],
-        uri=session.tracking_uri(),
+        uri=session.named_store(),  # None is the checkout's own, also after it was moved
         name=now.experiment or f"{train['network']['name']} {train['loss']['name']} seed {train['seed']}",
         owned=now.owned,
         tags=tags,

@@ -116,7 +116,11 @@ def test_an_experiment_registers_and_moves_no_alias(project, monkeypatch):
     monkeypatch.setenv("DVC_EXP_NAME", "wide")
     session.current.cache_clear()
     said = registered(fid=5.0)
-    assert said["alias"] is None and alias("champion") is None and len(versions()) == 1
+    assert said["alias"] is None and alias("champion") is None and len(versions()) == 1 and said["experiment"] == "wide"
+    register.main("shown at the fair")
+    said = decision()
+    assert said["alias"] is None and said["forced"] is None and alias("champion") is None
+    assert said["decision"].endswith("apply it (dvc exp apply wide) and run again; --force was not obeyed (shown at the fair)")
     monkeypatch.delenv("DVC_EXP_NAME")
     session.current.cache_clear()
     assert registered(fid=5.0)["alias"] == "champion", "applied and run again, it is decided on"

@@ -1,18 +1,12 @@
 """The registry behind a real `mlflow server --serve-artifacts`: register, promote, roll back, fetch; and its lock."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
 import threading
-import time
-import urllib.error
-import urllib.request
 
 import mlflow
 import numpy as np
 import pytest
+from served_registry import served
 from tracked_project import client, command, empty_store, enter_session, make_evaluate, make_prepare, make_train, project
 
 from gan import generator
@@ -24,31 +18,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 @pytest.fixture
 def server(project, monkeypatch):
-    """Its address; it keeps artifacts itself, so that clients see no path of its disk."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{project / 'mlflow.db'}", "--serve-artifacts",
-         "--artifacts-destination", str(project / "served"), "--host", "127.0.0.1", "--port", str(port), "--workers", "1"],
-        env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
-    uri = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(600):
-            try:
-                urllib.request.urlopen(f"{uri}/health", timeout=1).close()
-                break
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.2)
+    with served(project) as uri:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
         monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
         monkeypatch.setattr(tracking, "follow", lambda journal: None)
         enter_session(monkeypatch, "flow:served")
         yield uri
-    finally:
-        os.killpg(process.pid, 15)
-        process.wait(timeout=60)
 
 
 def test_a_served_registry_takes_versions_moves_and_gives_them_back(server, tmp_path, monkeypatch):

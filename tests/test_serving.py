@@ -10,7 +10,6 @@ import time
 import numpy as np
 import pytest
 import small
-import torch
 from PIL import Image
 from starlette.testclient import TestClient
 from test_export import write
@@ -97,23 +96,6 @@ def test_a_way_between_two_seeds_ends_in_their_own_images(network, latent, tmp_p
     ends = made.sample([4, 11], [1, 1])
     assert len(way) == 7 and (way[0] == ends[0]).all()
     assert np.abs(way[-1].astype(int) - ends[1]).max() <= (1 if latent == "sphere" else 0)  # whose arc ends by a rounding off
-
-
-def test_truncation_scales_the_latents(folder):
-    made = generator.load(folder)
-    indices = np.arange(5)
-    half = asked.truncated(made, 0.5)
-    assert torch.equal(half.latents(3, indices), made.latents(3, indices) * 0.5)
-    whole = asked.to_images(asked.Asked(seed=0, n=5, truncation=1.0), made).pixels(threading.Event())
-    assert (whole == made.sample(range(5))).all()
-    spread = [asked.to_images(asked.Asked(seed=0, n=30, label=0, truncation=psi), made).pixels(threading.Event()).std(axis=0).mean() for psi in (0.1, 1.0)]
-    assert spread[0] < spread[1] / 2
-
-
-@pytest.mark.parametrize(("network", "latent", "words"), [("mlp", "uniform", "leaves the space 'uniform'"), ("stylegan2", "normal", "would change nothing")])
-def test_truncation_is_refused_where_it_means_nothing(network, latent, words, tmp_path):
-    response = client(write(tmp_path / "model", network, latent)).post("/v1/images", json={"truncation": 0.5})
-    assert response.status_code == 422 and words in response.json()["error"]
 
 
 WRONG = [

@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 import numpy as np
 import pydantic
 
+from apps import truncation
 from gan.generator import Generator
 from stages import models, way
 
 Seed = Annotated[int, pydantic.Field(ge=0, lt=2**53, strict=True)]  # JSON's numbers are exact up to there
 Label = Annotated[int, pydantic.Field(ge=0, strict=True)] | Annotated[str, pydantic.Field(strict=True)]
-CENTRED = ("normal", "truncated_normal")  # latent spaces whose mean is 0 and whose numbers may be scaled
 
 
 class Refused(ValueError):
@@ -38,7 +38,7 @@ class Asked(pydantic.BaseModel):
     between: Between | None = None
     labels: list[Label] | None = None  # one an image
     label: Label | None = None  # of all
-    truncation: float | None = pydantic.Field(default=None, gt=0, le=1)  # latents times this: nearer to the mean
+    truncation: float | None = pydantic.Field(default=None, gt=0, le=1)  # nearer to the mean
     columns: int | None = pydantic.Field(default=None, ge=1, strict=True)  # of the grid; a square without it
     format: Literal["png", "json", "base64"] = "png"
 
@@ -79,7 +79,7 @@ class Images:
 def to_images(asked: Asked, made: Generator) -> Images:
     """What is asked for of a generator; Refused says what it does not have."""
     labels = _labels(asked, made)
-    using = made if asked.truncation is None else truncated(made, asked.truncation)
+    using = made if asked.truncation is None else _truncated(made, asked.truncation)
     if asked.between is not None:
         if labels is None and made.card["conditional"]:
             labels = made.labels([asked.between.first]).repeat(asked.count)  # a way through one class
@@ -105,18 +105,8 @@ def _labels(asked: Asked, made: Generator) -> np.ndarray | None:
     return np.array([numbers[one] for one in named], np.int64)
 
 
-def untruncatable(made: Generator) -> str | None:
-    """Why a generator's latents cannot be drawn to their mean, or None."""
-    name = made.card["latent"]["name"]
-    if name not in CENTRED:
-        return f"truncation scales latents, which leaves the space {name!r} of this model; leave it out"
-    if hasattr(made.network, "to_styles"):
-        return "this model's network takes its latents by their direction only, so truncation would change nothing; leave it out"
-    return None
-
-
-def truncated(made: Generator, psi: float) -> Generator:
-    """Latents times psi, towards their mean 0: less varied, more typical images (Brock et al. 2019, arXiv:1809.11096, sec. 3.1)."""
-    if reason := untruncatable(made):
-        raise Refused(reason)
-    return way.with_latents(made, lambda stream, indices: made.latents(stream, indices) * psi)
+def _truncated(made: Generator, psi: float) -> Generator:
+    try:
+        return truncation.truncated(made, psi)
+    except ValueError as error:
+        raise Refused(str(error)) from None

@@ -14,6 +14,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from PIL import Image
 from starlette.exceptions import HTTPException
 
+from apps import truncation
 from apps.serving import asked, page
 from apps.serving.following import Following, Served
 from apps.serving.worker import Busy, TooSlow, Worker
@@ -47,7 +48,7 @@ class Service:
             "model": self.following.model, "version": served.version, "weights_sha256": served.weights_sha256,
             "shape": card["shape"], "conditional": card["conditional"], "classes": card["classes"] if card["conditional"] else [],
             "latent": card["latent"], "network": card["network"]["name"],
-            "truncation": asked.untruncatable(served.generator) is None, "max_images": self.max_images,
+            "truncation": truncation.untruncatable(served.generator) is None, "max_images": self.max_images,
         }  # fmt: skip
 
     async def images(self, wanted: asked.Asked) -> Response:

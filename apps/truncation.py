@@ -1,0 +1,71 @@
+"""Truncation: images nearer to the model's mean, less varied and more typical.
+
+Where the network has styles, they are drawn to their mean (Karras et al. 2019, arXiv:1812.04948, app. B); else latents to
+theirs, which is 0 (Brock et al. 2019, arXiv:1809.11096, sec. 3.1).
+"""
+
+import weakref
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gan import choices, streams
+from gan.generator import Generator
+from stages import way
+
+CENTRED = ("normal", "truncated_normal")  # latent spaces whose mean is 0 and whose numbers may be scaled
+NUM_STYLES = 10_000  # that the mean style is taken of
+_AT_ONCE = 1_000
+_MEANS: weakref.WeakKeyDictionary[nn.Module, dict[int | None, Tensor]] = weakref.WeakKeyDictionary()
+
+
+def untruncatable(made: Generator) -> str | None:
+    """Why truncation means nothing to a generator, or None."""
+    name = made.card["latent"]["name"]
+    if hasattr(made.network, "to_styles") or name in CENTRED:
+        return None
+    return f"truncation scales latents, which leaves the space {name!r} of this model; leave it out"
+
+
+def truncated(made: Generator, psi: float) -> Generator:
+    """The generator with psi in (0, 1] of the way from the mean kept (1: its own images). ValueError where that means nothing."""
+    if reason := untruncatable(made):
+        raise ValueError(reason)
+    if hasattr(made.network, "to_styles"):
+        other = way.with_latents(made, made.latents)
+        other.network = _Truncated(made, psi)
+        return other
+    return way.with_latents(made, lambda stream, indices: made.latents(stream, indices) * psi)
+
+
+class _Truncated(nn.Module):
+    """A network whose styles are drawn to the mean of their class: that of all would make another class of an image."""
+
+    def __init__(self, made: Generator, psi: float):
+        super().__init__()
+        self.made, self.psi = made, psi
+        self.network = made.network  # registered, so that its device is found
+
+    def forward(self, latents: Tensor, labels_N: Tensor | None = None) -> Tensor:
+        styles_NLS = self.network.to_styles(latents, labels_N)
+        if labels_N is None:
+            means = mean_style(self.made, None)[None, None]
+        else:
+            means = torch.stack([mean_style(self.made, label) for label in labels_N.tolist()])[:, None]
+        return self.network.from_styles(torch.lerp(means, styles_NLS, self.psi), latents)
+
+
+def mean_style(made: Generator, label: int | None) -> Tensor:
+    """The mean (S,) of a class's styles, by latents of a fixed stream: a function of the weights alone, computed once."""
+    known = _MEANS.setdefault(made.network, {})
+    if label not in known:
+        device = next(made.network.parameters()).device
+        room, config = choices.module("latents", made.card["latent"]["name"]), choices.config("latents", made.card["latent"])
+        total = 0.0
+        for first in range(0, NUM_STYLES, _AT_ONCE):
+            latents = room.sample(config, streams.key(0, "truncation/mean"), np.arange(first, first + _AT_ONCE)).to(device)
+            labels = None if label is None else torch.full((_AT_ONCE,), label, device=device)
+            total = total + made.network.to_styles(latents, labels)[:, 0].double().sum(dim=0)
+        known[label] = (total / NUM_STYLES).to(next(made.network.parameters()).dtype)
+    return known[label]
