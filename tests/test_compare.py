@@ -135,7 +135,7 @@ def test_the_page_escapes_names_and_draws_every_run(tmp_path):
 
 REFUSED = {
     "nothing": "'nothing' is no name, alias or version of a model",
-    "-o table.xls": ".xls is no format; name a file that ends with .csv, .md, .html",
+    "-o table.xls": ".xls is no format; end the name with .csv, .md, .html",
     "--by fidd": "no run has that score; there are:",
     "--protocol cc": "no run was scored by the protocol cc; there are: aaaaaaaaaaaa, bbbbbbbbbbbb",
     "0" * 32: "is no run of this store",
