@@ -2,4 +2,13 @@
 
 import os
 
+import pytest
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(items):
+    """Tests of many minutes run where they are asked for: GANLINE_LONG=1 make test-all."""
+    for item in items:
+        if item.get_closest_marker("long") and not os.environ.get("GANLINE_LONG"):
+            item.add_marker(pytest.mark.skip(reason="takes many minutes; set GANLINE_LONG=1"))

@@ -69,6 +69,7 @@ def s3_remote(project, tmp_path, monkeypatch):
     return going.stop
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("kind", [folder_remote, s3_remote])
@@ -109,6 +110,7 @@ def test_a_remote_that_takes_nothing_fails_the_run_with_the_way_out_and_loses_no
     assert "nothing changed" in gan(project, "run").stdout
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_second_of_two_clones_trains_and_registers_nothing(prefect, tmp_path):

@@ -165,6 +165,7 @@ def test_the_prefect_server_dies_in_the_middle_of_a_run_and_is_back_before_its_e
     mended(project)
 
 
+@pytest.mark.long
 def test_a_schedule_outlives_its_server_its_runner_and_mlflow(project):
     assert gan(project, "schedule", "--every", "5s").returncode == 0
     wait_for(lambda: "Completed" in states(project, deployed=True), LONG_S, "a run by itself")
@@ -183,6 +184,7 @@ def test_a_schedule_outlives_its_server_its_runner_and_mlflow(project):
     assert found["name"] == "Crashed" and found["message"]  # its own last words, where it had time for them
 
 
+@pytest.mark.long
 def test_after_a_reboot_gan_up_brings_all_of_it_back(project):
     """The state on disk only, as the power left it: the schedule fires, the interrupted training is done, the dead run is known."""
     [running] = [run["id"] for run in runs(project) if run["state"]["name"] == "Running"]
@@ -201,6 +203,7 @@ def test_after_a_reboot_gan_up_brings_all_of_it_back(project):
     call(project, "git", "checkout", "-q", "params.yaml")
 
 
+@pytest.mark.long
 def test_kill_9_of_the_supervisor_ends_all_of_it_and_gan_up_repairs(project):
     psutil.Process(known(project)["supervisor"]["pid"]).kill()
     wait_for(lambda: not processes_in(project), 40, "the end of every process")
