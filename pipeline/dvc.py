@@ -187,8 +187,18 @@ def _holders(entries: dict) -> set[int]:
     return {int(info["pid"]) for info in [*entries.get("write", {}).values(), *readers]}
 
 
-def at_work() -> str | None:
-    """A dvc that works in this checkout or below it now, however it was started, in words; None if there is none."""
+def cache_dir() -> Path:
+    """Where DVC keeps what stages made; other checkouts may share it."""
+    return Path(ask("cache", "dir").strip().splitlines()[-1]).absolute()
+
+
+def refuse_at_work(what: str) -> None:
+    """Busy where a dvc works in this checkout or below it, however it was started: a bare `dvc repro` takes no lock of ours."""
+    if at_work := _at_work():
+        raise Busy(f"{at_work} works in this checkout, and {what}; wait for it, or end it")
+
+
+def _at_work() -> str | None:
     here = Path.cwd()
     for process in psutil.process_iter():
         try:

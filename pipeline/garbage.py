@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from . import checkout, dvc, registry, tracking
+from . import checkout, dvc, registry, tracking, workspace
 from .checkout import WORK
 from .errors import Failure
 from .processes import answer
@@ -86,7 +86,7 @@ def _workspaces(days: float) -> Iterator[Garbage]:
     for path in _folders(REPRODUCED):
         if _age_days(path) >= days:
             why = f"a version made again {_age_days(path):.0f} days ago; it differed, or it was interrupted"
-            yield Garbage(str(path), why, _size(path), partial(_git, "worktree", "remove", "--force", str(path)))
+            yield Garbage(str(path), why, _size(path), partial(workspace.git, "worktree", "remove", "--force", str(path)))
     for path in _folders(EXPERIMENTS):
         if _age_days(path) >= days:
             yield _folder(path, f"the workspace of an experiment that was killed {_age_days(path):.0f} days ago")
@@ -114,15 +114,15 @@ def _snapshots(versions: list[Version]) -> Iterator[Garbage]:
     named = {version.commit for version in versions if version.commit}
     for commit in sorted(kept - named):
         yield Garbage(f"{SNAPSHOTS}{commit[:12]}", "a state of the code that no version names", 0,
-                      partial(_git, "update-ref", "-d", f"{SNAPSHOTS}{commit}"))  # fmt: skip
+                      partial(workspace.git, "update-ref", "-d", f"{SNAPSHOTS}{commit}"))  # fmt: skip
     for commit in sorted(named - kept):
-        if _has(commit) and not _git("for-each-ref", "--count=1", "--contains", commit):
-            _git("update-ref", f"{SNAPSHOTS}{commit}", commit)
+        if _has(commit) and not workspace.git("for-each-ref", "--count=1", "--contains", commit):
+            workspace.git("update-ref", f"{SNAPSHOTS}{commit}", commit)
 
 
 def _objects(versions: list[Version], say: Callable[[str], None]) -> Iterator[Garbage]:
     """Of DVC's cache: what no commit (a version's is one), no experiment and not the workspace needs."""
-    cache = Path(dvc.ask("cache", "dir").strip().splitlines()[-1])
+    cache = dvc.cache_dir()
     absent = [version for version in versions if version.commit and not _has(version.commit)]
     if not cache.resolve().is_relative_to(Path.cwd().resolve()):
         say(f"DVC's cache {cache} may serve other projects: left alone; dvc gc --projects knows them")
@@ -135,19 +135,20 @@ def _objects(versions: list[Version], say: Callable[[str], None]) -> Iterator[Ga
 
 
 def _collect(*options: str) -> str:
-    """`dvc gc`, to which all commits are those of HEAD, branches, tags and remotes: meanwhile the snapshots are a remote's."""
+    """`dvc gc`, to which all commits are those of HEAD, branches, tags and remotes: meanwhile what versions and sweeps were made
+    from is a remote's."""
     try:
-        for commit in _refs(SNAPSHOTS):
-            _git("update-ref", f"{SEEN}{commit}", commit)
+        for commit in workspace.git("for-each-ref", "--format=%(objectname)", SNAPSHOTS, workspace.KEPT).splitlines():
+            workspace.git("update-ref", f"{SEEN}{commit}", commit)
         return dvc.ask("--wait-for-lock", *COLLECT, *options)
     finally:
         for commit in _refs(SEEN):
-            _git("update-ref", "-d", f"{SEEN}{commit}")
+            workspace.git("update-ref", "-d", f"{SEEN}{commit}")
 
 
 def _refs(below: str) -> list[str]:
     """The names of references, without what they all begin with."""
-    return [line.removeprefix(below) for line in _git("for-each-ref", "--format=%(refname)", below).splitlines()]
+    return [line.removeprefix(below) for line in workspace.git("for-each-ref", "--format=%(refname)", below).splitlines()]
 
 
 def _runs(versions: list[Version], days: float, say: Callable[[str], None]) -> Iterator[Garbage]:
@@ -245,10 +246,6 @@ def _age_days(path: Path) -> float:
 
 def _has(commit: str) -> bool:
     return answer(["git", "cat-file", "-e", f"{commit}^{{commit}}"], checkout.environment()).returncode == 0
-
-
-def _git(*arguments: str) -> str:
-    return _call(["git", *arguments])
 
 
 def _call(command: list[str]) -> str:

@@ -4,7 +4,7 @@ import shutil
 import sys
 
 from . import checkout, dvc, garbage
-from .errors import Busy, Failure
+from .errors import Failure
 
 
 def collect(yes: bool, days: float) -> None:
@@ -13,8 +13,7 @@ def collect(yes: bool, days: float) -> None:
     from rich.table import Table
 
     with checkout.lock():
-        if at_work := dvc.at_work():
-            raise Busy(f"{at_work} works in this checkout, and what it needs may look like garbage; wait for it, or end it")
+        dvc.refuse_at_work("what it needs may look like garbage")
         table, total_bytes, failed = Table("size", "what", "why", title_justify="left"), 0, []
         for one in garbage.find(days, lambda sentence: print(f"gan gc: {sentence}", file=sys.stderr)):
             try:

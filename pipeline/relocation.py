@@ -62,7 +62,7 @@ def mend(say: Callable[[str], None]) -> None:
 def relocate() -> str:
     """`gan doctor --relocate`: what was done, in words. Busy while a pipeline or DVC works here."""
     with checkout.lock():
-        _refuse_while_dvc_works()
+        dvc.refuse_at_work("it may be writing to the store")
         file = tracking.database(tracking.address())
         if file is None:
             return f"{tracking.address()} is a server, which keeps its own artifacts: nothing to rewrite here"
@@ -115,10 +115,3 @@ def _of_here(old: str, here: Path) -> str | None:
         return None
     return f"{here.as_uri() if old.startswith('file:') else here}{ARTIFACTS}{inside}"
 
-
-def _refuse_while_dvc_works() -> None:
-    """Busy where a stage runs by a bare `dvc repro`, which takes no lock of ours."""
-    try:
-        dvc.status()
-    except dvc.TornLockFile:  # `gan run` mends that
-        pass

@@ -9,10 +9,10 @@ The clone borrows git's objects and DVC's cache, and its work/ is this checkout'
 the next attempt, and what MLflow has not got yet is sent from here.
 """
 
-import functools
+import json
 import os
 import shutil
-import tempfile
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +20,7 @@ from . import checkout, dvc
 from .errors import Failure
 from .processes import answer
 
-KEPT = "refs/ganline/sweeps"
-LARGEST_NEW_FILE = 1024**2  # bytes; larger new files are no code, and DVC or git has to know them
+KEPT = "refs/sweeps"
 TRANSIENT = (
     "GANLINE_SESSION",
     "GANLINE_SWEEP",
@@ -44,32 +43,16 @@ class State:
 
 
 def keep(name: str) -> tuple[State, list[str]]:
-    """The checkout's files as they are now, kept under refs/ganline/sweeps/NAME, and new files too large to be kept.
+    """The checkout's files as they are now, kept under refs/sweeps/NAME, and new files too large to be kept.
 
     Neither a branch nor the index nor a file of the checkout changes.
     """
-    head = git("rev-parse", "HEAD")
-    with tempfile.TemporaryDirectory() as temporary:
-        index = {"GIT_INDEX_FILE": str(Path(temporary) / "index")}
-        git("read-tree", head, **index)
-        git("add", "--update", ":/", **index)
-        small, large = _new_files()
-        if small:
-            git("add", "--", *(f":(top,literal){name}" for name in small), **index)
-        tree = git("write-tree", **index)
-    who = {f"GIT_{role}_{what}": "ganline@localhost" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-    commit = git("commit-tree", tree, "-p", head, "-m", f"What {name} began with", **who)
-    git("update-ref", f"{KEPT}/{name}", commit)
-    return State(head, commit), large
-
-
-def _new_files() -> tuple[list[str], list[str]]:
-    """New files that git does not ignore, from the repository's root: small and large ones."""
-    root = Path(git("rev-parse", "--show-toplevel"))
-    listed = git("ls-files", "--others", "--exclude-standard", "--full-name", "-z", ":/").split("\0")
-    names = [name for name in listed if name and (root / name).is_file() and not (root / name).is_symlink()]
-    small = [name for name in names if (root / name).stat().st_size <= LARGEST_NEW_FILE]
-    return small, [name for name in names if name not in small]
+    result = answer([sys.executable, "-m", "stages.snapshot"], checkout.environment())
+    if result.returncode != 0:
+        raise Failure(f"the state of this checkout cannot be kept: {result.stderr.strip()}")
+    found = json.loads(result.stdout)
+    git("update-ref", f"{KEPT}/{name}", found["git.state"])
+    return State(found["git.commit"], found["git.state"]), [left for left in found.get("git.left_out", "").split(", ") if left]
 
 
 def changed_since(state: State, applied: str | None = None) -> list[str]:
@@ -125,15 +108,10 @@ def _lend_cache(root: Path) -> None:
         if Path(".dvc/config.local").is_file()
         else ConfigObj(list_values=False)
     )
-    config.setdefault("cache", {})["dir"] = _cache()
+    config.setdefault("cache", {})["dir"] = str(dvc.cache_dir())
     config.filename = str(root / ".dvc" / "config.local")
     config.write()
     os.chmod(config.filename, 0o600)  # it may hold the passwords of remotes
-
-
-@functools.cache
-def _cache() -> str:
-    return str(Path(dvc.ask("cache", "dir").strip().splitlines()[-1]).absolute())
 
 
 def remove(place: Path) -> None:

@@ -2,10 +2,14 @@
 
 Such a commit is kept under refs/ganline/<its hash>, where neither a branch nor the index nor a file of the checkout changes. It
 holds what git tracks as it is now, and new files that git does not ignore, small ones as code is.
+
+    python -m stages.snapshot    # keep it, and print its tags as JSON; exit code 1 with the reason where no commit can
 """
 
+import json
 import os
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -69,3 +73,16 @@ def _git(*arguments: str, given: str | None = None, **environment: str) -> str:
     if answer.returncode != 0:
         raise Unknown(f"git {arguments[0]}: {(answer.stderr.strip() or 'failed').splitlines()[-1]}")
     return answer.stdout.strip("\n")
+
+
+def main() -> int:
+    tags = keep()
+    if reason := tags.get("git.unknown"):
+        print(reason, file=sys.stderr)
+        return 1
+    print(json.dumps(tags))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,11 +1,13 @@
 """A project in the small whose trainings have quick scores and can be killed: for tests of sweeps without torch."""
 
+import shutil
 import subprocess
 import textwrap
 from pathlib import Path
 
 import pipeline_project
 
+REAL = ("stages/guard.py", "stages/session.py", "stages/snapshot.py")  # by which a sweep keeps the state it began with
 FILES = {
     "params.yaml": """
         # the recipe that runs now
@@ -104,6 +106,8 @@ def make(folder: Path) -> Path:
     pipeline_project.make(folder)
     for name, text in FILES.items():
         (folder / name).write_text(textwrap.dedent(text).lstrip("\n"))
+    for name in REAL:
+        shutil.copy(Path(__file__).parents[1] / name, folder / name)
     for command in (["git", "add", "-A"], ["git", "commit", "-qm", "trainings with scores"]):
         subprocess.run(command, cwd=folder, env=pipeline_project.environment(), check=True)
     return folder

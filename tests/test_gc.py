@@ -1,6 +1,7 @@
 """`gan gc` removes what nothing refers to, never what a version of the registry, a commit or the workspace needs, and nothing unasked."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from pipeline_project import call, environment, make
 
-from pipeline import garbage, gc, registry
+from pipeline import garbage, gc, registry, workspace
 from pipeline.errors import Busy, Failure
 
 DAYS = 14
@@ -72,6 +73,19 @@ def test_copies_go_that_the_registry_gives_again_and_no_others(here, monkeypatch
         folder(f"work/champion/{name}", 30)
     known = [version(run_id="of-champion", champion=True), version(run_id="of-another", weights_sha256="held"), version(weights_sha256="begun")]
     assert [one.what for one in garbage._copies(known, DAYS)] == ["work/champion/of-another", "work/models/held"]
+
+
+def test_what_a_sweep_began_with_stays_though_no_version_names_it(here):
+    (here / "data.txt").write_text("not committed\n")
+    for name in ("guard", "session", "snapshot"):
+        shutil.copy(Path(__file__).parents[1] / f"stages/{name}.py", here / "stages")
+    state, _ = workspace.keep("sweep-1")
+    assert state.commit != state.head
+    for one in garbage._snapshots([]):
+        one.remove()
+    assert call(here, "git", "show", "refs/sweeps/sweep-1:data.txt").stdout == "not committed\n"
+    garbage._collect("--dry")
+    assert call(here, "git", "for-each-ref", "--format=%(refname)", "refs/ganline", "refs/remotes").stdout == ""
 
 
 def dangling(here) -> str:
