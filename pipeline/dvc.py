@@ -24,7 +24,7 @@ CHATTER = re.compile(  # said once a stage, of no use here; blank lines too
     r"|To track the changes with git, run:|\s+git add .*|To enable auto staging, run:|\s+dvc config core.autostage true"
     r"|Use `dvc push` to send your updates to remote storage\.|Data and pipelines are up to date\."
 )
-MAY_PASS = 75  # exit code of a stage that missed a network or a server (stages/params.py)
+MAY_PASS = 75  # exit code of a stage that missed a network or a server (stages/ending.py)
 BUSY = ("Unable to acquire lock", "is busy, it is being blocked by", "another DVC process")
 
 NETWORK = (

@@ -13,7 +13,23 @@ from prefect import flow, get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, State
 
-from . import checkout, door, drift, dvc, incoming, links, machine, notify, plan, relocation, remote, retraining, server, summary, zombies
+from . import (
+    checkout,
+    door,
+    drift,
+    dvc,
+    incoming,
+    links,
+    machine,
+    notify,
+    plan,
+    relocation,
+    remote,
+    retraining,
+    server,
+    summary,
+    zombies,
+)
 from .errors import Away, Busy, Failure
 from .processes import answer
 from .retraining import Cause

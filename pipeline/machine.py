@@ -5,8 +5,8 @@ The door (stages/params.py) has checked it. What is not there has the default th
 
 from pathlib import Path
 
-from .dvc import read_yaml
 from .durations import seconds
+from .dvc import read_yaml
 
 PARAMS = Path("params.yaml")
 

@@ -14,11 +14,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 
 import psutil
 
-from . import checkout, server, tracking, watch
+from . import checkout, server, watch
 from .errors import Failure
 from .processes import GRACE_S, tethered
 

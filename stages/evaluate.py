@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from gan import dataset, generator
-from stages import artifacts, evaluation, guard, numerics, params, scoring, standard, tracking
+from stages import artifacts, ending, evaluation, guard, numerics, params, scoring, standard, tracking
 
 
 def main() -> None:
@@ -39,4 +39,4 @@ def _discriminator(folder: Path, scores: scoring.Scores) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    sys.exit(params.answer(main))
+    sys.exit(ending.exit_code(main))

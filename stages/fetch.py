@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from gan.sources import _digits, _shapes
-from stages import guard, params, tracking
+from stages import ending, guard, params, tracking
 
 WRITERS = {"digits": _digits.write, "shapes": _shapes.write}  # folder -> number of images; the door lets no other name in
 
@@ -22,4 +22,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(params.answer(main))
+    sys.exit(ending.exit_code(main))

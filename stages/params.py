@@ -3,16 +3,11 @@
     python -m stages.params [FILE...]  # exit 0: fine; exit 2: one sentence a mistake on standard error
 """
 
-import errno
 import re
-import shutil
-import socket
 import sys
-import traceback
-import urllib.error
 import urllib.parse
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -386,64 +381,6 @@ def _keys(model: Any, place: tuple) -> list[str]:
 
 def _listed(valid: list[str]) -> str:
     return f"valid are {', '.join(valid)}" if valid else "remove it"
-
-
-PASSES = 75  # exit code of what may pass by itself: EX_TEMPFAIL of sysexits.h
-
-
-def answer(main: Callable[[], None]) -> int:
-    """Run a stage; the exit code: 2 with the door's sentences, 1 with the sentence of what a user can mend, 75 where a network
-    or a server was away, so that the same command may succeed later.
-
-    A sentence is what our own code raised on purpose, or the operating system's (disk full, no permission); anything
-    else is a defect and keeps its traceback.
-    """
-    try:
-        main()
-    except Refused as refusal:
-        print(refusal, file=sys.stderr)
-        return 2
-    except SystemExit as end:
-        if not (isinstance(end.code, str) and _may_pass(end)):
-            raise
-        print(end.code, file=sys.stderr)
-        return PASSES
-    except Exception as error:
-        last_line = traceback.extract_tb(error.__traceback__)[-1].line or ""
-        raised_by_us = isinstance(error, ValueError | LookupError) and last_line.startswith("raise ")
-        if not (isinstance(error, OSError) or raised_by_us):
-            raise
-        print(f"error: {error}{_way_out(error)}", file=sys.stderr)
-        return PASSES if _may_pass(error) else 1
-    return 0
-
-
-AWAY = {errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.ETIMEDOUT}
-
-
-def _may_pass(error: BaseException | None) -> bool:
-    """Whether it came of a network or a server that did not answer, never of what was asked of it."""
-    from stages.store import Unreachable
-
-    while error is not None:
-        reason = error.reason if isinstance(error, urllib.error.URLError) else None
-        inner = reason if isinstance(reason, OSError) else error
-        if isinstance(error, urllib.error.HTTPError):
-            return error.code == 429 or error.code >= 500
-        if isinstance(inner, Unreachable | ConnectionError | TimeoutError | socket.gaierror):
-            return True
-        if isinstance(inner, OSError) and inner.errno in AWAY:
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
-def _way_out(error: Exception) -> str:
-    """What to do about a full disk; other errors say it themselves."""
-    if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
-        return ""
-    free_mb = shutil.disk_usage(Path.cwd()).free // 2**20
-    return f"; {free_mb} MB are free in {Path.cwd()}. Make room and run the same command again: what was finished is kept"
 
 
 def main(arguments: list[str]) -> int:

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from gan import choices, dataset
 from gan.preparation import form, perceptual, pictures, resampling, selection, store
 from gan.sources import _detect, _remote
-from stages import artifacts, decoding, executors, guard, params, progress, report, tracking
+from stages import artifacts, decoding, ending, executors, guard, params, progress, report, tracking
 
 _WORK = artifacts.WORK / "prepare"
 _STORES_KEPT = 2  # of forms used before
@@ -365,4 +365,4 @@ def _drop_old_stores() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(params.answer(main))
+    sys.exit(ending.exit_code(main))

@@ -8,7 +8,7 @@ import safetensors.torch
 import torch
 
 from gan import choices, dataset, streams
-from stages import artifacts, guard, numerics, params, progress, protocol, standard, tracking
+from stages import artifacts, ending, guard, numerics, params, progress, protocol, standard, tracking
 
 _BATCH_SIZE = 256  # images whose features are taken at a time; part of the protocol
 
@@ -84,4 +84,4 @@ def _protocol(config: params.Reference, device: str, data: dict, facts: dict, ex
 
 
 if __name__ == "__main__":
-    sys.exit(params.answer(main))
+    sys.exit(ending.exit_code(main))

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from stages import aliases, artifacts, facts, gate, guard, params, registry, session, store, tracking
+from stages import aliases, artifacts, ending, facts, gate, guard, params, registry, session, store, tracking
 from stages.journal import lock
 
 DECISION = artifacts.ROOT / "register" / "decision.json"
@@ -280,4 +280,4 @@ if __name__ == "__main__":
     asked = parser().parse_args()
     if asked.force != bool(asked.reason):
         parser().error("--force and --reason TEXT go together: who overrules the gate says why")
-    sys.exit(check() if asked.check else params.answer(lambda: main(asked.reason)))
+    sys.exit(check() if asked.check else ending.exit_code(lambda: main(asked.reason)))

@@ -18,7 +18,7 @@ import torch
 from gan import dataset, generator, images, streams
 from gan.metrics import frechet
 from gan.training import guards, loop, state
-from stages import artifacts, attention, beginnings, guard, numerics, params, progress, protocol, rules, tracking
+from stages import artifacts, attention, beginnings, ending, guard, numerics, params, progress, protocol, rules, tracking
 
 _GRID_COLUMNS = 10
 
@@ -265,4 +265,4 @@ def _system(speed: float, device: str) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    sys.exit(params.answer(main))
+    sys.exit(ending.exit_code(main))

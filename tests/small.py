@@ -16,7 +16,7 @@ import torch
 from gan import choices, dataset, generator, images
 from gan.training import loop, state
 from gan.training.config import LoopConfig
-from stages import artifacts, params, rules
+from stages import artifacts, ending, params, rules
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -111,7 +111,7 @@ def run_stage(folder: Path, stage: str) -> tuple[int, str]:
     """Run a stage in this process (importing torch anew costs seconds): its exit code and all it said."""
     said = io.StringIO()
     with inside(folder), contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-        code = params.answer(importlib.import_module(f"stages.{stage}").main)
+        code = ending.exit_code(importlib.import_module(f"stages.{stage}").main)
     return code, said.getvalue()
 
 

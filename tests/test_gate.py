@@ -5,8 +5,8 @@ import json
 
 import numpy as np
 import pytest
-import torch
 import small
+import torch
 
 from gan import streams
 from gan.metrics import frechet, kernel

@@ -8,7 +8,7 @@ import pytest
 import small
 
 from gan import choices
-from stages import params, store
+from stages import ending, params, store
 
 MISTAKES = [
     ("resolution: 16", "resolutoin: 16", "prepare.resolutoin is no key; valid are alpha, channels,", "did you mean 'resolution'?"),
@@ -96,7 +96,7 @@ def test_only_what_may_pass_by_itself_ends_with_the_code_for_trying_again(error,
         except Exception:
             raise ValueError("the weights cannot be fetched")  # noqa: B904
 
-    assert params.answer(main) == code and "the weights cannot be fetched" in capsys.readouterr().err
+    assert ending.exit_code(main) == code and "the weights cannot be fetched" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("error", "code"), [(store.Unreachable("sqlite:///x cannot be reached"), 75), (store.Refused("bad name"), None)])
@@ -109,6 +109,6 @@ def test_a_registry_that_is_away_ends_with_that_code_too(error, code, capsys):
 
     if code is None:
         with pytest.raises(SystemExit, match="bad name"):
-            params.answer(main)
+            ending.exit_code(main)
     else:
-        assert params.answer(main) == code and "MLflow: sqlite:///x cannot be reached" in capsys.readouterr().err
+        assert ending.exit_code(main) == code and "MLflow: sqlite:///x cannot be reached" in capsys.readouterr().err

@@ -50,7 +50,6 @@ def nobody_works_in(folder: Path) -> None:
     wait_for(lambda: not processes_in(folder), 30, "the end of every process")
 
 
-@pytest.mark.long
 def test_interrupted_and_killed_a_sweep_goes_on_where_it_was_and_its_best_is_applied(project):
     before = (project / "params.yaml").read_text()
     words = ["train.quality=3.0,2.0", "train.loop.total_kimg=8", "--parallel", "2"]
