@@ -47,8 +47,13 @@ def share(text: str) -> float:
 
 def registry() -> tuple[str, "MlflowClient"]:
     """The address of the registry and a client of it; NotFound where nothing was registered yet."""
+    return tracking_store("nothing is registered yet")
+
+
+def tracking_store(nothing: str) -> tuple[str, "MlflowClient"]:
+    """The address of the tracking store and a client of it; NotFound says `nothing` where there is none yet."""
     uri = session.tracking_uri()
     database = store.database_of(uri)
     if database and not database.is_file():
-        raise models.NotFound(f"nothing is registered yet ({database} is missing): gan run")
+        raise models.NotFound(f"{nothing} ({database} is missing): gan run")
     return uri, store.client(uri)

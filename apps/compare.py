@@ -60,9 +60,9 @@ def _groups(asked: argparse.Namespace) -> list["Group"]:
     from apps.comparison import runs, table
     from stages import store
 
-    uri, client = runs.opened()
+    uri, client = answer.tracking_store("nothing has run yet")
     with store.answers(uri):
-        found = runs.found(client, uri, asked.runs, _experiment())
+        found = runs.found(client, asked.runs, _experiment())
         pictures = asked.output is not None and asked.output.suffix == ".html"
         read = [runs.read(client, run, pictures) for run in found]
     kept = [run for run in read if asked.protocol is None or (run.protocol or "").startswith(asked.protocol)]

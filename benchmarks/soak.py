@@ -23,10 +23,9 @@ from pathlib import Path
 import memory
 import numpy as np
 import psutil
-import ruamel.yaml
 from PIL import Image
 
-from pipeline import server
+from pipeline import server, settings, space
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path("data/soak")
@@ -63,16 +62,8 @@ def call(folder: Path, *command: str) -> str:
 def clone(folder: Path) -> None:
     """The last commit of this checkout, with the small recipe and the first pictures."""
     call(ROOT, "git", "clone", "--quiet", str(ROOT), str(folder))
-    yaml = ruamel.yaml.YAML()
-    content = yaml.load((folder / "params.yaml").read_text("utf-8"))
-    for key, value in RECIPE.items():
-        *sections, last = key.split(".")
-        section = content
-        for name in sections:
-            section = section[name]
-        section[last] = value
-    with open(folder / "params.yaml", "w", encoding="utf-8") as file:
-        yaml.dump(content, file)
+    params = folder / "params.yaml"
+    params.write_text(settings.put(params.read_text("utf-8"), [space.setting(*one) for one in RECIPE.items()]), "utf-8")
     (folder / "dvc.lock").unlink(missing_ok=True)
     draw(folder / DATA, 0, FIRST_IMAGES)
 

@@ -270,8 +270,8 @@ def doctor(
     ] = False,
 ) -> None:
     """Check that each part works, with the cure for what does not."""
-    checkout.enter()
     if relocate:
+        checkout.enter()
         from . import relocation
 
         print(relocation.relocate())

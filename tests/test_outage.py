@@ -1,5 +1,6 @@
 """MLflow away: its server killed before, in and after a training, or its database locked by another program. All arrives, once."""
 
+import functools
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ import urllib.request
 
 import psutil
 import pytest
+from pipeline_project import wait_for
 from tracked_project import client, empty_store, enter_session, make_prepare, make_train, project, recipe, runs
 
 from stages import session, tracking
@@ -26,6 +28,7 @@ with tracking.stage("prepare", params.load()) as track:
     artifacts.seal("prepare", {})
 """
 PATIENCE_S = 300  # of a busy machine
+patiently = functools.partial(wait_for, seconds=PATIENCE_S)
 
 
 class Server:
@@ -44,7 +47,7 @@ class Server:
             env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
-        wait_for(self.answers)
+        patiently(self.answers)
 
     def answers(self) -> bool:
         try:
@@ -66,16 +69,6 @@ def server(project, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", made.uri)
     yield made
     made.kill()
-
-
-def wait_for(condition, seconds: float = PATIENCE_S) -> object:
-    """The first true answer."""
-    deadline_s = time.monotonic() + seconds
-    while time.monotonic() < deadline_s:
-        if answer := condition():
-            return answer
-        time.sleep(0.2)
-    raise AssertionError(f"not within {seconds} s")
 
 
 def run_a_stage(key: str) -> str:
@@ -121,7 +114,7 @@ def test_a_server_that_is_down_at_the_start_in_the_middle_and_at_the_end_gets_al
     server.start()
     enter_session(monkeypatch, "flow:next")
     assert "Nothing is lost" not in run_a_stage("flow:next")
-    wait_for(lambda: runs()[0].info.status == "FINISHED")
+    patiently(lambda: runs()[0].info.status == "FINISHED")
     first, second = runs()
     assert steps(first, "loss/discriminator") == pictures(first) == [0, 100, 200] and steps(first, "quick_fid") == [100, 200]
     assert first.data.tags["stage.prepare"] == first.data.tags["stage.train"] == "executed"
@@ -137,12 +130,12 @@ def test_a_database_that_another_program_locks_stops_no_stage_and_gets_all_of_it
     run_a_stage("flow:locked")
     took_s = time.monotonic() - started_s
     journal = Journal.of("flow:locked")
-    said = wait_for(lambda: journal.state().trouble)
+    said = patiently(lambda: journal.state().trouble)
     assert "locked" in said, said
     other.execute("ROLLBACK")
     other.close()
     tracking.finish("flow:locked", "FINISHED")
-    wait_for(lambda: follower_is_gone(journal))
+    patiently(lambda: follower_is_gone(journal))
     assert tracking.send() == 0
     [run] = runs()
     assert run.info.status == "FINISHED" and steps(run, "loss") == [1] and took_s < 60
@@ -154,14 +147,14 @@ def test_a_run_whose_process_died_unseen_is_killed_with_a_tag_that_says_so(proje
     env = {name: value for name, value in os.environ.items() if name != "GANLINE_SESSION"}  # so the session is its process
     stage = subprocess.Popen([sys.executable, "-c", code], env=env)
     try:
-        wait_for(lambda: runs() and runs()[0].data.metrics)
-        os.kill(wait_for(lambda: follower_of(project)), signal.SIGKILL)
+        patiently(lambda: runs() and runs()[0].data.metrics)
+        os.kill(patiently(lambda: follower_of(project)), signal.SIGKILL)
     finally:
         stage.kill()
         stage.wait()
     assert runs()[0].info.status == "RUNNING"
     run_a_stage("flow:after")
-    dead = wait_for(lambda: runs()[0].info.status == "KILLED" and runs()[0])
+    dead = patiently(lambda: runs()[0].info.status == "KILLED" and runs()[0])
     assert dead.data.tags["reaped"].startswith(f"process {stage.pid} on {socket.gethostname()} is gone")
     tracking.finish("flow:after", "FINISHED")
     assert [run.info.status for run in runs()] == ["KILLED", "FINISHED"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stages import models, session, store
+from stages import models
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -37,7 +37,7 @@ class Run:
     grid: bytes | None = None
 
 
-def found(client: "MlflowClient", uri: str, asked: list[str], experiment: str) -> list[Any]:
+def found(client: "MlflowClient", asked: list[str], experiment: str) -> list[Any]:
     """MLflow's runs by their names, in the order asked for; without names the newest finished ones, the newest first."""
     if not asked:
         runs = _of_experiment(client, experiment)
@@ -130,11 +130,3 @@ def _grid(client: "MlflowClient", run_id: str) -> bytes | None:
     with tempfile.TemporaryDirectory() as temporary:
         return Path(client.download_artifacts(run_id, GRID, temporary)).read_bytes()
 
-
-def opened() -> tuple[str, "MlflowClient"]:
-    """The address of the store and a client of it; NotFound where nothing has run yet."""
-    uri = session.tracking_uri()
-    database = store.database_of(uri)
-    if database and not database.is_file():
-        raise models.NotFound(f"nothing has run yet ({database} is missing): gan run")
-    return uri, store.client(uri)
