@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pipeline import dvc, incoming, machine, notify, plan, retraining, schedule, watch
+from pipeline import durations, dvc, incoming, machine, notify, plan, retraining, schedule, watch
 from pipeline.errors import Mistake
 from pipeline.retraining import Cause
+from stages import params as door
 
 
 @pytest.fixture
@@ -249,6 +250,14 @@ machine:
     assert (here / "told").read_text() == "it is better"
     assert said == ["notice 1 of machine.notify (promoted) was sent", "notice 3 of machine.notify (promoted) was sent"]
     assert [one["events"] for one in machine.notices()][0] == ["promoted", "registered", "failed", "drift", "age"]
+
+
+def test_what_params_leave_out_is_what_the_door_says(here):
+    params(here, "machine:\n  notify: [$MY_HOOK]\n")
+    watched = door.Watch()
+    for key in door.Watch.model_fields:
+        assert machine.watch_s(key) == durations.seconds(getattr(watched, key)), key
+    assert machine.notices() == [door.Notice(url="$MY_HOOK").model_dump(exclude={"command"})]
 
 
 @pytest.mark.parametrize(
