@@ -3,9 +3,9 @@
 One `gan up` serves them all: the tests stand in the order of a day on which everything goes wrong.
 """
 
+import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import urllib.request
@@ -35,9 +35,12 @@ def known(folder: Path) -> dict:
 def service(folder: Path, name: str) -> psutil.Process | None:
     """The process itself of what `gan up` keeps going, below its tether; None while it is not ready."""
     found = known(folder).get(name, {})
-    if not found.get("ready") or not psutil.pid_exists(found.get("pid", -1)):
+    if not found.get("ready"):
         return None
-    children = psutil.Process(found["pid"]).children()
+    try:
+        children = psutil.Process(found["pid"]).children()
+    except psutil.NoSuchProcess:  # it has just died, and is not yet known as dead
+        return None
     return children[0] if children else None
 
 
@@ -189,7 +192,8 @@ def test_after_a_reboot_gan_up_brings_all_of_it_back(project):
     """The state on disk only, as the power left it: the schedule fires, the interrupted training is done, the dead run is known."""
     [running] = [run["id"] for run in runs(project) if run["state"]["name"] == "Running"]
     for process in processes_in(project):
-        process.send_signal(signal.SIGKILL)
+        with contextlib.suppress(psutil.NoSuchProcess):  # it hung on one that is killed already
+            process.kill()
     wait_for(lambda: not processes_in(project), 20, "the end of every process")
     params = (project / "params.yaml").read_text()
     (project / "params.yaml").write_text(params.replace("seconds: 100\n  loss", "seconds: 0.125\n  loss"))
