@@ -2,8 +2,8 @@
 
 import errno
 import os
-import signal
 import resource
+import signal
 import subprocess
 import sys
 
