@@ -170,7 +170,6 @@ def test_curves_and_grids_of_two_losses_are_compared_side_by_side(two_runs, serv
     keep(page, "mlflow-compare-grids.png", tmp_path)
 
 
-@pytest.mark.long
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("two_runs", ["sweep-1"], indirect=True)
 def test_trials_are_nested_below_their_sweep_and_have_tags_to_filter_by(two_runs, server, page, tmp_path):

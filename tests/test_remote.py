@@ -69,7 +69,6 @@ def s3_remote(project, tmp_path, monkeypatch):
     return going.stop
 
 
-@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("kind", [folder_remote, s3_remote])

@@ -54,7 +54,6 @@ def test_the_image_takes_the_packages_of_the_project_and_runs_as_nobody_special(
     assert not re.search(r"https?://|index-url|\d+\.\d+\.\d+\.\d+", "\n".join(lines)), "no host"
 
 
-@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_process_worker_runs_the_deployment_in_the_checkout_where_it_was_started(tmp_path):
