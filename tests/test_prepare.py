@@ -171,15 +171,19 @@ def test_a_near_duplicate_in_the_other_split_is_named_a_leak(tmp_path):
         (30, {"prepare.source": {"path": "data/mine", "name": "folder", "sed": 1}}, "sed is no key"),
         (30, {"prepare.source": {"path": "../mine"}}, "write it without .."),
         (30, {"machine.prepare.executor": "dask"}, "executor dask needs an address"),
-        pytest.param(
-            30, {"machine.prepare": {"executor": "dask", "address": "tcp://127.0.0.1:1"}}, "where no Dask scheduler answers",
-            marks=pytest.mark.slow,
-        ),
     ],
 )
 def test_poor_input_is_refused_with_a_sentence(count, changes, sentence, tmp_path):
     code, said = small.run_stage(project(tmp_path, count, **changes), "prepare")
     assert code in (1, 2) and sentence in said
+    assert not (tmp_path / "artifacts/prepare/card.json").exists()
+
+
+@pytest.mark.slow
+def test_a_dask_scheduler_that_does_not_answer_is_named_and_may_be_tried_again(tmp_path):
+    dask = {"executor": "dask", "address": "tcp://127.0.0.1:1"}
+    code, said = small.run_stage(project(tmp_path, 30, **{"machine.prepare": dask}), "prepare")
+    assert code == 75 and "machine.prepare.address is tcp://127.0.0.1:1, where no Dask scheduler answers" in said
     assert not (tmp_path / "artifacts/prepare/card.json").exists()
 
 

@@ -114,7 +114,7 @@ def test_kill_9_of_a_schedule_leaves_no_process_and_the_next_one_clears_up(tmp_p
     following = start(tmp_path, "schedule", "--every", "5s")
     try:
         url = wait_for(lambda: announced(tmp_path), what="the server")
-        wait_for(lambda: states(url)[killed] == ("Crashed", "its process is gone"), what="the clearing up")
+        wait_for(lambda: states(url)[killed] == ("Crashed", "its process is gone; found so by the next runner"), what="the clearing up")
         wait_for(lambda: started(tmp_path).count("train") == 3, what="the next run")
     finally:
         end(following, signal.SIGTERM)
