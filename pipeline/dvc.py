@@ -1,5 +1,6 @@
 """DVC, asked and run as a process: what is stale, the graph, one stage; and what a kill left torn, mended."""
 
+import functools
 import json
 import re
 import shutil
@@ -76,8 +77,9 @@ def mended_status(say: Callable[[str], None]) -> dict[str, list]:
     return status()
 
 
+@functools.cache
 def graph() -> dict[str, set[str]]:
-    """Every stage (a tracked folder by its .dvc file) -> the stages it needs, in an order that can run."""
+    """Every stage (a tracked folder by its .dvc file) -> the stages it needs, in an order that can run; asked once a process."""
     text = ask("--wait-for-lock", "dag", "--dot")
     needs: dict[str, set[str]] = {name: set() for name in re.findall(r'^"([^"]+)";$', text, re.MULTILINE)}
     for upstream, downstream in re.findall(r'^"([^"]+)" -> "([^"]+)";$', text, re.MULTILINE):

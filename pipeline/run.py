@@ -7,9 +7,14 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 
-from . import checkout, door, plan, recipe, relocation, remote, server, summary
+from . import checkout, door, dvc, plan, recipe, relocation, remote, server, summary
 
-WITHOUT_PAGE = {"PREFECT_SERVER_UI_ENABLED": "false", "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false"}
+UNUSED = ("SCHEDULER", "LATE_RUNS", "CANCELLATION_CLEANUP", "FOREMAN", "PAUSE_EXPIRATIONS", "TRIGGERS", "REPOSSESSOR")
+BRIEF = {  # of a server for one run of the flow: no page, no schedule
+    "PREFECT_SERVER_UI_ENABLED": "false",
+    "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",
+    **{f"PREFECT_SERVER_SERVICES_{service}_ENABLED": "false" for service in UNUSED},
+}
 
 
 def say(sentence: str) -> None:
@@ -41,8 +46,9 @@ def _run(stale: plan.Stale) -> None:
     if url is not None:
         _flow(url)(stale)
         return
-    own = _until_exit(server.launched(server.any_free_port(), settings=WITHOUT_PAGE))
+    own = _until_exit(server.launched(server.any_free_port(), settings=BRIEF))
     flow = _flow(own.url)  # the import takes as long as half the server's start
+    dvc.graph()  # which the flow will want; the server goes on starting meanwhile
     own.wait()
     flow(stale)
 

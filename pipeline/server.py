@@ -4,6 +4,7 @@ Prefect's own embedded server is a process that a kill -9 of its starter leaves 
 """
 
 import http.client
+import importlib.metadata
 import os
 import socket
 import subprocess
@@ -18,11 +19,13 @@ from pathlib import Path
 
 from .checkout import PREFECT_HOME, environment, recall, remember
 from .errors import Failure, Mistake
+from .prefect_server import HOST
 from .processes import tethered
 
-HOST = "127.0.0.1"
 USUAL_PORT = 4200
 ANNOUNCED = PREFECT_HOME / "server.json"  # where the server of `gan up` or `gan schedule` answers
+DATABASE = "prefect.db"  # in its folder
+SCHEMA = "schema.json"  # beside it: which Prefect has made its tables, or brought them up to date
 START_TIMEOUT_S = 120
 FORGETS = {  # flow runs with their logs after three months, events after a week: else its database only grows
     "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
@@ -48,6 +51,7 @@ class Server:
             if time.monotonic() > deadline_s:
                 raise Failure(f"the Prefect server gave no answer in {START_TIMEOUT_S} s; see {self.log}, and try: gan doctor")
             time.sleep(0.1)
+        remember(self.log.with_name(SCHEMA), _this_prefect())
 
 
 @contextmanager
@@ -59,7 +63,7 @@ def launched(port: int, home: Path = PREFECT_HOME, settings: dict[str, str] | No
 
 
 def command(port: int) -> list[str]:
-    return [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
+    return [sys.executable, "-m", f"{__package__}.prefect_server", str(port)]
 
 
 def api(port: int) -> str:
@@ -76,7 +80,13 @@ def prepared(home: Path = PREFECT_HOME) -> dict[str, str]:
     home.mkdir(parents=True, exist_ok=True)
     env = environment() | {"PREFECT_HOME": str(home.absolute()), "PREFECT_SERVER_LOGGING_LEVEL": "WARNING"} | FORGETS
     env.pop("PREFECT_API_URL", None)
+    if (home / DATABASE).is_file() and recall(home / SCHEMA) == _this_prefect():
+        env.setdefault("PREFECT_SERVER_DATABASE_MIGRATE_ON_START", "false")  # a second's look for nothing
     return env
+
+
+def _this_prefect() -> dict:
+    return {"prefect": importlib.metadata.version("prefect")}
 
 
 @contextmanager

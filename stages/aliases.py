@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import getpass
 import json
+import random
 import socket
 import time
 import uuid
@@ -124,19 +125,21 @@ def _acquire(client: "MlflowClient", key: str, token: str) -> None:
     """A server's lock: MLflow makes a registered model of one name once, whoever asks. A holder that died is waited for _STALE_S."""
     from mlflow.exceptions import MlflowException
 
+    stale_s = _STALE_S * random.uniform(1, 1.5)  # two who wait for the same dead holder must not both break it at once
     seen, since_s = None, time.monotonic()
     while True:
         try:
             client.create_registered_model(key, tags={"held_by": token}, description="Held while an alias moves; gone in a moment.")
             return
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+        except MlflowException as error:  # does not exist: let go of while the server was about to say that it is there
+            if error.error_code not in ("RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST"):
                 raise
         held = _token(client, key)
         if held != seen:
             seen, since_s = held, time.monotonic()
-        elif held is not None and time.monotonic() - since_s > _STALE_S:
-            client.delete_registered_model(key)
+        elif held is not None and time.monotonic() - since_s > stale_s:
+            with contextlib.suppress(MlflowException):  # another one has just done it
+                client.delete_registered_model(key)
         time.sleep(_LOOK_S)
 
 

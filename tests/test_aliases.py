@@ -122,3 +122,23 @@ def test_of_many_moves_of_two_processes_none_is_lost(toys):
     assert [one.number for one in moves] == list(range(1, len(moves) + 1)) and len(moves) <= 1 + real
     assert all(before.version == after.instead_of for before, after in zip(moves, moves[1:])), "each replaces the one before it"
     assert aliases.holder(toys, "toys", "champion") == moves[-1].version
+
+
+def test_a_servers_lock_that_is_let_go_of_in_the_very_moment_is_asked_for_again(toys, monkeypatch):
+    """MLflow's server looks a model up to say that it exists, and says that it does not where it has gone meanwhile."""
+    from mlflow.exceptions import RestException
+
+    answers, create = ["RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"], toys.create_registered_model
+
+    def made(*rest, **options):
+        if answers:
+            raise RestException({"error_code": answers.pop(0), "message": "toys.moving"})
+        return create(*rest, **options)
+
+    monkeypatch.setattr(toys, "create_registered_model", made)
+    with aliases.moving(toys, "http://127.0.0.1:9", "toys"):
+        assert not answers and toys.get_registered_model("toys.moving").tags["held_by"]
+    assert [one.name for one in toys.search_registered_models()] == ["toys"]
+    answers.append("INTERNAL_ERROR")
+    with pytest.raises(RestException, match="toys.moving"), aliases.moving(toys, "http://127.0.0.1:9", "toys"):
+        pass

@@ -30,6 +30,7 @@ def project(done, monkeypatch):
 
 
 def test_the_graph_comes_in_an_order_that_can_run(project):
+    dvc.graph.cache_clear()
     graph = dvc.graph()
     assert list(graph) == ["prepare", "train", "register"]
     assert graph == {"prepare": set(), "train": {"prepare"}, "register": {"train"}}
@@ -41,6 +42,7 @@ def test_a_tracked_folder_is_a_part_of_the_graph(tmp_path, monkeypatch):
     call(tmp_path, "git", "rm", "-q", "--cached", "data.txt")
     call(tmp_path, "git", "commit", "-qm", "by DVC now")
     assert call(tmp_path, "dvc", "add", "-q", "data.txt").returncode == 0
+    dvc.graph.cache_clear()
     assert next(iter(dvc.graph())) == "data.txt.dvc"
 
 

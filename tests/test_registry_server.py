@@ -1,7 +1,7 @@
 """The registry behind a real `mlflow server --serve-artifacts`: register, promote, roll back, fetch; and its lock."""
 
 import json
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import mlflow
 import numpy as np
@@ -72,11 +72,8 @@ def test_moves_of_a_served_registry_are_one_at_a_time(server, monkeypatch):
             except aliases.Overtaken:
                 pass
 
-    movers = [threading.Thread(target=mover, args=(version,)) for version in "123"]
-    for one in movers:
-        one.start()
-    for one in movers:
-        one.join()
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(mover, "123"))
     moves = aliases.history(opened, "toys")
     assert [one.number for one in moves] == list(range(1, len(moves) + 1)) and len(moves) > 3
     assert all(before.version == after.instead_of for before, after in zip(moves, moves[1:]))

@@ -42,9 +42,9 @@ def call_api(url: str, path: str, content: dict) -> object:
 
 
 def states(url: str) -> dict[str, tuple[str, str]]:
-    """Flow run -> (name, message) of its state."""
+    """Flow run -> (name, message) of its state; one that is just being made has none yet."""
     runs = call_api(url, "flow_runs/filter", {})
-    return {run["id"]: (run["state"]["name"], run["state"]["message"] or "") for run in runs}
+    return {run["id"]: (run["state"]["name"], run["state"]["message"] or "") for run in runs if run["state"]}
 
 
 def announced(folder) -> str | None:

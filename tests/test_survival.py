@@ -69,7 +69,7 @@ def runs(folder: Path) -> list[dict]:
     url = json.loads((folder / "work/prefect/server.json").read_text())["url"]
     request = urllib.request.Request(f"{url}/flow_runs/filter", b'{"sort": "START_TIME_ASC"}', {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=60) as response:
-        return json.loads(response.read())
+        return [run for run in json.loads(response.read()) if run["state"]]  # one that is just being made has none
 
 
 def completed(folder: Path) -> set[str]:
