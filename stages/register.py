@@ -73,9 +73,13 @@ def _created(client, uri: str, run_id: str | None, chosen: params.Params, identi
     model, code = _upload(client, run_id, name, tags)
     with aliases.moving(client, uri, name):
         found = registry.version_of(client, name, identity["weights_sha256"])
-        return found or client.create_model_version(
-            name, model.artifact_location, run_id, tags=tags | {"code_sha256": code}, model_id=model.model_id
-        )
+        if found is None:
+            return client.create_model_version(
+                name, model.artifact_location, run_id, tags=tags | {"code_sha256": code}, model_id=model.model_id
+            )
+    if found.source != model.artifact_location:
+        client.delete_logged_model(model.model_id)  # another process was faster with the same weights, and uploaded its own
+    return found
 
 
 def _upload(client, run_id: str, name: str, tags: dict[str, str]):

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import small
 import yaml
+from mlflow.utils.file_utils import local_file_uri_to_path
 from tracked_project import (
     client,
     command,
@@ -419,6 +420,24 @@ def test_killed_at_any_write_and_run_again_it_is_as_if_never_killed(project, emp
         assert decision() == said and versions()[0].tags == whole and len(versions()) == 1 and alias("champion") == "1"
         assert aliases.unfinished(client(), "digits") is None
     assert number > len(WRITES)
+
+
+def test_what_was_uploaded_while_another_process_registered_the_same_weights_goes(project, monkeypatch):
+    make_prepare(), make_train(), make_evaluate()
+    upload, theirs = register._upload, []
+
+    def overtaken(opened, run_id, name, tags):
+        own = upload(opened, run_id, name, tags)
+        other = opened.create_logged_model(opened.get_run(run_id).info.experiment_id, name, run_id, model_type="generator")
+        shutil.copytree(local_file_uri_to_path(own[0].artifact_location), local_file_uri_to_path(other.artifact_location), dirs_exist_ok=True)
+        theirs.append(opened.create_model_version(name, other.artifact_location, run_id, tags=tags | {"code_sha256": own[1]}, model_id=other.model_id))
+        return own
+
+    monkeypatch.setattr(register, "_upload", overtaken)
+    register.main()
+    [model] = client().search_logged_models([client().get_experiment_by_name("digits").experiment_id])
+    assert model.artifact_location == theirs[0].source == versions()[0].source and len(versions()) == 1
+    assert models.folder("digits").is_dir() and alias("champion") == "1"
 
 
 @pytest.mark.slow
