@@ -176,6 +176,7 @@ def test_pictures_of_real_images_get_the_floor(project, capsys):
     for name in ("fid", "precision", "recall", "density", "coverage", "agreement", "intra_fid"):
         assert metrics[name]["mean"] == pytest.approx(metrics[name]["floor"], rel=1e-4), name
         assert metrics[name]["low"] < metrics[name]["mean"] < metrics[name]["high"], "an interval by resampling"
+    assert metrics["fid_infinity"]["low"] < metrics["fid_infinity"]["mean"] < metrics["fid_infinity"]["high"]
     assert metrics["memorisation"]["ratio"] == pytest.approx(1, rel=1e-5) and "by resampling" in " ".join(metrics["notes"])
     assert "FID" in capsys.readouterr().out and (project / "out/report.html").is_file()
 

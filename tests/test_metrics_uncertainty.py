@@ -130,6 +130,16 @@ def test_fid_of_infinitely_many_images_is_nearer_to_the_truth(shift):
         assert np.mean([one["slope"] for one in found]) == pytest.approx(slope, rel=0.15)
 
 
+@pytest.mark.parametrize("shift", [0.0, 0.3])
+def test_fid_of_infinitely_many_images_varies_as_much_as_fid(shift):
+    """So one set of images has an interval: what FID's own images tell of it."""
+    size = 16
+    real = frechet.features_to_statistics(sample(np.random.default_rng(0), 1000, size))
+    worlds = [sample(np.random.default_rng(seed), 300, size, shift) for seed in range(1, 61)]
+    found = np.std([extrapolation.fid_infinity(one, real)["value"] for one in worlds], ddof=1)
+    assert found == pytest.approx(np.mean([uncertainty.deviation_frechet(real, one) for one in worlds]), rel=0.2)
+
+
 def test_bias_of_fid_falls_as_one_over_n():
     random, size = np.random.default_rng(0), 8
     real = whitened(sample(random, 500, size))
