@@ -25,7 +25,8 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from pipeline import server, settings, space
+from pipeline import server, settings
+from pipeline.sweeps import space
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path("data/soak")

@@ -83,10 +83,10 @@ def sweep(
 
     A range is drawn evenly in its logarithm where it spans a factor of ten or more (:log and :linear behind it say which).
     """
-    from . import sweep_command
+    from .sweeps import command
 
-    options = sweep_command.Options(trials, parallel, search, seed, name, resume, early_stop, retry)
-    sys.exit(sweep_command.command(words or [], options))
+    options = command.Options(trials, parallel, search, seed, name, resume, early_stop, retry)
+    sys.exit(command.command(words or [], options))
 
 
 @app.command(epilog=_examples(
@@ -188,7 +188,8 @@ def reproduce(model: Annotated[str, typer.Argument(help="A version or an alias: 
 def ui(port: Annotated[int, typer.Option(min=1, max=65535)] = 5000) -> None:
     """Open the MLflow UI on 127.0.0.1, to compare runs."""
     checkout.enter()
-    from . import tracking, up
+    from . import tracking
+    from .service import up
 
     if there := up.page("mlflow"):
         print(f"MLflow UI: {there}   (of gan up)")
@@ -203,7 +204,7 @@ def up(
 ) -> None:
     """Start Prefect and MLflow with their pages, and what runs the schedule; they stay when the terminal goes."""
     checkout.enter()
-    from . import up
+    from .service import up
 
     up.up(port, mlflow_port)
 
@@ -212,7 +213,7 @@ def up(
 def down() -> None:
     """End what `gan up` started, and nothing else. A run in its middle is ended, and goes on from there next time."""
     checkout.enter()
-    from . import up
+    from .service import up
 
     up.down()
 
@@ -244,7 +245,7 @@ def schedule(
 ) -> None:
     """Run the pipeline by itself: kept by the server of `gan up`; where none runs, by this command until Ctrl-C."""
     checkout.enter()
-    from . import schedule
+    from .service import schedule
 
     if off:
         schedule.off()
@@ -258,7 +259,7 @@ def schedule(
 def watch() -> None:
     """Look for new data, and ask the Prefect server for a run when they have come: what --on-data does, in this terminal."""
     checkout.enter()
-    from . import watch
+    from .service import watch
 
     watch.watch()
 

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from . import checkout, door, dvc, relocation, schedule, server, tracking
+from . import checkout, door, dvc, relocation, server, tracking
 from .errors import Failure, Mistake
 from .processes import answer
+from .service import schedule
 
 MIN_FREE_GB = 2
 DISTRIBUTION = "ganline"

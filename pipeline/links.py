@@ -6,9 +6,10 @@ import json
 import os
 from collections.abc import Iterator
 
-from . import server, summary, tracking, up
+from . import server, summary, tracking
 from .checkout import recall
 from .errors import Failure
+from .service import up
 
 TAGS = "GANLINE_TAGS"  # read by stages/session.py
 MOST_GRID_BYTES = 1_000_000

@@ -4,9 +4,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import checkout, dvc, summary, tracking, up
+from . import checkout, dvc, summary, tracking
 from .errors import Failure
 from .plan import time_in_words
+from .service import up
 
 SHOWN_RUNS = 5
 TRAINING_STATE = checkout.WORK / "train"

@@ -10,8 +10,8 @@ from datetime import timedelta
 import pytest
 from pipeline_project import gan, make, processes_in, start, started, wait_for
 
-from pipeline import schedule
 from pipeline.errors import Mistake
+from pipeline.service import schedule
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,12 @@ import math
 
 import pytest
 
-from pipeline import pruning, space, sweep_table, workspace
+from pipeline import workspace
 from pipeline.errors import Mistake
 from pipeline.settings import get, put
-from pipeline.sweep import Sweep, wait_again
-from pipeline.trial import FAILED, FINISHED, RUNNING, STOPPED, WAITING, Trial
+from pipeline.sweeps import pruning, space, table
+from pipeline.sweeps.sweep import Sweep, wait_again
+from pipeline.sweeps.trial import FAILED, FINISHED, RUNNING, STOPPED, WAITING, Trial
 
 WORDS = ["train.loss.name=hinge,relativistic", "train.loop.lr=1.0e-4..1.0e-2", "train.network.generator_width=16..96"]
 
@@ -119,17 +120,17 @@ def sweep_of(*scores: tuple, metric: str = "fid") -> Sweep:
 
 def test_the_best_is_called_better_only_where_no_interval_reaches_its_own():
     clear = sweep_of((5, 4.8, 5.2, "p"), (3, 2.8, 3.2, "p"))
-    assert sweep_table.ranked(clear)[0].name == "s-02" and not sweep_table.not_told_apart(clear)
-    assert any("better than every other" in line for line in sweep_table.verdict(clear))
+    assert table.ranked(clear)[0].name == "s-02" and not table.not_told_apart(clear)
+    assert any("better than every other" in line for line in table.verdict(clear))
     close = sweep_of((5, 4.8, 5.2, "p"), (3, 2.8, 3.2, "p"), (3.3, 3.1, 3.5, "p"))
-    assert [one.name for one in sweep_table.not_told_apart(close)] == ["s-03"]
-    assert any("not told apart from it" in line and "s-03" in line for line in sweep_table.verdict(close))
+    assert [one.name for one in table.not_told_apart(close)] == ["s-03"]
+    assert any("not told apart from it" in line and "s-03" in line for line in table.verdict(close))
 
 
 def test_scores_of_another_protocol_are_not_ranked():
     mixed = sweep_of((5, 4, 6, "p"), (3, 2, 4, "q"), (4, 3, 5, "p"))
-    assert [one.name for one in sweep_table.ranked(mixed)] == ["s-03", "s-01"] and sweep_table.other_protocols(mixed) == 1
-    assert any("scored by another protocol" in line for line in sweep_table.verdict(mixed))
+    assert [one.name for one in table.ranked(mixed)] == ["s-03", "s-01"] and table.other_protocols(mixed) == 1
+    assert any("scored by another protocol" in line for line in table.verdict(mixed))
 
 
 def test_a_search_over_the_measure_itself_stops_no_trial():
@@ -161,6 +162,6 @@ def test_trials_that_differ_in_what_comes_after_train_the_same_generator():
 
 
 def test_columns_are_named_by_as_much_of_a_key_as_tells_it_apart():
-    assert sweep_table._short("train.loss.name", ["train.loss.name", "train.loop.lr"]) == "loss.name"
-    assert sweep_table._short("train.loop.lr", ["train.loss.name", "train.loop.lr"]) == "lr"
-    assert sweep_table._short("train.seed", ["train.seed", "evaluate.seed"]) == "train.seed"
+    assert table._short("train.loss.name", ["train.loss.name", "train.loop.lr"]) == "loss.name"
+    assert table._short("train.loop.lr", ["train.loss.name", "train.loop.lr"]) == "lr"
+    assert table._short("train.seed", ["train.seed", "evaluate.seed"]) == "train.seed"

@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pipeline import durations, dvc, incoming, machine, notify, plan, retraining, schedule, watch
+from pipeline import durations, dvc, incoming, machine, notify, plan, retraining
 from pipeline.errors import Mistake
 from pipeline.retraining import Cause
+from pipeline.service import schedule, watch
 from stages import params as door
 
 

@@ -13,7 +13,8 @@ from pipeline_project import gan, make, processes_in, start, started, wait_for
 from ruamel.yaml import YAML
 from test_schedule import call_api, running, stages_going, states
 
-from pipeline import deployment, server
+from pipeline import server
+from pipeline.service import deployment
 
 PATIENCE_S = 200  # for what takes seconds on an idle machine
 

@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import checkout, door, dvc, settings, space, summary, tracking, workspace
-from .processes import signal_group, tethered
+from .. import checkout, door, dvc, settings, summary, tracking, workspace
+from ..processes import signal_group, tethered
+from . import space
 from .pruning import History
 
 WAITING, RUNNING, FINISHED, STOPPED, FAILED = "waiting", "running", "finished", "stopped", "failed"

@@ -1,4 +1,4 @@
-"""`gan up` and `gan down`: the servers of this checkout and its runner, apart from any terminal (pipeline/supervisor.py)."""
+"""`gan up` and `gan down`: the servers of this checkout and its runner, apart from any terminal (supervisor.py)."""
 
 import os
 import signal
@@ -9,9 +9,10 @@ import urllib.parse
 
 import psutil
 
-from . import checkout, deployment, server, tracking, watch
-from .errors import Busy, Failure
-from .processes import GRACE_S
+from .. import checkout, server, tracking
+from ..errors import Busy, Failure
+from ..processes import GRACE_S
+from . import deployment, watch
 from .supervisor import GIVES_UP_AFTER, LOGS, RUNNER_GRACE_S, STATE
 
 MLFLOW_PORT = 5000

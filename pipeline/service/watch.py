@@ -12,9 +12,10 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from . import checkout, deployment, dvc, incoming, machine, plan, server
-from .checkout import WORK, recall, remember
-from .errors import Busy, Failure, Mistake
+from .. import checkout, dvc, incoming, machine, plan, server
+from ..checkout import WORK, recall, remember
+from ..errors import Busy, Failure, Mistake
+from . import deployment
 
 STATE = WORK / "watch.json"  # whether it is wanted, and what data were trained on last
 LOCK = WORK / "watch.lock"

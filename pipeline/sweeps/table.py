@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from .plan import time_in_words
+from ..plan import time_in_words
 from .space import spelled
 from .sweep import Sweep
 from .trial import FINISHED, RUNNING, Trial

@@ -1,4 +1,4 @@
-"""Runs the flow when a run of it is due: python -m pipeline.runner, a process of `gan up` and `gan schedule`.
+"""Runs the flow when a run of it is due: python -m pipeline.service.runner, a process of `gan up` and `gan schedule`.
 
 It stands in a process group with the runs that it starts, so that they end with it.
 """
@@ -13,7 +13,8 @@ from prefect.client.schemas.filters import DeploymentFilter, FlowRunFilter
 from prefect.runner import Runner, _scheduled_run_poller
 from prefect.states import Completed
 
-from . import deployment, retraining, zombies
+from .. import retraining, zombies
+from . import deployment
 
 QUERY_S = 5  # between two questions whether a run is due
 

@@ -1,4 +1,4 @@
-"""Keeps a checkout's servers and its runner going, and starts again what dies: python -m pipeline.supervisor, behind `gan up`.
+"""Keeps a checkout's servers and its runner going, and starts again what dies: python -m pipeline.service.supervisor, behind `gan up`.
 
 All of them hang on this process (pipeline/tether.py): whatever ends it, kill -9 too, ends them all. work/servers.json says
 what runs, with the numbers of the processes and when they started, so that none is taken for a later one of the same number.
@@ -17,9 +17,10 @@ from datetime import datetime
 
 import psutil
 
-from . import checkout, server, watch
-from .errors import Failure
-from .processes import GRACE_S, tethered
+from .. import checkout, server
+from ..errors import Failure
+from ..processes import GRACE_S, tethered
+from . import watch
 
 STATE = checkout.WORK / "servers.json"
 LOGS = checkout.WORK / "logs"
@@ -116,7 +117,7 @@ def prefect(port: int) -> Service:
 
 def mlflow(port: int) -> Service:
     url = f"http://{server.HOST}:{port}"
-    command = [sys.executable, "-m", f"{__package__}.tracking", str(port)]
+    command = [sys.executable, "-m", "pipeline.tracking", str(port)]
     return Service("mlflow", command, checkout.environment(), url=url, api=url)
 
 
@@ -129,7 +130,7 @@ def runner(api: str, after: Service | None) -> Service:
 def watcher(api: str, after: Service | None) -> Service:
     """The process that asks for a run when new data have come."""
     env = checkout.environment() | {"PREFECT_API_URL": api}
-    return Service("watch", [sys.executable, "-m", __package__, "watch"], env, after=after, wanted=watch.is_wanted)
+    return Service("watch", [sys.executable, "-m", "pipeline", "watch"], env, after=after, wanted=watch.is_wanted)
 
 
 @contextmanager

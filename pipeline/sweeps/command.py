@@ -4,9 +4,10 @@ import signal
 import sys
 from dataclasses import dataclass
 
-from . import checkout, dvc, space, sweep, sweep_table, workspace
-from .errors import Failure, Mistake
-from .processes import stream
+from .. import checkout, dvc, workspace
+from ..errors import Failure, Mistake
+from ..processes import stream
+from . import space, sweep, table
 from .sweep import Sweep
 from .trial import FAILED, FINISHED, WAITING
 
@@ -32,7 +33,7 @@ def command(words: list[str], options: Options) -> int:
     checkout.enter()
     if words[:1] == ["show"]:
         _only(words, 2, "gan sweep show [NAME]")
-        sweep_table.print_table(_named(words[1:]))
+        table.print_table(_named(words[1:]))
         return 0
     if words[:1] == ["apply"]:
         _only(words, 3, "gan sweep apply best|TRIAL [NAME]")
@@ -52,7 +53,7 @@ def _named(words: list[str]) -> Sweep:
 
 
 def _run(words: list[str], options: Options) -> int:
-    with sweep_table.live() as (show, say):
+    with table.live() as (show, say):
         found = _found(words, options, say)
         sweep.wait_again(found, options.retry)
         if any(trial.status == WAITING for trial in found.trials):
@@ -63,7 +64,7 @@ def _run(words: list[str], options: Options) -> int:
         else:
             say(f"{found.name} is finished; more trials: --trials N, failed and stopped ones again: --retry")
         _tell_end(found)
-    sweep_table.print_table(found)
+    table.print_table(found)
     return int(any(trial.status == FAILED for trial in found.trials))
 
 
@@ -81,7 +82,7 @@ def _found(words: list[str], options: Options, say) -> Sweep:
 
 def _tell_end(found: Sweep) -> None:
     """The best trial and its scores, on the sweep's own MLflow run."""
-    ranked = sweep_table.ranked(found)
+    ranked = table.ranked(found)
     if not ranked:
         sweep.tell(found, status="FAILED")
         return
@@ -93,7 +94,7 @@ def _tell_end(found: Sweep) -> None:
         if key in score
     }
     values = {f"best.{key}": space.spelled(value) for key, value in best.point.items()}
-    alike = ", ".join(trial.name for trial in sweep_table.not_told_apart(found)) or "none"
+    alike = ", ".join(trial.name for trial in table.not_told_apart(found)) or "none"
     tags = {"best": best.name, "best.not_told_apart_from": alike, "protocol.hash": best.protocol or "unknown", **values}
     sweep.tell(found, tags=tags, metrics=scores, status="FINISHED")
 
@@ -102,12 +103,12 @@ def _apply(called: str, words: list[str]) -> int:
     """Put a finished trial's params and results into the checkout: `dvc exp apply`, which then needs only to register."""
     found = _named(words)
     if called.lower() == BEST:
-        ranked = sweep_table.ranked(found)
+        ranked = table.ranked(found)
         if not ranked:
             raise Mistake(
                 f"{found.name} has no finished trial with a score {found.metric} yet; see: gan sweep show {found.name}"
             )
-        if others := sweep_table.other_protocols(found):
+        if others := table.other_protocols(found):
             raise Mistake(
                 f"{others} of the trials of {found.name} were scored by another protocol, so none is the best of all; "
                 f"compare them (gan compare {found.name}) and name one: gan sweep apply TRIAL {found.name}"
@@ -130,7 +131,7 @@ def _apply(called: str, words: list[str]) -> int:
         code, _ = stream([*dvc.DVC, "exp", "apply", trial.name], workspace.environment(), lambda line: None, dvc.CHATTER)
     if code != 0:
         raise Failure(f"dvc exp apply {trial.name} failed; its own words stand above")
-    if called.lower() == BEST and (alike := sweep_table.not_told_apart(found)):
+    if called.lower() == BEST and (alike := table.not_told_apart(found)):
         print(
             f"mind: its interval overlaps those of {', '.join(one.name for one in alike)}: it cannot be called better than they"
         )

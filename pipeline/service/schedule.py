@@ -11,8 +11,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 
-from . import checkout, deployment, durations, server, supervisor, up, watch
-from .errors import Mistake
+from .. import checkout, durations, server
+from ..errors import Mistake
+from . import deployment, supervisor, up, watch
 
 SHORTEST = timedelta(seconds=5)
 LATE_LIMIT = "1h"

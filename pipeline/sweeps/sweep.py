@@ -16,10 +16,11 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-from . import checkout, door, pruning, settings, space, workspace
-from .checkout import environment, recall, remember
-from .errors import Mistake
-from .processes import answer
+from .. import checkout, door, settings, workspace
+from ..checkout import environment, recall, remember
+from ..errors import Mistake
+from ..processes import answer
+from . import pruning, space
 from .trial import FAILED, RUNNING, STOPPED, TRAIN, WAITING, Attempt, Trial
 
 FOLDER = checkout.WORK / "sweeps"
