@@ -5,6 +5,7 @@ what runs, with the numbers of the processes and when they started, so that none
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,6 +30,7 @@ LONGEST_REST_S = 60  # before one that keeps dying is started again
 GIVES_UP_AFTER = 2  # deaths of one that was never ready, where somebody waits for it
 STEADY_S = 120  # that one must live for its earlier deaths to be forgotten
 MOST_TRIES = "7"  # of a run to reach a server that is starting again: four minutes
+MOST_LOG_BYTES = 10_000_000
 RUNNER_GRACE_S = 30  # for a run in its middle to end its stage and its tracking run
 
 
@@ -158,9 +160,18 @@ def look_after(services: list[Service], **also: dict) -> None:
     """One look at each of them, and what is known of them (and `also`) written down if that is news."""
     for service in services:
         service.look_after()
+    trim_logs()
     known = {service.name: service.as_known() for service in services if service.wanted()} | also
     if known != checkout.recall(STATE):
         checkout.remember(STATE, known)
+
+
+def trim_logs() -> None:
+    """A log that has grown long becomes NAME.log.1, in place of an older one. Emptied where it is, for its writers keep it open."""
+    for log in LOGS.glob("*.log"):
+        if log.stat().st_size > MOST_LOG_BYTES:
+            shutil.copyfile(log, log.with_name(f"{log.name}.1"))
+            os.truncate(log, 0)
 
 
 def main(ports: dict[str, str]) -> None:

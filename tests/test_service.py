@@ -1,4 +1,4 @@
-"""The local Prefect server: what its environment holds, and that it really starts on what that promises."""
+"""What `gan up` keeps: the local Prefect server starts on what its environment promises; logs stay short."""
 
 import sqlite3
 from contextlib import closing
@@ -7,6 +7,7 @@ import pytest
 
 from pipeline import server
 from pipeline.checkout import remember
+from pipeline.service import supervisor
 
 MIGRATES = "PREFECT_SERVER_DATABASE_MIGRATE_ON_START"
 
@@ -39,3 +40,18 @@ def test_a_server_starts_on_nothing_and_again_on_what_it_left(tmp_path):
         with closing(sqlite3.connect(tmp_path / server.DATABASE)) as database:
             assert database.execute("SELECT COUNT(*) FROM flow_run").fetchone() == (0,)
         assert server.prepared(tmp_path)[MIGRATES] == "false"
+
+
+def test_a_long_log_makes_room_while_its_writer_goes_on(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(supervisor, "MOST_LOG_BYTES", 10)
+    supervisor.LOGS.mkdir(parents=True)
+    short = supervisor.LOGS / "mlflow.log"
+    short.write_text("short")
+    with open(supervisor.LOGS / "runner.log", "ab", buffering=0) as writer:
+        for line in (b"the oldest words", b"older words", b"new"):
+            writer.write(line)
+            supervisor.trim_logs()
+    assert {path.name: path.read_text() for path in supervisor.LOGS.iterdir()} == {
+        "mlflow.log": "short", "runner.log": "new", "runner.log.1": "older words",
+    }  # fmt: skip
