@@ -20,6 +20,7 @@ from .checkout import WORK
 from .errors import Failure
 from .processes import answer
 from .registry import Version
+from .sweeps.sweep import FOLDER as SWEEPS
 
 TRAINING, FINISHED = WORK / "train", WORK / "train" / "finished"
 REPRODUCED = WORK / "reproduce"
@@ -48,6 +49,7 @@ def find(days: float, say: Callable[[str], None]) -> Iterator[Garbage]:
     yield from _trainings(days)
     yield from _journals()
     yield from _workspaces(days)
+    yield from _sweeps()
     try:
         versions = registry.versions()
     except Failure as failure:
@@ -90,6 +92,14 @@ def _workspaces(days: float) -> Iterator[Garbage]:
     for path in _folders(EXPERIMENTS):
         if _age_days(path) >= days:
             yield _folder(path, f"the workspace of an experiment that was killed {_age_days(path):.0f} days ago")
+
+
+def _sweeps() -> Iterator[Garbage]:
+    """What sweeps began with whose record somebody removed: nobody can go on with those, nor apply a trial of them."""
+    for name in _refs(workspace.KEPT + "/"):
+        if not (SWEEPS / f"{name}.json").is_file():
+            remove = partial(workspace.git, "update-ref", "-d", f"{workspace.KEPT}/{name}")
+            yield Garbage(f"{workspace.KEPT}/{name}", f"what a sweep began with; {SWEEPS}/{name}.json is gone", 0, remove)
 
 
 def _copies(versions: list[Version], days: float) -> Iterator[Garbage]:

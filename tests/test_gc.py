@@ -88,6 +88,17 @@ def test_what_a_sweep_began_with_stays_though_no_version_names_it(here):
     assert call(here, "git", "for-each-ref", "--format=%(refname)", "refs/ganline", "refs/remotes").stdout == ""
 
 
+def test_what_a_sweep_began_with_goes_with_its_record(here):
+    for name in ("sweep-1", "sweep-2"):
+        call(here, "git", "update-ref", f"{workspace.KEPT}/{name}", "HEAD")
+    (here / "work/sweeps").mkdir(parents=True)
+    (here / "work/sweeps/sweep-2.json").write_text("{}")
+    [one] = garbage._sweeps()
+    one.remove()
+    assert one.what == "refs/sweeps/sweep-1" and list(garbage._sweeps()) == []
+    assert call(here, "git", "for-each-ref", "--format=%(refname)", workspace.KEPT).stdout == "refs/sweeps/sweep-2\n"
+
+
 def dangling(here) -> str:
     """A commit that no branch holds."""
     (here / "data.txt").write_text("dangling\n")
