@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, ExitStack
 
 from . import checkout, door, dvc, plan, recipe, relocation, remote, server, summary
 
-UNUSED = ("SCHEDULER", "LATE_RUNS", "CANCELLATION_CLEANUP", "FOREMAN", "PAUSE_EXPIRATIONS", "TRIGGERS", "REPOSSESSOR")
+UNUSED = ("SCHEDULER", "LATE_RUNS", "CANCELLATION_CLEANUP", "FOREMAN", "PAUSE_EXPIRATIONS", "TRIGGERS", "REPOSSESSOR", "CLEANUP_RECONCILER")
 BRIEF = {  # of a server for one run of the flow: no page, no schedule
     "PREFECT_SERVER_UI_ENABLED": "false",
     "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",

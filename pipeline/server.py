@@ -50,7 +50,7 @@ class Server:
                 raise Failure(f"the Prefect server ended with code {code}; see {self.log}, and try: gan doctor")
             if time.monotonic() > deadline_s:
                 raise Failure(f"the Prefect server gave no answer in {START_TIMEOUT_S} s; see {self.log}, and try: gan doctor")
-            time.sleep(0.1)
+            time.sleep(0.05)
         remember(self.log.with_name(SCHEMA), _this_prefect())
 
 
