@@ -32,6 +32,11 @@ def test_tables_of_another_prefect_and_a_missing_database_are(home):
     assert MIGRATES not in server.prepared(home)
 
 
+def test_tables_of_a_database_that_lies_elsewhere_are_too(home, monkeypatch):
+    monkeypatch.setenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", "postgresql+asyncpg://localhost/prefect")
+    assert MIGRATES not in server.prepared(home)
+
+
 @pytest.mark.slow
 def test_a_server_starts_on_nothing_and_again_on_what_it_left(tmp_path):
     for _ in range(2):
