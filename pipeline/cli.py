@@ -86,7 +86,7 @@ def sweep(
     from .sweeps import command
 
     options = command.Options(trials, parallel, search, seed, name, resume, early_stop, retry)
-    sys.exit(command.command(words or [], options))
+    sys.exit(command.run(words or [], options))
 
 
 @app.command(epilog=_examples(

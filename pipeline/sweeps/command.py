@@ -28,7 +28,7 @@ class Options:
     retry: bool
 
 
-def command(words: list[str], options: Options) -> int:
+def run(words: list[str], options: Options) -> int:
     """The exit code: 1 where a trial failed."""
     checkout.enter()
     if words[:1] == ["show"]:
