@@ -1,7 +1,7 @@
 """What a score costs beside torch-fidelity, pytorch-fid and clean-fid: speed, memory and value on the same images.
 
     python benchmarks/evaluate.py                                     # all of it; compare ratios within one run
-    python benchmarks/evaluate.py extraction --images 256 --threads 2 # Inception, on the same random weights
+    python benchmarks/evaluate.py extraction --size 256 --threads 2   # Inception, on the same random weights
     python benchmarks/evaluate.py resizing
     python benchmarks/evaluate.py distances                           # benchmarks/distances.py as it stands
 
@@ -25,7 +25,7 @@ from gan.extractors import _pictures, inception
 from stages import numerics
 
 WAYS = "torch-fidelity", "torch-fidelity, pages kept", "pytorch-fid", "ours, float32", "ours, bfloat16"
-SIZE, BATCH_SIZE, ROUNDS = 32, 64, 3  # pixels a side of an image; torch-fidelity's batch; the fastest round counts
+BATCH_SIZE, ROUNDS = 64, 3  # torch-fidelity's own; the fastest round counts
 
 
 def random_weights(network: nn.Module) -> nn.Module:
@@ -113,13 +113,13 @@ def distance(features: Tensor, others: Tensor) -> float:
     return float(shift @ shift + one.square().sum() + other.square().sum() - 2 * torch.linalg.svdvals(one @ other.T).sum())
 
 
-def extraction(num_images: int, threads: int) -> None:
+def extraction(num_images: int, size: int, threads: int) -> None:
     """Each in a process of its own as its users run it; ours keeps freed memory, as the stages do, and so does one of theirs."""
     torch.manual_seed(1)
     coarse = torch.rand(num_images, 3, 4, 4) * torch.rand(num_images, 1, 1, 1)
-    smooth = nn.functional.interpolate(coarse, (SIZE, SIZE), mode="bilinear")
-    pixels = (smooth * 230 + torch.rand(num_images, 3, SIZE, SIZE) * 25).to(torch.uint8)
-    print(f"{num_images} images of {SIZE} pixels, {threads} thread(s)")
+    smooth = nn.functional.interpolate(coarse, (size, size), mode="bilinear")
+    pixels = (smooth * 230 + torch.rand(num_images, 3, size, size) * 25).to(torch.uint8)
+    print(f"{num_images} images of {size} pixels a side, {threads} thread(s)")
     found = features_and_speeds(pixels, threads)
     expected, expected_speed = distance(*found["torch-fidelity"][0].chunk(2)), found["torch-fidelity"][1]
     for name, (features, speed) in found.items():
@@ -157,10 +157,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", nargs="?", choices=["all", "extraction", "resizing", "distances"], default="all")
     parser.add_argument("--images", type=int, default=128, help="of extraction and resizing; the default is 128")
+    parser.add_argument("--size", type=int, default=32, help="pixels a side, of extraction; the default is 32")
     parser.add_argument("--threads", type=int, default=1, help="of torch in extraction; the default is 1")
     chosen = parser.parse_args()
     if chosen.part in ("all", "extraction"):
-        extraction(chosen.images, chosen.threads)
+        extraction(chosen.images, chosen.size, chosen.threads)
     if chosen.part in ("all", "resizing"):
         resizing(chosen.images)
     if chosen.part in ("all", "distances"):

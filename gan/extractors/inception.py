@@ -1,13 +1,15 @@
 """Protocol `inception`: torch-fidelity's inception-v3-compat, the field's reference for natural images.
 
 Its weights are given by path or URL and checked by SHA-256 before they are opened, and only plain tensors are read. The
-features are torch-fidelity's to float32's rounding, nearly twice as fast on a CPU: batch norms are folded into their
-convolutions, channels lie last, resizing is two matrix products, and so few images are in flight that they stay in the cache.
+features are torch-fidelity's to float32's rounding, more than twice as fast on a CPU: batch norms are folded into their
+convolutions, channels lie last, resizing is two matrix products, so few images are in flight that they stay in the cache, and
+convolutions along one axis are products of Fourier transforms.
 """
 
 import copy
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 import torch
@@ -15,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .. import choices
-from . import _pictures, _weights
+from . import _fourier, _pictures, _weights
 
 HAS_SCORE = True
 
@@ -56,8 +58,10 @@ class Network(nn.Module):
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         if not self._derived:
-            self._derived = [_folded(self.inception).to(self.dtype)]
-        features = torch.cat([self._features(few) for few in pixels.split(_IMAGES_AT_ONCE.get(pixels.device.type, 16))])
+            exact_on_cpu = pixels.device.type == "cpu" and self.dtype == torch.float32
+            self._derived = [_folded(self.inception, by_transforms=exact_on_cpu).to(self.dtype)]
+        few = pixels.split(_IMAGES_AT_ONCE.get(pixels.device.type, 16))
+        features = torch.cat(_by_threads(self._features, few) if pixels.device.type == "cpu" else [self._features(some) for some in few])
         return features, features @ self.inception.fc.weight.T
 
     def _features(self, pixels: Tensor) -> Tensor:
@@ -75,8 +79,11 @@ class Network(nn.Module):
 
 @torch.inference_mode(False)
 @torch.no_grad()
-def _folded(network: nn.Module) -> nn.Sequential:
-    """The layers before the average over all places; each batch norm of running statistics folded into its convolution."""
+def _folded(network: nn.Module, by_transforms: bool) -> nn.Sequential:
+    """The layers before the average over all places; each batch norm of running statistics folded into its convolution.
+
+    `by_transforms`: the convolutions along one axis by Fourier transforms, a fifth of the whole on a CPU and twice as fast so.
+    """
     from torch_fidelity.feature_extractor_inceptionv3 import BasicConv2d
 
     layers = nn.Sequential(*(copy.deepcopy(layer) for name, layer in network.named_children() if name not in ("AvgPool", "fc")))
@@ -84,8 +91,29 @@ def _folded(network: nn.Module) -> nn.Sequential:
         for name, layer in parent.named_children():
             if isinstance(layer, BasicConv2d):
                 folded = fuse_conv_bn_eval(layer.conv.eval(), layer.bn.eval())
-                setattr(parent, name, nn.Sequential(folded, nn.ReLU(inplace=True)))
+                faster = by_transforms and _fourier.fits(folded)
+                setattr(parent, name, nn.Sequential(_fourier.Conv2d(folded) if faster else folded, nn.ReLU(inplace=True)))
     return layers.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+
+def _by_threads(work: Callable[[Tensor], Tensor], parts: Sequence[Tensor]) -> list[Tensor]:
+    """`work` of each part, torch's threads shared out among parts instead of meeting at the end of each operation."""
+    threads, without_gradients = torch.get_num_threads(), torch.is_inference_mode_enabled()
+    workers = min(threads, len(parts))
+
+    def with_a_share(part: Tensor) -> Tensor:
+        torch.get_num_threads()  # a new thread takes torch's number at its first use, over what was set before
+        torch.set_num_threads(threads // workers)  # of this thread
+        with torch.inference_mode(without_gradients):
+            return work(part)
+
+    if workers < 2:
+        return [work(part) for part in parts]
+    try:
+        with ThreadPoolExecutor(workers) as pool:
+            return list(pool.map(with_a_share, parts))
+    finally:
+        torch.set_num_threads(threads)  # of this thread, and of those to come
 
 
 def _without_weights() -> nn.Module:
