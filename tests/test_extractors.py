@@ -258,7 +258,7 @@ def test_inception_shares_threads_out_and_gives_them_back(inception_network, mon
         taken = inception._folded(inception_network.inception, by_transforms=True)
         monkeypatch.setattr(inception_network, "_derived", [lambda images: seen.append(torch.get_num_threads()) or taken(images)])
         torch.testing.assert_close(inception_network(pixels)[0], alone, rtol=1e-5, atol=1e-6)
-        assert seen == [1, 1] and torch.get_num_threads() == 3
+        assert seen == [1, 1, 1] and torch.get_num_threads() == 3
 
         monkeypatch.setattr(inception_network, "_derived", [lambda images: 1 / 0])
         with pytest.raises(ZeroDivisionError):

@@ -8,7 +8,7 @@ convolutions along one axis are products of Fourier transforms.
 
 import copy
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
@@ -57,11 +57,10 @@ class Network(nn.Module):
         self.inception.register_load_state_dict_post_hook(lambda module, keys: self._forget())
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        on_cpu, at_once = pixels.device.type == "cpu", _IMAGES_AT_ONCE.get(pixels.device.type, 16)
         if not self._derived:
-            exact_on_cpu = pixels.device.type == "cpu" and self.dtype == torch.float32
-            self._derived = [_folded(self.inception, by_transforms=exact_on_cpu).to(self.dtype)]
-        few = pixels.split(_IMAGES_AT_ONCE.get(pixels.device.type, 16))
-        features = torch.cat(_by_threads(self._features, few) if pixels.device.type == "cpu" else [self._features(some) for some in few])
+            self._derived = [_folded(self.inception, by_transforms=on_cpu and self.dtype == torch.float32).to(self.dtype)]
+        features = torch.cat(_by_threads(self._features, pixels, at_once) if on_cpu else [self._features(few) for few in pixels.split(at_once)])
         return features, features @ self.inception.fc.weight.T
 
     def _features(self, pixels: Tensor) -> Tensor:
@@ -96,9 +95,11 @@ def _folded(network: nn.Module, by_transforms: bool) -> nn.Sequential:
     return layers.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
 
-def _by_threads(work: Callable[[Tensor], Tensor], parts: Sequence[Tensor]) -> list[Tensor]:
-    """`work` of each part, torch's threads shared out among parts instead of meeting at the end of each operation."""
+def _by_threads(work: Callable[[Tensor], Tensor], images: Tensor, at_once: int) -> list[Tensor]:
+    """`work` of parts of at most `at_once` images, torch's threads shared out among them instead of meeting at the end of each operation."""
     threads, without_gradients = torch.get_num_threads(), torch.is_inference_mode_enabled()
+    rounds = max(1, -(-len(images) // (at_once * threads)))
+    parts = images.chunk(rounds * threads)  # as many for each thread
     workers = min(threads, len(parts))
 
     def with_a_share(part: Tensor) -> Tensor:
