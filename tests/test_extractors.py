@@ -1,6 +1,5 @@
 """What takes features: weights come only by their hash, and every extractor sees an image the same way in any company."""
 
-import copy
 import hashlib
 import http.server
 import io
@@ -15,7 +14,7 @@ import torch
 from PIL import Image
 
 from gan import choices
-from gan.extractors import _fourier, _pictures, _weights, dinov2, inception
+from gan.extractors import _pictures, _weights, dinov2, inception
 
 CONTENT = bytes(range(256)) * 40_000  # ten blocks of the download
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -205,47 +204,6 @@ def test_inception_has_torch_fidelitys_features_logits_and_distances(inception_n
     assert (found - expected).abs().max() < 2e-6 * scale and (logits - expected_logits).abs().max() < 1e-5 * expected_logits.abs().max()
     theirs, ours = distance(expected[:8], expected[8:]), distance(found[:8], found[8:])
     assert theirs > 0 and ours == pytest.approx(theirs, rel=1e-5)
-
-
-@pytest.mark.parametrize(("places", "taps", "padding"), [(17, 7, 3), (8, 3, 1), (9, 4, 0), (12, 3, 2), (6, 2, 1), (7, 7, 0), (1, 3, 1)])
-@pytest.mark.parametrize("axis", [0, 1])
-@pytest.mark.parametrize("memory_format", [torch.channels_last, torch.contiguous_format])
-@torch.inference_mode()
-def test_a_convolution_by_transforms_is_the_convolution(places, taps, padding, axis, memory_format):
-    of_image, of_kernel, back = _fourier.transforms(places, taps, padding)
-    line, kernel = torch.randn(places, dtype=torch.float64), torch.randn(taps, dtype=torch.float64)
-    expected = torch.nn.functional.conv1d(line[None, None], kernel[None, None], padding=padding)[0, 0]
-    torch.testing.assert_close(back @ ((of_kernel @ kernel) * (of_image @ line)), expected, rtol=1e-12, atol=1e-12)
-    assert len(of_image) <= 1.5 * (places + padding) + 1
-
-    kernel_size, paddings, shape = (taps, 1), (padding, 0), (3, 6, places, 4)
-    if axis:
-        kernel_size, paddings, shape = kernel_size[::-1], paddings[::-1], (3, 6, 4, places)
-    conv = torch.nn.Conv2d(6, 10, kernel_size, padding=paddings, bias=bool(axis)).requires_grad_(False)
-    pictures = torch.randn(shape).contiguous(memory_format=memory_format)
-    fast = _fourier.Conv2d(conv)
-    found, smaller = fast(pictures), fast(pictures.repeat(1, 1, 2, 2))[:1]
-    exact = copy.deepcopy(conv).double()
-    torch.testing.assert_close(found.double(), exact(pictures.double()), rtol=2e-6, atol=2e-6)
-    torch.testing.assert_close(smaller.double(), exact(pictures[:1].double().repeat(1, 1, 2, 2)), rtol=2e-6, atol=2e-6)
-
-
-@pytest.mark.parametrize(
-    ("kernel_size", "options"),
-    [
-        ((3, 3), {}),
-        ((1, 1), {}),
-        ((1, 3), {"stride": 2}),
-        ((3, 1), {"groups": 2}),
-        ((1, 3), {"dilation": 2}),
-        ((1, 3), {"padding": "same"}),
-        ((1, 3), {"padding": 1}),
-        ((3, 1), {"padding": (1, 0), "padding_mode": "reflect"}),
-    ],
-)
-def test_other_convolutions_are_not_done_by_transforms(kernel_size, options):
-    with pytest.raises(ValueError, match=r"Conv2d\(4, 4.*stride 1 along one axis"):
-        _fourier.Conv2d(torch.nn.Conv2d(4, 4, kernel_size, **options))
 
 
 @torch.inference_mode()
