@@ -1,4 +1,4 @@
-"""Pixels as pretrained networks want them: RGB of one size, the mean taken off, by two matrix products.
+"""Pixels as pretrained networks want them: RGB of one size, the mean taken off, by products of narrow matrices.
 
 `tf1` is TensorFlow 1's bilinear interpolation without anti-aliasing, which the Inception of FID was published with and
 which torch-fidelity takes for all its extractors. `clean` is Pillow's bicubic, which widens its kernel when it shrinks
@@ -38,16 +38,21 @@ def normalised(pixels: Tensor, size: int, resize_as: Resize, mean: Triple, devia
 
 def resize(pixels: Tensor, size: int, resize_as: Resize) -> Tensor:
     """(N, C, H, W) uint8 [0, 255] -> (N, C, size, size) float32 of the same range."""
-    rows, columns = (_matrix(length, size, resize_as).to(pixels.device) for length in pixels.shape[2:])
-    resized = rows @ (pixels.float() @ columns.T)
-    return resized.clamp(0, 255) if resize_as == "clean" else resized
+    images = pixels
+    for length in (pixels.shape[3], pixels.shape[2]):  # each turns the axes round, so that the columns come first
+        bands = _bands(length, size, resize_as, pixels.device)
+        images = torch.cat([weights @ images.mT[..., taken, :].float() for taken, weights in bands], -2)
+    return images.clamp(0, 255) if resize_as == "clean" else images
 
 
 @lru_cache(maxsize=16)
-def _matrix(length: int, size: int, resize_as: Resize) -> Tensor:
-    """(size, length) float32: what each of `size` samples takes of `length`."""
+def _bands(length: int, size: int, resize_as: Resize, device: torch.device) -> list[tuple[slice, Tensor]]:
+    """For each 32 of `size` samples: what they take of `length`, which is few that lie together, and their weights (32, few) float32."""
     with torch.inference_mode(False):
-        return _bilinear(length, size) if resize_as == "tf1" else _pillow_bicubic(length, size)
+        bands = (_bilinear(length, size) if resize_as == "tf1" else _pillow_bicubic(length, size)).split(32)
+        used = [band.any(0).nonzero() for band in bands]
+        taken = [slice(int(few.min()), int(few.max()) + 1) for few in used]
+        return [(few, band[:, few].to(device)) for few, band in zip(taken, bands, strict=True)]
 
 
 def _bilinear(length: int, size: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 Its weights are given by path or URL and checked by SHA-256 before they are opened, and only plain tensors are read. The
 features are torch-fidelity's to float32's rounding, more than twice as fast on a CPU: batch norms are folded into their
-convolutions, channels lie last, resizing is two matrix products, so few images are in flight that they stay in the cache, and
+convolutions, channels lie last, resizing is products of narrow matrices, so few images are in flight that they stay in the cache, and
 convolutions of seven taps are products of Fourier transforms.
 """
 
