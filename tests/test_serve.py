@@ -111,7 +111,7 @@ class Hammer:
                 status, headers, body = asked(self.port, "/v1/images", {"seed": 3, "n": 4, "label": 1})
                 self.answers.append((status, headers.get("x-weights-sha256"), body))
             except Exception as error:
-                self.failures.append(repr(error))
+                self.failures.append(error)
                 time.sleep(0.05)
 
     def __enter__(self):
@@ -173,8 +173,8 @@ def test_sigterm_answers_what_was_asked_and_exits_0_within_5_s(registered, proje
             assert time.monotonic() - told_s < 5
             hammer.over.set()
         assert {status for status, _, _ in hammer.answers} == {200}
-        torn = [one for one in hammer.failures if "Refused" not in one and "Reset" not in one and "RemoteDisconnected" not in one]
-        assert not torn, "those who came later found nobody"
+        torn = [one for one in hammer.failures if not isinstance(one, ConnectionError)]  # those who came later found nobody
+        assert not torn
         assert "Traceback" not in (project / "serve.log").read_text()
 
 
