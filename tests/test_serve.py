@@ -167,14 +167,15 @@ def test_sigterm_answers_what_was_asked_and_exits_0_within_5_s(registered, proje
     with serving(project) as (started, port):
         with Hammer(port) as hammer:
             wait_until(lambda: len(hammer.answers) > 10)
+            assert not hammer.failures
             told_s = time.monotonic()
             started.send_signal(signal.SIGTERM)
             assert started.wait(10) == 0
             assert time.monotonic() - told_s < 5
             hammer.over.set()
         assert {status for status, _, _ in hammer.answers} == {200}
-        torn = [one for one in hammer.failures if not isinstance(one, ConnectionError)]  # those who came later found nobody
-        assert not torn
+        nobody = ConnectionRefusedError, ConnectionResetError, BrokenPipeError  # a reset after the other's end is a broken pipe to Linux
+        assert not [one for one in hammer.failures if not isinstance(one, nobody)], "those who came later found nobody"
         assert "Traceback" not in (project / "serve.log").read_text()
 
 
