@@ -66,18 +66,23 @@ def test_train_run_again_trains_every_image_again(trained, tmp_path, monkeypatch
 
 @pytest.mark.slow
 def test_killed_at_random_moments_and_resumed_gives_the_same_bytes(trained, project):
-    """kill -9 of the training process: once at its start, then thrice soon after it has saved something new."""
-    kills = 0
-    for attempt in range(4):
-        process = small.start_stage(project, "train")
+    """kill -9 of the training process: at its start, then soon after it has saved something new, until that was left thrice.
+
+    A fast machine may end the training before the kill: nothing is left then, and it starts over.
+    """
+    left = 0
+    for attempt in range(20):
         before = saved_nimg(project)
+        process = small.start_stage(project, "train")
         while attempt and process.poll() is None and saved_nimg(project) <= before:
             time.sleep(0.01)
         time.sleep(random.uniform(0, 0.1))
         process.send_signal(signal.SIGKILL)
         process.communicate(timeout=120)
-        kills += process.returncode == -signal.SIGKILL
-    assert kills >= 3, "training was over before it could be killed"
+        left += saved_nimg(project) > before
+        if left == 3:
+            break
+    assert left == 3, "training was over each time before it could be killed"
     last = small.start_stage(project, "train")
     said = last.communicate(timeout=120)[0]
     assert last.returncode == 0 and "resumed at" in said, said
@@ -117,12 +122,15 @@ def test_interrupted_between_ticks_and_resumed_gives_the_same_bytes(trained, pro
 @pytest.mark.slow
 def test_asked_to_end_it_saves_and_leaves_within_ten_seconds(trained, project):
     """SIGTERM after the first whole state: exit code 143, a sentence, and the same bytes when it is run again."""
-    process = small.start_stage(project, "train")
-    while process.poll() is None and saved_nimg(project) < 512:
-        time.sleep(0.01)
-    asked_s = time.monotonic()
-    process.send_signal(signal.SIGTERM)
-    said = process.communicate(timeout=60)[0]
+    for _ in range(5):  # a fast machine may end the training before it is asked
+        process = small.start_stage(project, "train")
+        while process.poll() is None and saved_nimg(project) < 512:
+            time.sleep(0.01)
+        asked_s = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        said = process.communicate(timeout=60)[0]
+        if process.returncode == 143:
+            break
     assert process.returncode == 143 and "is saved: run again to go on" in said, said
     assert time.monotonic() - asked_s < 10
     last = small.start_stage(project, "train")
