@@ -287,7 +287,7 @@ def test_no_files_whatever_crash_the_stage_and_rows_add_up(tmp_path, contents, c
 @pytest.mark.slow
 def test_killed_while_it_decodes_it_goes_on_from_what_it_has(tmp_path):
     """With the workers that it started: none of them is left behind."""
-    project(tmp_path, 1500, **{"machine.workers": 2})
+    project(tmp_path, 4000, **{"machine.workers": 2})
     process = small.start_stage(tmp_path, "prepare")
     deadline_s = time.monotonic() + 60
     while not any(path.stat().st_size for path in tmp_path.glob("work/prepare/*/pixels")) and time.monotonic() < deadline_s:
@@ -297,7 +297,7 @@ def test_killed_while_it_decodes_it_goes_on_from_what_it_has(tmp_path):
     process.wait()
     wait_for(lambda: not processes_in(tmp_path), seconds=20, what="the end of every worker")
     process.stdout.close()
-    project(tmp_path / "whole", 1500)
+    project(tmp_path / "whole", 4000)
     small.run_stages(tmp_path, "prepare")
     small.run_stages(tmp_path / "whole", "prepare")
     assert small.contents(tmp_path / "artifacts") == small.contents(tmp_path / "whole/artifacts")
