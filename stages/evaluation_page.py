@@ -19,7 +19,7 @@ SCORES = {  # in metrics.json: name, which is better, what it says
     "divergence": ("KL of classes", "lower", "between the classes that were generated and the real ones, nats"),
 }
 PICTURES = {
-    "grid": ("Not chosen", "The images of the first seeds, as they come."),
+    "grid": ("Not chosen", "The first images, as they come."),
     "best": ("Most realistic", "The images of the first draw that lie deepest among real ones by their features. Chosen: no measure of the whole."),
     "worst": ("Least realistic", "Those that lie farthest out."),
     "nearest": (
@@ -111,6 +111,7 @@ TEMPLATE = """\
 .axis u { position: absolute; top: 0; height: 1rem; width: 2px; background: var(--heldout); }
 .picture { overflow-x: auto; } .picture img { max-width: none; }
 .curves { display: grid; gap: .5rem 1.5rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); }
+.curves figcaption { gap: .75rem; } .curves figcaption .soft { text-align: right; }
 .curves svg { width: 100%; height: 5rem; display: block; background: var(--track); border-radius: 4px; }
 .curves polyline { fill: none; stroke: var(--train); stroke-width: 2; vector-effect: non-scaling-stroke; }
 .key { display: inline-block; width: .8em; height: .8em; border-radius: 2px; }
