@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
 def line(move: aliases.Move) -> str:
     """2026-01-31T12:00:00+00:00  champion 3 → 4  gate  ann@host  fid 4.31  why"""
     scores = " ".join(f"{name} {value:.4g}" for name, value in move.scores.items()) or "no scores"
-    return f"{move.when}  {move.alias} {move.instead_of or 'nobody'} → {move.version}  {move.how}  {move.who}  {scores}  {move.why}"
+    return f"{move.when}  {move.alias} {move.instead_of or 'nobody'} → {move.version or 'nobody'}  {move.how}  {move.who}  {scores}  {move.why}"
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ class Move:
     """One move of an alias."""
 
     alias: str
-    version: str
+    version: str | None  # None: taken away, and given to nobody
     instead_of: str | None
     how: str  # gate, force, promote, rollback
     why: str
@@ -59,8 +59,8 @@ def holder(client: "MlflowClient", name: str, alias: str) -> str | None:
     return None if held is None else str(held)
 
 
-def move(client: "MlflowClient", uri: str, name: str, alias: str, version: str, *, expected: str | None, how: str, why: str) -> Move:
-    """Give an alias from its expected holder to a version, and write that down; Overtaken where another holds it by now.
+def move(client: "MlflowClient", uri: str, name: str, alias: str, version: str | None, *, expected: str | None, how: str, why: str) -> Move:
+    """Give an alias from its expected holder to a version (None: to nobody), and write that down; Overtaken where another holds it by now.
 
     What is written comes first: a process that dies in between leaves a move that `unfinished` names, never one that nobody knows.
     """
@@ -68,7 +68,7 @@ def move(client: "MlflowClient", uri: str, name: str, alias: str, version: str, 
         held = holder(client, name, alias)
         if held != expected:
             raise Overtaken(f"{name}@{alias} is held by {_in_words(held)} by now, not by {_in_words(expected)}; look again: gan history {name}")
-        scores = registry.headline(client.get_model_version(name, version).tags)
+        scores = {} if version is None else registry.headline(client.get_model_version(name, version).tags)
         done = Move(alias, version, held, how, why, _who(), datetime.now(UTC).isoformat(timespec="seconds"), scores)
         if held == version:
             return done
@@ -77,8 +77,11 @@ def move(client: "MlflowClient", uri: str, name: str, alias: str, version: str, 
         client.set_registered_model_tag(name, f"{_PREFIX}{number:06d}", json.dumps(content, sort_keys=True))
         if how == "rollback" and held is not None:
             client.set_model_version_tag(name, held, ROLLED_BACK, json.dumps({"why": why, "who": done.who, "when": done.when}, sort_keys=True))
-        client.set_registered_model_alias(name, alias, version)
-        if alias == registry.CHAMPION and holder(client, name, registry.CHALLENGER) == version:
+        if version is None:
+            client.delete_registered_model_alias(name, alias)
+        else:
+            client.set_registered_model_alias(name, alias, version)
+        if alias == registry.CHAMPION and version is not None and holder(client, name, registry.CHALLENGER) == version:
             client.delete_registered_model_alias(name, registry.CHALLENGER)
     return dataclasses.replace(done, number=number)
 

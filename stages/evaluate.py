@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from gan import dataset, generator
-from stages import artifacts, ending, evaluation, guard, numerics, params, scoring, standard, tracking
+from stages import appraisal, artifacts, ending, evaluation, guard, numerics, params, scoring, standard, tracking
 
 
 def main() -> None:
@@ -22,6 +22,7 @@ def main() -> None:
         evaluation.write(out, f"{trained.card['network']['name']} generator", scores, metrics, trained, folder / "history.csv")
         artifacts.seal("evaluate", {"protocol": metrics["protocol"]["hash"]})
         print(f"evaluate: {evaluation.sentence(metrics)}")
+        print(f"evaluate: {appraisal.state(metrics).sentence}")
         for note in metrics["notes"]:
             print(f"evaluate: note: {note}")
 

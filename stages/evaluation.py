@@ -9,7 +9,7 @@ import pandas as pd
 from PIL import Image, ImageDraw
 
 from gan import generator, images
-from stages import artifacts, evaluation_page, scoring, way
+from stages import appraisal, artifacts, evaluation_page, scoring, way
 
 ROWS, COLUMNS = 8, 10  # of the grid of first seeds; a column a class where there are classes, at most MOST_COLUMNS
 MOST_COLUMNS = 20
@@ -33,7 +33,8 @@ def table(metrics: dict) -> str:
     lines = [f"protocol {protocol['name']} {protocol['hash'][:12]}, {metrics['draws']} × {metrics['num_images']:,} images"]
     lines += [f"{'score':16} {'mean':>10}  {'95 % interval':>24}  {'held-out':>10}"]
     lines += [f"{one['name']:16} {one['mean']:>10}  {one['interval']:>24}  {one['floor']:>10}" for one in evaluation_page.scores(metrics)]
-    return "\n".join([*lines, evaluation_page.copying(metrics["memorisation"])[1], *(f"note: {one}" for one in metrics["notes"])])
+    findings = [appraisal.state(metrics).sentence, appraisal.copying(metrics).sentence]
+    return "\n".join([*lines, *findings, *(f"note: {one}" for one in metrics["notes"])])
 
 
 def write(

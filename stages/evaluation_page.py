@@ -2,7 +2,7 @@
 
 import json
 
-from stages import page
+from stages import appraisal, page
 
 SCORES = {  # in metrics.json: name, which is better, what it says
     "fid": ("FID", "lower", "Fréchet distance between the features of generated and real images"),
@@ -41,7 +41,7 @@ def html(
     """`metrics`: metrics.json; `rules`: protocol.json; `rows`: a class each; `pictures`: PNG files; `curves`: {name, points}."""
     shown = [{"name": name, "words": PICTURES[name], "uri": page.png_uri(content), "width": widths[name]} for name, content in pictures.items()]
     return page.environment().from_string(TEMPLATE).render(
-        title=title, metrics=metrics, scores=scores(metrics), copying=copying(metrics["memorisation"]),
+        title=title, metrics=metrics, scores=scores(metrics), findings=[appraisal.state(metrics), appraisal.copying(metrics)],
         rows=rows, pictures=shown, curves=[_drawn(one) for one in curves], protocol=_flat(rules),
     )  # fmt: skip
 
@@ -65,20 +65,6 @@ def _axis(score: dict) -> dict[str, float]:
     values = [score[key] for key in ("mean", "low", "high", "floor") if key in score]
     low, high = min(0.0, *values), max(0.0, *values) or 1.0
     return {f"at_{key}": round(100 * (score.get(key, score["mean"]) - low) / (high - low), 2) for key in ("mean", "low", "high", "floor")}
-
-
-def copying(memory: dict) -> tuple[str, str]:
-    """What the figures say about repeated training images: (bad, odd or good; a sentence)."""
-    z, ratio, authentic = memory["copying"]["z"], memory["ratio"], memory["authenticity"]
-    figures = f"z {z:.3g}, distance {ratio:.3g} times that of held-out images, {authentic['mean']:.1%} authentic (held-out {authentic['floor']:.1%})"
-    fewer = authentic["high"] < authentic["floor"]
-    if z < -3 and fewer:
-        return "bad", f"generated images lie nearer to the training images than held-out ones do, and fewer are authentic: copies ({figures})"
-    if z < -3:
-        return "odd", f"generated images lie nearer to the training images than held-out ones do, without copying any: smooth ones do ({figures})"
-    if fewer:
-        return "odd", f"fewer generated images are authentic than held-out ones: look at the closest pairs ({figures})"
-    return "good", f"generated images lie no nearer to the training images than held-out ones do ({figures})"
 
 
 def _drawn(curve: dict) -> dict:
@@ -129,7 +115,9 @@ TEMPLATE = """\
 <section>
 <h2>To look at</h2>
 <ul class="findings">
-<li class="{{ copying[0] }}">{{ copying[1] }}</li>
+{% for one in findings %}
+<li class="{{ one.weight }}">{{ one.sentence }}</li>
+{% endfor %}
 {% for note in metrics.notes %}
 <li class="odd">{{ note | visible(300) }}</li>
 {% endfor %}

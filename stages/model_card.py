@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from stages import artifacts
+from stages import appraisal, artifacts
 
 GRID = "grid.png"
 
@@ -69,15 +69,11 @@ def _scored(metrics: dict, protocol: dict) -> str:
 
 
 def _beware(metrics: dict) -> str:
-    said = [f"- {one}." for one in metrics.get("notes", [])]
+    said = [f"- {one[:1].upper()}{one[1:]}." for one in (appraisal.state(metrics).sentence, *metrics.get("notes", []))]
     if classes := metrics.get("classes"):
         said.append(f"- It makes {classes['covered']} of {classes['of']} classes.")
-    if memorised := metrics.get("memorisation"):
-        authentic, copying = memorised.get("authenticity", {}), memorised.get("copying", {})
-        if "mean" in authentic:
-            said.append(f"- Memorisation: {authentic['mean']:.1%} of its images are authentic (held-out real images: {authentic['floor']:.1%}); the others lie nearer to a training image than that one's own nearest neighbour.")
-        if "z" in copying:
-            said.append(f"- Copying (Meehan et al. 2020): z = {copying['z']:.3g}; far below zero would mean images nearer to the training set than held-out ones are.")
+    if "memorisation" in metrics:
+        said.append(f"- Memorisation: {appraisal.copying(metrics).sentence}.")
     return "## Limitations\n\n" + "\n".join([*said, "- Whatever is rare or biased in the training set is so here."])
 
 

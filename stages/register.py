@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from stages import aliases, artifacts, ending, facts, gate, guard, params, registry, session, store, tracking
+from stages import aliases, appraisal, artifacts, ending, facts, gate, guard, params, registry, session, store, tracking
 from stages.journal import lock
 
 DECISION = artifacts.ROOT / "register" / "decision.json"
@@ -116,13 +116,15 @@ def _settle(client, uri: str, version, chosen: params.Params, track: tracking.Tr
         champion = registry.version_called(client, version.name, registry.CHAMPION)
         verdict = _judge(uri, version, champion, chosen.register.gate, metrics, scores)
         alias, sentence = _alias(verdict, reason)
+        state = appraisal.state(metrics).sentence
         decision = {
             "name": version.name,
             "version": str(version.version),
             "uri": f"models:/{version.name}/{version.version}",
             **verdict.as_json(),
             "alias": alias,
-            "decision": sentence,
+            "state": state,
+            "decision": f"{state}; {sentence}",
             "forced": reason if alias else None,
             **({"experiment": experiment} if (experiment := os.environ.get("DVC_EXP_NAME")) else {}),
             "fid": {key: scores["fid"][key] for key in ("mean", "low", "high")},
@@ -216,7 +218,7 @@ def _alias(verdict: gate.Verdict, reason: str | None) -> tuple[str | None, str]:
         return None, EXPERIMENT.format(experiment) + (NOT_FORCED.format(reason) if reason is not None else "")
     if reason is not None:
         return registry.CHAMPION, f"promoted by force: {reason}; the gate said: {verdict.sentence}"
-    return {gate.PROMOTED: registry.CHAMPION, gate.CHALLENGER: registry.CHALLENGER, gate.REFUSED: None}[verdict.answer], verdict.sentence
+    return {gate.PROMOTED: registry.CHAMPION, gate.CHALLENGER: registry.CHALLENGER}.get(verdict.answer), verdict.sentence
 
 
 def _drift(name: str, track: tracking.Track) -> dict:
@@ -240,6 +242,8 @@ def _record(client, uri: str, decision: dict, scores: dict, champion: str | None
         expected = champion if alias == registry.CHAMPION else aliases.holder(client, name, alias)
         how = "force" if decision["forced"] is not None else "gate"
         aliases.move(client, uri, name, alias, version, expected=expected, how=how, why=decision["decision"])
+    elif aliases.holder(client, name, registry.CHALLENGER) == version and not os.environ.get("DVC_EXP_NAME"):
+        aliases.move(client, uri, name, registry.CHALLENGER, None, expected=version, how="gate", why=decision["decision"])
     if not os.environ.get("DVC_EXP_NAME"):
         client.set_model_version_tag(name, version, "settled", decision["evaluate"])
 

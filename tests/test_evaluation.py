@@ -14,7 +14,7 @@ from sklearn.neighbors import NearestNeighbors
 from apps import answer, evaluate
 from gan import dataset, generator, images
 from gan.metrics import fidelity
-from stages import ahead, evaluation_page, params, protocol, registry, scoring, standard, way
+from stages import ahead, appraisal, evaluation_page, params, protocol, registry, scoring, standard, way
 
 CHANGES = {"evaluate.bootstrap": 10, "reference.protocol.total_kimg": 10}
 
@@ -155,7 +155,7 @@ def test_copies_of_training_images_are_named_so(project, monkeypatch):
     memory = metrics["memorisation"]
     assert metrics["fid"]["mean"] < metrics["fid"]["floor"], "which FID does not tell"
     assert memory["ratio"] == 0 and memory["authenticity"]["mean"] == 0 and memory["copying"]["z"] < -10
-    assert evaluation_page.copying(memory)[0] == "bad" and "copies" in (project / "artifacts/evaluate/report.html").read_text("utf-8")
+    assert appraisal.copying(metrics).weight == "bad" and ": copies (z" in (project / "artifacts/evaluate/report.html").read_text("utf-8")
 
 
 def test_a_model_scored_by_name_gets_what_the_stage_got(project):
@@ -374,13 +374,3 @@ def test_more_neighbours_than_the_reference_keeps_are_refused_at_the_door(tmp_pa
     small.write_params(tmp_path, {"evaluate.neighborhood": 11})
     with pytest.raises(params.Refused, match="evaluate.neighborhood"):
         params.load(tmp_path / "params.yaml")
-
-
-@pytest.mark.parametrize(
-    ("z", "authentic", "weight"), [(2.0, 0.6, "good"), (-40.0, 0.9, "odd"), (-40.0, 0.1, "bad"), (0.0, 0.1, "odd")]
-)
-def test_copies_are_near_and_not_authentic(z, authentic, weight):
-    """Smooth images are near to all training images, and copies of none."""
-    share = {"mean": authentic, "low": authentic - 0.02, "high": authentic + 0.02, "floor": 0.55}
-    said = evaluation_page.copying({"copying": {"z": z, "p": 0.5}, "ratio": 0.9, "authenticity": share})
-    assert said[0] == weight and ("copies" in said[1]) == (weight == "bad")

@@ -10,13 +10,14 @@ import torch
 
 from gan import streams
 from gan.metrics import frechet, kernel
-from stages import artifacts, duel, gate, params, registry
+from stages import appraisal, artifacts, duel, gate, params, registry
 
 LIMITS = params.Gate().model_dump()
 GOOD = {
-    "precision": {"mean": 0.7}, "recall": {"mean": 0.5}, "classes": {"covered": 10, "of": 10},
-    "memorisation": {"authenticity": {"mean": 0.55, "floor": 0.6}, "copying": {"z": -1.0}},
+    "precision": {"mean": 0.7, "floor": 0.9}, "recall": {"mean": 0.5, "floor": 0.9}, "classes": {"covered": 10, "of": 10},
+    "memorisation": {"authenticity": {"mean": 0.55, "high": 0.6, "floor": 0.6}, "copying": {"z": -1.0}, "ratio": 1.0},
 }  # fmt: skip
+COPIES = {"authenticity": {"mean": 0.2, "high": 0.25, "floor": 0.6}, "copying": {"z": -9.0}, "ratio": 0.5}
 CHAMPION = {"fid": {"mean": 5.0, "low": 4.5, "high": 5.5}, "protocol": {"name": "classifier", "hash": "a" * 64}}
 
 
@@ -38,7 +39,7 @@ def test_a_generator_as_good_as_held_out_images_passes_the_defaults():
         (changed("precision", mean=0.3), {"min_precision": 0.5}, "min_precision", "precision 0.3, at least 0.5"),
         (changed("recall", mean=0.1), {"min_recall": 0.2}, "min_recall", "recall 0.1, at least 0.2"),
         (changed("classes", covered=9), {}, "all_classes", "9 of 10 classes are made"),
-        (changed("memorisation", authenticity={"mean": 0.2, "floor": 0.6}), {}, "min_authenticity", "a share of 0.3333, at least 0.5"),
+        (changed("memorisation", **COPIES), {}, "min_authenticity", "a share of 0.3333, at least 0.5: generated images lie nearer"),
         (changed("memorisation", copying={"z": -9.0}), {"min_copying_z": -5.0}, "min_copying_z", "-9, at least -5"),
         (GOOD, {"max_mb": 2.0}, "max_mb", "3 MB of weights, at most 2"),
         (GOOD, {"max_latency_ms": 5.0}, "max_latency_ms", "9 ms a block of images, at most 5"),
@@ -53,6 +54,20 @@ def test_each_rule_refuses_by_its_own_figure(metrics, limits, rule, words):
     assert words in gate.verdict(list(found.values()), None).sentence
 
 
+@pytest.mark.parametrize(
+    ("metrics", "words"),
+    [
+        (changed("memorisation", **COPIES | {"copying": {"z": -1.0}}), "look at the closest pairs"),  # not nearer than held-out images
+        (changed("memorisation", **COPIES) | {"precision": {"mean": 0.0, "floor": 0.9}}, "too far from real to be copies"),
+    ],
+)
+def test_the_gate_calls_copies_what_the_report_calls_so(metrics, words):
+    """docs/scores.md: nearer than held-out images, fewer authentic, and real to look at; by one of them alone none is a copier."""
+    found = rules(metrics)["min_authenticity"]
+    assert found.passed and words in found.words and appraisal.copying(metrics).weight == appraisal.ODD
+    assert gate.verdict(list(rules(metrics).values()), None).answer == gate.PROMOTED
+
+
 def test_a_limit_at_the_figure_itself_passes():
     assert all(one.passed for one in rules(min_precision=0.7, min_recall=0.5, max_mb=3.0, max_latency_ms=9.0).values())
 
@@ -65,21 +80,31 @@ def test_a_protocol_without_class_names_asks_for_no_classes():
     assert "all_classes" not in rules({key: value for key, value in GOOD.items() if key != "classes"})
 
 
-@pytest.mark.parametrize(("gap", "answer"), [((-2, -3, -1), gate.PROMOTED), ((-2, -5, 0.1), gate.CHALLENGER), ((2, 1, 3), gate.CHALLENGER)])
-def test_only_a_difference_wholly_below_zero_promotes(gap, answer):
+@pytest.mark.parametrize(("gap", "answer"), [
+    ((-2, -3, -1), gate.PROMOTED), ((-2, -5, 0.1), gate.CHALLENGER), ((2, -0.1, 5), gate.CHALLENGER), ((2, 0, 4), gate.CHALLENGER),
+    ((11.9, 8.6, 15.3), gate.WORSE),
+])  # fmt: skip
+def test_only_a_difference_wholly_below_zero_promotes_and_one_wholly_above_is_worse(gap, answer):
     fought = {
         "metric": "fid", "version": "3", "champion": 5.0, "challenger": 3.0, "draws": 5, "num_images": 360, "protocol": "b" * 64,
         "was_other": True, "difference": dict(zip(("mean", "low", "high"), gap)),
     }  # fmt: skip
     said = gate.verdict(list(rules().values()), gate.by_duel(fought))
     assert said.answer == answer and "FID 3, champion version 3 5: difference" in said.sentence and "scored by another before" in said.sentence
+    assert ("worse by more than noise" in said.sentence) == (answer == gate.WORSE)
+    assert ("not better by more than noise" in said.sentence) == (answer == gate.CHALLENGER)
 
 
 def test_records_of_other_protocols_or_none_promote_nobody():
     mine = {"fid": {"mean": 0.1, "low": 0.05, "high": 0.2}, "protocol": {"name": "classifier", "hash": "b" * 64}}
     assert not gate.by_records("fid", mine, "1", CHAMPION, "its weights are gone").passed
     assert "no recorded FID" in gate.by_records("fid", mine, "1", None, "its weights are gone").words
+    for theirs in (CHAMPION, None):
+        said = gate.verdict([], gate.by_records("fid", mine, "1", theirs, "its weights are gone"))
+        assert said.answer == gate.CHALLENGER and said.sentence.startswith("kept as challenger: whether it is better is not known: champion version 1")
     assert gate.by_records("fid", mine | {"protocol": CHAMPION["protocol"]}, "1", CHAMPION, "its weights are gone").passed
+    far = mine | {"protocol": CHAMPION["protocol"], "fid": {"mean": 9.0, "low": 8.5, "high": 9.5}}
+    assert gate.verdict([], gate.by_records("fid", far, "1", CHAMPION, "its weights are gone")).answer == gate.WORSE
 
 
 def test_a_version_rolled_back_from_is_refused_however_good():

@@ -97,12 +97,39 @@ def test_better_by_more_than_noise_takes_the_champions_place(project):
     assert "FID 3 [2.5, 3.5], champion version 1 5 [4.5, 5.5] as recorded" in said["decision"]
 
 
-@pytest.mark.parametrize("fid", [4.5, 5.0, 7.0])
+@pytest.mark.parametrize("fid", [4.5, 5.0, 5.9])
 def test_intervals_that_touch_leave_the_champion_where_it_is(project, fid):
     registered(seed=0, fid=5.0, reach=0.5)
     said = registered(seed=1, fid=fid, reach=0.5)
     assert (said["alias"], alias("champion"), alias("challenger")) == ("challenger", "1", "2")
     assert "not better by more than noise" in said["decision"]
+
+
+def test_what_is_worse_by_more_than_noise_gets_no_alias_and_loses_the_one_it_had(project):
+    registered(seed=0, fid=5.0, reach=0.5)
+    assert registered(seed=1, fid=5.2, reach=0.5)["alias"] == "challenger"
+    said = registered(seed=2, fid=33.3, reach=0.5)
+    assert (said["answer"], said["alias"], alias("champion"), alias("challenger")) == ("worse", None, "1", "2")
+    assert "kept without an alias: worse by more than noise: FID 33.3" in said["decision"] and "challenger" not in said["decision"]
+    scored_again = registered(seed=1, fid=9.0, reach=0.5)
+    assert (scored_again["answer"], alias("champion"), alias("challenger")) == ("worse", "1", None)
+    assert registered(seed=1, fid=9.0, reach=0.5) == scored_again, "asked again it is the same"
+    *_, last = aliases.history(client(), "digits")
+    assert (last.alias, last.instead_of, last.version, last.why) == ("challenger", "2", None, scored_again["decision"])
+    history = command("apps.history", "digits").stdout
+    assert "challenger 2 → nobody  gate" in history and len(history.splitlines()) == 3
+    assert command("apps.promote", "digits", "3", "--reason", "looked at").returncode == 0 and alias("champion") == "3"
+    assert command("apps.rollback", "digits", "--reason", "blurred").returncode == 0 and alias("champion") == "1"
+
+
+def test_the_decision_begins_with_the_state_of_the_generator(project):
+    nothing = {"precision": {"mean": 0.0, "low": 0.0, "high": 0.0, "floor": 0.9}}
+    said = registered(fid=1685.0, **nothing)  # held-out images: 1
+    state = "far from real: FID 1,685 times that of held-out images, precision 0: train longer"
+    assert said["state"] == state and said["decision"] == f"{state}; promoted: the first champion"
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("DVC_EXP_NAME", "wide")
+        assert registered(seed=1, fid=1685.0, **nothing)["decision"].startswith(f"{state}; kept without an alias: an experiment")
 
 
 def test_scores_of_different_protocols_are_not_compared(project):
@@ -256,12 +283,12 @@ def test_a_refusal_of_mlflow_is_told_from_an_outage(project):
 
 def score(answer: str) -> dict:
     """What make_evaluate takes so that the gate gives this answer against a champion of FID 5."""
-    copied = {"memorisation": {"authenticity": {"mean": 0.1, "floor": 0.6}, "copying": {"z": -9.0}}}
-    return {"promoted": {"fid": 3.0}, "challenger": {"fid": 5.0}, "refused": {"fid": 0.1, **copied}}[answer]
+    copied = {"memorisation": {"authenticity": {"mean": 0.1, "high": 0.2, "floor": 0.6}, "copying": {"z": -9.0}, "ratio": 0.5}}
+    return {"worse": {"fid": 9.0}, "promoted": {"fid": 3.0}, "challenger": {"fid": 5.0}, "refused": {"fid": 0.1, **copied}}[answer]
 
 
 @pytest.mark.parametrize(
-    ("answer", "champion", "challenger"), [("promoted", "2", None), ("challenger", "1", "2"), ("refused", "1", None)]
+    ("answer", "champion", "challenger"), [("promoted", "2", None), ("challenger", "1", "2"), ("worse", "1", None), ("refused", "1", None)]
 )
 def test_the_answer_stands_in_the_decision_in_tags_and_in_the_alias(project, capsys, answer, champion, challenger):
     registered(seed=0)
@@ -346,7 +373,7 @@ def test_the_model_card_is_hugging_faces_with_scores_and_what_to_beware_of(proje
     said = yaml.safe_load(front)
     assert said["license"] == "cc-by-4.0" and said["datasets"] == ["digits"] and {"gan", "dcgan"} <= set(said["tags"])
     assert said["model-index"][0]["results"][0]["metrics"][0] == {"type": "fid", "name": "FID", "value": 5.0}
-    for words in ("| fid | 5 | 4.5 to 5.5 | 1 |", "30 for training, 10 held out", "60.0% of its images are authentic", "mlflow.pyfunc.load_model", "a" * 64):
+    for words in ("| fid | 5 | 4.5 to 5.5 | 1 |", "30 for training, 10 held out", "- Short of real: FID 5 times", "60.0% authentic (held-out 60.0%)", "mlflow.pyfunc.load_model", "a" * 64):
         assert words in text
     code = text.partition("```python\n")[2].partition("```")[0].replace("path/to/this/folder", str(folder))
     exec(code, found := {})

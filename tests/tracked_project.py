@@ -135,7 +135,7 @@ def make_evaluate(fid: float = 5.0, reach: float = 0.5, protocol: str = "a" * 64
         "protocol": {"name": "classifier", "hash": protocol},
         "fid": {"mean": fid, "low": fid - reach, "high": fid + reach, "floor": 1.0},
         "memorisation": {
-            "authenticity": {"mean": 0.6, "low": 0.5, "high": 0.7, "floor": 0.6}, "copying": {"z": 1.0, "p": 0.8},
+            "authenticity": {"mean": 0.6, "low": 0.5, "high": 0.7, "floor": 0.6}, "copying": {"z": 1.0, "p": 0.8}, "ratio": 1.0,
         },
     } | more  # fmt: skip
     artifacts.write_json(out / "metrics.json", metrics)
