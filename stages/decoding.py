@@ -14,6 +14,8 @@ from gan.sources import _inputs
 
 LARGEST_FILE = 1 << 30  # bytes; a larger one is no picture that anybody wants decoded
 NONE, NEW = -1, -2  # of `Decoded.records`
+FACTS = ("width", "height", "mode", "frames", "reason")  # of a picture, as it is decoded
+_MOST_OF_A_FACT, _MOST_BYTES = 2**31 - 1, 2**63 - 1  # that the manifest can hold; a header may claim anything
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Decoded:
     perceptual: np.ndarray  # (n,) uint64
     colour: np.ndarray  # (n, 4) uint8
     pixels: np.ndarray  # (m, C, H, W) uint8
-    keys: list[bytes | None]  # SHA-256 of the bytes of each input that is worth remembering, None elsewhere
+    keys: list[bytes | None]  # 32 bytes that each input which is worth remembering is known by, None elsewhere
 
 
 def contents_of(pixels: np.ndarray) -> np.ndarray:
@@ -88,6 +90,19 @@ def _opened(folder: str, inode: int) -> store.Reader:
     return store.Reader(Path(folder))
 
 
+def _key(digest: bytes, name: str) -> bytes:
+    """What a file is remembered by: its bytes, and its name where that says how to read them."""
+    unsigned = pictures.unsigned(name)
+    return digest if unsigned is None else hashlib.sha256(digest + unsigned.encode()).digest()
+
+
+def _fact(value: str | int | None) -> str | int | None:
+    """What a file says of itself, as a row can hold it: text that can be written, -1 for a number that no picture has."""
+    if isinstance(value, str):
+        return _inputs.well_formed(value)
+    return value if value is None or -1 <= value <= _MOST_OF_A_FACT else -1
+
+
 class _Pictures:
     """Encoded pictures: read, looked up, decoded."""
 
@@ -113,21 +128,22 @@ class _Pictures:
     def decoded(self) -> Decoded:
         contents = [self._read(number, content) for number, content in enumerate(self.block.contents)]
         digests = [None if content is None else hashlib.sha256(content).digest() for content in contents]
+        keys = [digest and _key(digest, name) for digest, name in zip(digests, self.block.names)]
         reader = _reader(self.job.store)
-        known = reader.find([digest for digest in digests if digest is not None]) if reader else {}
+        known = reader.find([key for key in keys if key is not None]) if reader else {}
         new: list[np.ndarray] = []
         places: list[int] = []
-        for number, (content, digest) in enumerate(zip(contents, digests)):
+        for number, (content, digest, key) in enumerate(zip(contents, digests, keys)):
             if content is None:
                 continue
             self.columns["sha256"][number] = digest.hex()
-            if digest in known:
-                self._remember(number, known[digest])
+            if key in known:
+                self._remember(number, known[key])
                 continue
-            self.keys[number] = digest
-            found = pictures.decode(content, self.job.form)
-            for key in ("width", "height", "mode", "frames", "reason"):
-                self.columns[key][number] = getattr(found, key)
+            self.keys[number] = key
+            found = pictures.decode(content, self.job.form, self.block.names[number])
+            for fact in FACTS:
+                self.columns[fact][number] = _fact(getattr(found, fact))
             if found.pixels is not None:
                 new.append(found.pixels)
                 places.append(number)
@@ -138,7 +154,8 @@ class _Pictures:
     def _read(self, number: int, content: bytes | str | _inputs.Refusal) -> bytes | None:
         """An input's bytes, or None with the reason in its row."""
         if isinstance(content, _inputs.Refusal):
-            self.columns["reason"][number], self.columns["bytes"][number] = content.reason, content.num_bytes
+            size = content.num_bytes if content.num_bytes <= _MOST_BYTES else -1
+            self.columns["reason"][number], self.columns["bytes"][number] = _fact(content.reason), size
             return None
         try:
             if isinstance(content, str):
@@ -153,8 +170,8 @@ class _Pictures:
         return content
 
     def _remember(self, number: int, known: store.Known) -> None:
-        for key in ("width", "height", "mode", "frames", "reason"):
-            self.columns[key][number] = getattr(known, key)
+        for fact in FACTS:
+            self.columns[fact][number] = getattr(known, fact)
         if known.record is not None:
             self.records[number] = known.record
             self.content[number] = np.frombuffer(known.content, np.uint8)

@@ -34,6 +34,7 @@ _MANIFEST = pa.schema([
     *list(_READ)[:-1], ("label", pa.int32()), ("split", pa.string()), ("shard", pa.string()), ("index", pa.int32()),
     ("verdict", pa.string()), ("reason", pa.string()), ("twin", pa.string()),
 ])  # fmt: skip
+_MOST_DIGITS = 1000  # of a class that is a number
 _NO_CLASS = "has no class, where others have one"
 
 
@@ -300,7 +301,7 @@ class Choice:
 
 def _known(decoded: decoding.Decoded, records: np.ndarray) -> list[store.Known]:
     """What the store is told of each input."""
-    facts = zip(*(decoded.columns[key] for key in ("width", "height", "mode", "frames", "reason")))
+    facts = zip(*(decoded.columns[fact] for fact in decoding.FACTS))
     prints = zip(records.tolist(), *map(_bytes_of_rows, (decoded.content, decoded.perceptual, decoded.colour)))
     return [store.Known(*fact, *(one if one[0] >= 0 else (None,) * 4)) for fact, one in zip(facts, prints)]
 
@@ -338,8 +339,9 @@ def _larger(rows: Iterator[tuple[int, pa.RecordBatch]]) -> Iterator[pa.Table]:
 
 
 def _sorted(names: dict[str, int]) -> list[str]:
-    """Class names in order: by number where all are numbers."""
-    return sorted(names, key=lambda name: (int(name), name)) if all(map(str.isdecimal, names)) else sorted(names)
+    """Class names in order: by number where all are numbers (of more digits, Python would not read one)."""
+    numbers = all(name.isdecimal() and len(name) <= _MOST_DIGITS for name in names)
+    return sorted(names, key=lambda name: (int(name), name)) if numbers else sorted(names)
 
 
 def _versions() -> dict[str, str]:

@@ -208,6 +208,35 @@ def test_names_that_lead_outside_are_refused_in_words_and_the_others_read(kind, 
     assert set(classes(path).values()) == {None}
 
 
+def test_a_name_with_a_nul_is_refused_and_not_cut(tmp_path):
+    """zipfile and tarfile write none: one is patched into the zip, and one stands in a tar's extended header."""
+    zipped = packed("zip", {"1.png": b"1", "a.png_b.jpg": b"evil", "2.png": b"2"}).replace(b"a.png_b.jpg", b"a.png\0b.jpg")
+    with tarfile.open(fileobj=(tarred := io.BytesIO()), mode="w", format=tarfile.PAX_FORMAT) as out:
+        for name, content in (("1.png", b"1"), ("a.png\0b.jpg" + "é", b"evil"), ("2.png", b"2")):
+            header = tarfile.TarInfo(name)
+            header.size = len(content)
+            out.addfile(header, io.BytesIO(content))
+    for content in (zipped, zipped[: zipped.index(b"PK\1\2")], tarred.getvalue()):
+        path = write(tmp_path / "a", content)
+        assert contents(path) == {"1.png": b"1", "2.png": b"2"}
+        assert [name for name, reason in reasons(path).items() if "NUL" in reason and name.startswith("a.png\0b.jpg")]
+
+
+def test_what_a_member_claims_to_hold_refuses_it_and_not_the_archive(tmp_path):
+    """A zip's directory claims an exabyte of one of its members."""
+    content = packed("zip", {"1.png": b"1", "huge.png": b"huge", "2.png": b"2"})
+    start = content.index(b"huge.png", content.index(b"PK\1\2")) - 46
+    extra = struct.pack("<HHQ", 1, 8, 2**63 + 1)
+    entry = bytearray(content[start : start + 46 + 8])
+    entry[24:28], entry[30:32] = b"\xff" * 4, struct.pack("<H", len(extra))
+    content = content[:start] + entry + extra + content[start + 54 :]
+    end = content.index(b"PK\5\6")
+    size = struct.unpack_from("<I", content, end + 12)[0] + len(extra)
+    path = write(tmp_path / "a", content[: end + 12] + struct.pack("<I", size) + content[end + 16 :])
+    assert contents(path) == {"1.png": b"1", "2.png": b"2"}
+    assert "decompression bomb" in reasons(path)["huge.png"]
+
+
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE, b"Z"])
 def test_links_devices_and_pipes_in_a_tar_are_refused(kind, tmp_path):
     with tarfile.open(tmp_path / "a", "w") as out:

@@ -33,8 +33,8 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     return buffer.getvalue()
 
 
-def whole(content: bytes, wanted: Form) -> np.ndarray:
-    found = pictures.decode(content, wanted)
+def whole(content: bytes, wanted: Form, name: str = "") -> np.ndarray:
+    found = pictures.decode(content, wanted, name)
     assert found.reason is None, found.reason
     assert found.pixels.shape == wanted.shape and found.pixels.dtype == np.uint8
     return found.pixels
@@ -53,8 +53,25 @@ ROOM = Image.fromarray(noise(16, 16, 3))  # of the form's own size: nothing is r
 )  # fmt: skip
 def test_lossless_formats_give_the_pixels_that_were_saved(picture, kind):
     options = {"sizes": [(16, 16)]} if kind == "ICO" else {}
-    assert (whole(encoded(picture, kind, **options), form()) == noise(16, 16, 3).transpose(2, 0, 1)).all()
+    assert (whole(encoded(picture, kind, **options), form(), f"a.{kind}") == noise(16, 16, 3).transpose(2, 0, 1)).all()
 
+
+@pytest.mark.parametrize("kind", ["ICO", "CUR"])
+@pytest.mark.parametrize("name", ["", "a.ico", "a.tga"])
+def test_an_icon_whose_bytes_could_be_a_targa_is_an_icon(kind, name):
+    """Of a 128×128 icon the size of its bitmap stands where a Targa has its depth, and says 1 bit: any bytes may be a Targa."""
+    content = encoded(picture := Image.fromarray(noise(128, 128, 4) | np.uint8([0, 0, 0, 255])), "ICO", sizes=[(128, 128)], bitmap_format="bmp")
+    with Image.open(io.BytesIO(content), formats=["TGA"]) as image:
+        assert image.width == 32, "or Pillow reads Targas otherwise now"
+    content = content[:2] + bytes([{"ICO": 1, "CUR": 2}[kind]]) + content[3:]  # a hot spot stands where an icon has its planes
+    assert (whole(content, form(resolution=128), name) == np.asarray(picture)[..., :3].transpose(2, 0, 1)).all()
+
+
+def test_a_targa_is_known_by_its_name_alone():
+    content = encoded(ROOM, "TGA")
+    assert pictures.decode(content, form(), "x/a.bin#1").reason.startswith("cannot be decoded: it is no picture")
+    assert all((whole(content, form(), name) == noise(16, 16, 3).transpose(2, 0, 1)).all() for name in ("a.tga", "x/A.TGA", "a.vst"))
+    assert (whole(encoded(ROOM), form(), "a.tga") == noise(16, 16, 3).transpose(2, 0, 1)).all(), "a PNG is a PNG"
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP", "AVIF", "JPEG2000", "GIF"])
 def test_lossy_formats_come_near(kind):
@@ -119,6 +136,25 @@ def test_the_first_frame_of_an_animation_is_taken_and_said():
     first, second = Image.new("L", (16, 16), 0), Image.new("L", (16, 16), 255)
     found = pictures.decode(encoded(first, "GIF", save_all=True, append_images=[second]), form())
     assert found.frames == 2 and (found.pixels == 0).all()
+
+
+def layered(count: int) -> bytes:
+    """A PSD of 16×16 whose layers, which lie before the picture, are `count` by their number and not to be read."""
+    layers = struct.pack(">ih", 2 + 20 * count, count) + b"\xff" * 20 * count
+    header = struct.pack(">4sH6xHIIHH", b"8BPS", 1, 3, 16, 16, 8, 3) + bytes(8)
+    return header + struct.pack(">I", len(layers)) + layers + bytes(2) + noise(3, 16, 16).tobytes()
+
+
+def test_of_a_file_cut_behind_its_first_frame_the_first_is_taken():
+    frames = [Image.fromarray(noise(16, 16, 3, seed=seed)) for seed in range(3)]
+    for kind, options in (("TIFF", {}), ("TIFF", {"compression": "tiff_lzw"}), ("GIF", {})):
+        one, all_three = encoded(frames[0], kind, **options), encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
+        found = [pictures.decode(all_three[:end], form()) for end in range(len(one), len(all_three), 16)]
+        assert all((part.pixels == whole(one, form())).all() for part in found), kind
+        assert {part.frames for part in found} >= {-1} and pictures.decode(all_three, form()).frames == 3
+    damaged = pictures.decode(layered(3), form())
+    assert (damaged.pixels == noise(3, 16, 16)).all() and damaged.frames == -1
+    assert pictures.decode(layered(0), form()).frames == 1
 
 
 BANDS = np.repeat(np.arange(4, dtype=np.uint8) * 60, 16)[None].repeat(32, axis=0)  # four of 16 columns, 32 high
@@ -189,10 +225,11 @@ def test_what_cannot_be_used_has_a_reason(content, reason):
 def test_no_truncation_and_no_flipped_bit_is_an_exception(kind):
     content = encoded(Image.fromarray(noise(16, 16, 3)), kind)
     random = np.random.default_rng(0)
+    name = f"a.{kind.lower()}"
     damaged = [content[: len(content) * part // 40] for part in range(40)]
     for place in random.integers(0, len(content), 60).tolist():
         damaged.append(content[:place] + bytes([content[place] ^ 1 << place % 8]) + content[place + 1 :])
-    found = [pictures.decode(one, form()) for one in damaged]
+    found = [pictures.decode(one, form(), name) for one in damaged]
     assert all((one.pixels is None) == (one.reason is not None) for one in found)
     assert any(one.reason for one in found)
 
@@ -201,9 +238,9 @@ HEADS = [b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"GIF89a", b"RIFF\0\0\0
 
 
 @settings(max_examples=300, deadline=None)
-@given(some.sampled_from(HEADS), some.binary(max_size=300))
-def test_no_bytes_whatever_are_an_exception(head, body):
-    found = pictures.decode(head + body, form())
+@given(some.sampled_from(HEADS), some.binary(max_size=300), some.sampled_from(["", "a.tga"]))
+def test_no_bytes_whatever_are_an_exception(head, body, name):
+    found = pictures.decode(head + body, form(), name)
     assert (found.pixels is None) == bool(found.reason)
 
 

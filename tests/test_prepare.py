@@ -5,9 +5,11 @@ import json
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -20,7 +22,8 @@ from PIL import Image
 from pipeline_project import processes_in, wait_for
 
 from gan import dataset, images
-from stages import decoding, executors, params
+from gan.sources import _inputs
+from stages import decoding, executors, params, prepare
 
 SETTINGS = {
     "prepare.resolution": 8, "prepare.min_images": 10, "prepare.max_set_aside": 0.5, "prepare.min_class_images": 0,
@@ -117,6 +120,55 @@ def test_odd_files_are_set_aside_with_a_reason_and_odd_images_are_kept(tmp_path)
     assert aside["0/empty.png"] == "is empty" and aside["0/small.png"] == "is too small: 4×40 is under prepare.min_side 8"
     assert aside["outside.png"] == "has no class, where others have one"
     assert rows.loc["0/jpeg called.png", "mode"] == "RGB" and "0/\\udcff\\udcfe no utf-8.png" in rows.index
+
+
+def big_tiff(width: int, height: int) -> bytes:
+    """A BigTIFF, whose sizes have 64 bits, that claims a size and holds nothing."""
+    tags = {256: width, 257: height, 258: 8, 259: 1, 262: 1, 273: 16, 277: 1, 278: height, 279: 4}
+    entries = b"".join(struct.pack("<HHQQ", tag, 16, 1, value) for tag, value in tags.items())
+    return b"II" + struct.pack("<HHHQQ", 43, 8, 0, 16, len(tags)) + entries + bytes(8)
+
+
+def animated(frames: int) -> bytes:
+    """A PNG that claims so many frames."""
+    noise(200).save(buffer := io.BytesIO(), "PNG")
+    control = b"acTL" + struct.pack(">II", frames, 0)
+    return buffer.getvalue()[:33] + struct.pack(">I", 8) + control + struct.pack(">I", zlib.crc32(control)) + buffer.getvalue()[33:]
+
+
+def test_no_claim_of_a_header_ends_the_stage(tmp_path):
+    """Sizes and frames that no number of the manifest holds: a picture each, set aside or kept without them. And what is known
+    by its name alone is so the second time too."""
+    project(tmp_path, classes=0)
+    wide = {
+        "png": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">IIBBBBB", 2**31, 9, 8, 2, 0, 0, 0) + bytes(4),
+        "qoi": b"qoif" + struct.pack(">IIBB", 2**32 - 1, 9, 3, 0) + bytes(20), "pgm": b"P5 9999999999 9 255\n" + bytes(20),
+        "tiff": big_tiff(2**63 + 5, 9), "big.tiff": big_tiff(2**64 - 1, 2**64 - 1),
+    }  # fmt: skip
+    for name, content in (wide | {"frames.png": animated(2**31)}).items():
+        (tmp_path / f"data/mine/wide.{name}").write_bytes(content)
+    noise(300).save(targa := tmp_path / "data/mine/a.tga")
+    shutil.copy(targa, tmp_path / "data/mine/a.bin")
+    for _ in range(2):  # decoded, and remembered
+        small.run_stages(tmp_path, "prepare")
+        rows = check_sums(tmp_path, 30 + 8).set_index("path")
+        assert rows.loc["a.tga", "verdict"] == "kept" and rows.loc["a.bin", "reason"].startswith("cannot be decoded: it is no picture")
+        assert rows.loc["wide.frames.png", ["verdict", "frames"]].tolist() == ["kept", -1]
+        for name in wide:
+            found = rows.loc[f"wide.{name}"]
+            assert found["width"] == -1 and found["reason"].startswith("is too large") or name == "png" and found["reason"], name
+        assert rows.loc["wide.pgm", "reason"] == "is too large: 9999999999×9 is more than prepare.max_pixels 100000000"
+
+
+def test_what_a_source_tells_of_an_input_ends_nothing(tmp_path):
+    """A tar may claim 2**88 bytes, an error may quote a name that is no text, a class may be a number of any length."""
+    block = _inputs.Pictures(["a\udcff"], ["9" * 5000], [_inputs.Refusal("is odd: \udcff", 2**88)])
+    small.write_params(tmp_path, SETTINGS)
+    config = params.load(tmp_path / "params.yaml").prepare
+    found = decoding.decode(decoding.Job(config.form, ""), block)
+    assert found.columns["path"] == ["a\\udcff"] and found.columns["reason"] == ["is odd: \\udcff"] and found.columns["bytes"] == [-1]
+    assert prepare._sorted(dict.fromkeys(["9" * 5000, "10", "9"])) == ["10", "9", "9" * 5000]
+    assert prepare._sorted(dict.fromkeys(["10", "9"])) == ["9", "10"]
 
 
 def test_one_class_is_none(tmp_path):

@@ -5,6 +5,7 @@ import hashlib
 import io
 import warnings
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -12,11 +13,12 @@ from PIL import Image, ImageOps
 from .form import Form
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
-# Raster formats that Pillow decodes by itself. Left out is EPS, which Pillow hands to another program.
+# Raster formats that Pillow decodes by itself, each known by its first bytes. Left out is EPS, which Pillow hands to another program.
 FORMATS = (
-    "PNG", "JPEG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "PPM", "AVIF", "JPEG2000", "TGA", "ICO", "ICNS", "CUR", "PCX", "DCX", "SGI",
-    "QOI", "DDS", "PSD", "XBM", "XPM", "SUN",
+    "PNG", "JPEG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "PPM", "AVIF", "JPEG2000", "ICO", "ICNS", "CUR", "PCX", "DCX", "SGI", "QOI",
+    "DDS", "PSD", "XBM", "XPM", "SUN",
 )  # fmt: skip
+UNSIGNED = {".tga": "TGA", ".icb": "TGA", ".vda": "TGA", ".vst": "TGA"}  # any bytes may be one: known by the file's name alone, asked last
 _MAY_TURN = {"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"}  # where Pillow finds an orientation
 DRAFT_MARGIN = 2  # the decoder halves as long as this many times the wanted size is left for the filter
 
@@ -30,15 +32,21 @@ class Decoded:
     width: int = -1  # as it lies in the file, before turning
     height: int = -1
     mode: str | None = None  # Pillow's
-    frames: int = -1  # more than one: animated, the first was taken
+    frames: int = -1  # more than one: animated, the first was taken; -1: the file ends before all are counted
 
 
-def decode(content: bytes, form: Form) -> Decoded:
-    """A picture's file -> its prepared pixels, or the reason why there are none. Never raises on what the file holds."""
+def unsigned(name: str) -> str | None:
+    """The format that a file's name stands for, where its first bytes cannot tell."""
+    return UNSIGNED.get(PurePosixPath(name).suffix.lower())
+
+
+def decode(content: bytes, form: Form, name: str = "") -> Decoded:
+    """A picture's file -> its prepared pixels, or the reason why there are none. Never raises on what the file holds. Of the
+    name only what `unsigned` reads from it counts."""
     if not content:
         return Decoded(None, "is empty")
     facts: dict = {}
-    known_formats = formats()
+    known_formats = [*formats(), *filter(None, [unsigned(name)])]
     Image.MAX_IMAGE_PIXELS = None  # the check is ours, and before anything is decoded
     try:
         with Image.open(io.BytesIO(content), formats=known_formats) as image:
@@ -46,12 +54,12 @@ def decode(content: bytes, form: Form) -> Decoded:
             if reason := _size_reason(image, form):
                 return Decoded(None, reason, **facts)
             Image.MAX_IMAGE_PIXELS = form.max_pixels // 2  # of pictures inside pictures (ICO): Pillow refuses twice as many
-            facts["frames"] = int(getattr(image, "n_frames", 1))
             if form.jpeg_draft and image.format in ("JPEG", "MPO"):
                 _halve(image, form)
-            return Decoded(from_pillow(_upright(image), form), **facts)
+            pixels = from_pillow(_upright(image), form)  # before the frames are counted: a file cut off behind the first has it
+            return Decoded(pixels, **facts, frames=_frames(image))
     except Image.UnidentifiedImageError:
-        return Decoded(None, "cannot be decoded: it is no picture in a format that is known here")
+        return Decoded(None, "cannot be decoded: it is no picture in a format that is known here, or its start is damaged")
     except Image.DecompressionBombError:
         return Decoded(None, f"is too large: more than prepare.max_pixels {form.max_pixels}", **facts)
     except Exception as error:  # every decoder fails in a way of its own
@@ -64,6 +72,14 @@ def formats() -> list[str]:
     warnings.filterwarnings("ignore", module=r"PIL\.")
     Image.init()
     return [name for name in FORMATS if name in Image.OPEN]
+
+
+def _frames(image: Image.Image) -> int:
+    """How many there are; -1 where the file ends or is damaged before that is known."""
+    try:
+        return max(1, int(getattr(image, "n_frames", 1)))  # of a PSD: its layers, if it has any
+    except Exception:  # every decoder fails in a way of its own
+        return -1
 
 
 def _size_reason(image: Image.Image, form: Form) -> str | None:

@@ -82,7 +82,7 @@ def blocks(config: Config, path: Path) -> Iterator[_inputs.Pictures]:
             name, unsafe = _tidy(member.name).removeprefix(top), _unsafe(member.name)
             if not unsafe and (name == classes.file or not _inputs.is_data(name)):
                 continue
-            reason = unsafe or member.reason or _too_large(member.num_bytes, limit)
+            reason = unsafe or _reason_against(member, limit)
             reason = reason or ("has the name of an earlier one" if name in seen else "")
             name = _unique(name, position, seen)
             content = _inputs.Refusal(reason, member.num_bytes) if reason else member.read(limit)
@@ -101,7 +101,7 @@ def _survey(config: Config, path: Path) -> tuple[str, _labels.Classes]:
     limit, count, total, top, tables = int(config.max_member_mb * 1e6), 0, 0, None, {}
     try:
         for member in _members(path, limit):
-            count, total = count + 1, total + max(member.num_bytes, 0)
+            count, total = count + 1, total + (max(member.num_bytes, 0) if not _reason_against(member, limit) else 0)
             _check(config, path, count, total)
             name = _tidy(member.name)
             if _unsafe(member.name) or _inputs.is_data(name):
@@ -123,7 +123,7 @@ def _check(config: Config, path: Path, count: int, total: int) -> None:
 
 def _table(member: _Member, path: Path, limit: int) -> bytes:
     """A labels file; without it all classes would be wrong, so that here an error is one of the whole archive."""
-    reason = member.reason or _too_large(member.num_bytes, limit)
+    reason = _reason_against(member, limit)
     content = _inputs.Refusal(reason) if reason else member.read(limit)
     if isinstance(content, _inputs.Refusal):
         raise ValueError(f"{path}: {member.name} {content.reason}; mend it, or take it out of the archive")
@@ -146,6 +146,8 @@ def _unsafe(name: str) -> str:
         return "has an absolute path as its name"
     if ".." in name.split("/"):
         return "has a name that leads outside of the archive (..)"
+    if "\0" in name:
+        return "has a NUL character in its name, where other programs would cut it"
     if "\\" in name:
         return "has a backslash in its name; pack it again with forward slashes"
     return "" if _tidy(name) else "has no name"
@@ -158,6 +160,11 @@ def _unique(name: str, position: int, seen: set[str]) -> str:
         name += f"#{position}"
     seen.add(name)
     return name
+
+
+def _reason_against(member: _Member, limit: int) -> str:
+    """Why a member is not to be read, whatever its name."""
+    return member.reason or _too_large(member.num_bytes, limit)
 
 
 def _too_large(num_bytes: int, limit: int) -> str:
@@ -337,7 +344,7 @@ def _zip(path: Path, limit: int) -> Iterator[_Member]:
         for info in archive.infolist():
             if not info.is_dir():
                 read = functools.partial(_zip_content, archive, info)
-                yield _Member(info.filename, info.file_size, read, _not_plain(info))
+                yield _Member(info.orig_filename, info.file_size, read, _not_plain(info))  # the other is cut at a NUL
 
 
 def _opened_zip(file: BinaryIO) -> zipfile.ZipFile:
