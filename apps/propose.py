@@ -38,6 +38,10 @@ TRAINING_S = 3600
 PASSES = 300  # over the pictures; more than that, a small set is learnt by heart (the digits recipe makes 100)
 LEAST_KIMG = 20  # below it even digits are blurs (docs/log.md)
 TICKS = 30  # quick scores in a training, as in the digits recipe; a half-life of the averaged generator is as long as one
+FEW, MANY = 1000, 10_000  # training images: fewer than FEW are learnt by heart without help; MANY need no mirror images
+HANDED = 0.02  # `handedness` from which left and right are not alike (docs/log.md)
+MIRROR_SIDE = 16  # pixels a side, of the copies that are held against their mirror images
+FLIP, DIFFAUGMENT = {"name": "flip", "axes": ["horizontal"]}, {"name": "diffaugment", "policies": ["color", "translation", "cutout"]}
 GAMMA_AT_16 = 0.3  # the digits recipe's; ×4 at each doubling, as StyleGAN2-ADA's γ ~ size²
 WIDTHS_AT_16 = {"generator": 96, "discriminator": 64}  # the digits recipe's, as powers of two; halved at each doubling, so 4×4 stays as wide
 LEAST_WIDTH = 16
@@ -63,6 +67,7 @@ KEYS = {
     "discriminator_width": ["train.network.discriminator_width"],
     "lr": ["train.loop.lr"],
     "betas": ["train.loop.betas"],
+    "augment": ["train.augment"],
     "gamma": ["train.penalties.0.gamma", "train.penalties.1.gamma"],
     "total_kimg": ["train.loop.total_kimg"],
     "tick_kimg": ["train.loop.tick_kimg"],
@@ -83,6 +88,7 @@ class Look:
     jpeg: bool
     grey: bool
     transparent: float  # share of pixels that are not opaque
+    mirrored: np.ndarray  # (C, MIRROR_SIDE, MIRROR_SIDE): the picture less its mirror image
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,7 @@ class Facts:
     jpeg: float  # share of pictures
     grey: float  # share of pictures
     transparent: float  # mean share of a picture's pixels
+    handed: float  # share of what tells pictures from their mirror images that all have in common: 0 none, 1 all
 
     @property
     def unusable(self) -> float:
@@ -129,6 +136,7 @@ def look_at(folder: Path) -> Facts:
     looks = [_look(content) for _, _, content in chosen]
     unreadable = [f"{name}: {look}" for (name, _, _), look in zip(chosen, looks, strict=True) if isinstance(look, str)]
     seen = [look for look in looks if isinstance(look, Look)]
+    seen_classes = [class_name for (_, class_name, _), look in zip(chosen, looks, strict=True) if isinstance(look, Look)]
     if not seen:
         found = f"{len(files)} files, as {unreadable[0]}" if unreadable else "0 files"
         raise ValueError(f"{folder} holds no picture that can be read among {found}; name a folder of pictures")
@@ -145,6 +153,7 @@ def look_at(folder: Path) -> Facts:
         jpeg=float(np.mean([look.jpeg for look in seen])),
         grey=float(np.mean([look.grey for look in seen])),
         transparent=float(np.mean([look.transparent for look in seen])),
+        handed=handedness(np.stack([look.mirrored for look in seen]), np.array([name or "" for name in seen_classes])),
     )
     _refuse_poor(folder, facts)
     return facts
@@ -169,7 +178,25 @@ def _look(content: object) -> Look | str:
     pixels = found.pixels.astype(int)
     colours, alpha = pixels[:3] * (pixels[3] / 255), pixels[3]
     grey = bool((colours.max(axis=0) - colours.min(axis=0)).max() <= GREY_REACH)
-    return Look(min(found.width, found.height), found.mode, data.startswith(JPEG), grey, float((alpha < 255).mean()))
+    step = LOOK.shape[1] // MIRROR_SIDE
+    small = np.concatenate([colours, alpha[None]]).reshape(-1, MIRROR_SIDE, step, MIRROR_SIDE, step).mean(axis=(2, 4))
+    return Look(
+        min(found.width, found.height), found.mode, data.startswith(JPEG), grey, float((alpha < 255).mean()), small - small[:, :, ::-1]
+    )
+
+
+def handedness(mirrored: np.ndarray, classes: np.ndarray) -> float:
+    """(N, C, H, W) pictures less their mirror images, and their classes (N,) -> the share of that which the pictures of a class
+    have in common, without the part that chance gives: about 0 where a mirror image might as well be one of them.
+    """
+    common = whole = 0.0
+    for name in np.unique(classes):
+        own = mirrored[classes == name].reshape(np.sum(classes == name), -1).astype(np.float64)
+        if (count := len(own)) > 1:
+            mean_square = np.square(own).sum(axis=1).mean()
+            common += count * (count * np.square(own.mean(axis=0)).sum() - mean_square) / (count - 1)
+            whole += count * mean_square
+    return float(np.clip(common / whole, 0, 1)) if whole else 0.0
 
 
 def _refuse_poor(folder: Path, facts: Facts) -> None:
@@ -193,6 +220,7 @@ def propose(facts: Facts, device: str, resolution: int | list[int] | None = None
     side = math.prod(sides) ** 0.5
     return [
         size, *_channels(facts), *_draft(facts, min(sides)), *_small_folder(facts), *_classes(facts), *_network(side, device), *_length(facts, side, device),
+        _augment(facts),
         Choice("gamma", _round(GAMMA_AT_16 * (side / 16) ** 2), f"{GAMMA_AT_16} at 16 pixels a side, ×4 at each doubling"),
     ]  # fmt: skip
 
@@ -303,6 +331,20 @@ def _length(facts: Facts, side: float, device: str) -> list[Choice]:
         Choice("tick_kimg", _round(total / TICKS), f"{TICKS} quick scores"),
         Choice("half_life_kimg", _round(total / TICKS), "as in the digits recipe, a thirtieth of the length"),
     ]
+
+
+def _augment(facts: Facts) -> Choice:
+    """What makes few pictures go further."""
+    count = round(facts.images * (1 - HELDOUT))
+    flip, reasons = [], []
+    if count < MANY and facts.handed < HANDED:
+        flip, reasons = [FLIP], ["mirror images look like the pictures (writing will be mirrored too)"]
+    if count < FEW:
+        return Choice("augment", [*flip, DIFFAUGMENT], "; ".join([f"{count} training pictures are learnt by heart without it", *reasons]))
+    if flip:
+        return Choice("augment", flip, "; ".join([f"{count:,} training pictures are not many", *reasons]))
+    why = f"{count:,} training pictures are enough" if count >= MANY else "left and right differ in these pictures"
+    return Choice("augment", [], why)
 
 
 def _round(value: float) -> float | int:

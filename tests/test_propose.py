@@ -10,6 +10,8 @@ import small
 from PIL import Image
 
 from apps import propose
+from gan import choices
+from gan.sources import _digits
 from stages import params
 
 EMOJI = Path(os.environ.get("GANLINE_DATA", small.ROOT.parent / "shared" / "data")) / "noto-emoji-128.zip"
@@ -34,7 +36,7 @@ def chosen(folder: Path, device: str = "cpu", resolution: int | list[int] | None
 def facts(**changes: object) -> propose.Facts:
     known = {
         "files": 5000, "looked_at": 2000, "unreadable": [], "outside": 5000, "classes": {}, "modes": {"RGB": 2000}, "jpeg": 0.0, "grey": 0.0,
-        "transparent": 0.0, "short_side": {"least": 90, "tenth": 100, "median": 200, "most": 900},
+        "transparent": 0.0, "handed": 0.0, "short_side": {"least": 90, "tenth": 100, "median": 200, "most": 900},
     }  # fmt: skip
     return propose.Facts(**(known | changes))
 
@@ -108,6 +110,46 @@ def test_few_pictures_lower_what_would_refuse_them():
     few = proposed(files=100, looked_at=100)
     assert few["min_images"] == 80 and few["kid_subset_size"] == 8 and few["isc_splits"] == 4
     assert proposed(files=200, looked_at=200, unreadable=["x"] * 40)["max_set_aside"] > 40 / 200
+
+
+@pytest.mark.parametrize(
+    ("files", "handed", "names"),
+    [
+        (300, 0.0, ["flip", "diffaugment"]),
+        (300, 0.1, ["diffaugment"]),
+        (1240, 0.0, ["flip", "diffaugment"]),
+        (1260, 0.0, ["flip"]),
+        (1260, 0.1, []),
+        (12_600, 0.0, []),
+    ],
+)
+def test_few_pictures_get_augmentations_and_mirror_images_only_where_left_and_right_are_alike(files, handed, names, tmp_path):
+    choice = next(
+        one for one in propose.propose(facts(files=files, outside=files, looked_at=files, handed=handed), "cpu") if one.name == "augment"
+    )
+    assert [one["name"] for one in choice.value] == names
+    assert [choices.config("augment", one) for one in choice.value] == [
+        choices.module("augment", name).Config() for name in names
+    ], "what stands there is what the file's own defaults are"
+
+
+def test_digits_differ_from_their_mirror_images_and_noise_does_not(tmp_path):
+    _digits.write(tmp_path / "digits")
+    draw(tmp_path / "noise", {"": 100, "a": 100})
+    assert propose.look_at(tmp_path / "digits").handed > 5 * propose.HANDED
+    assert propose.look_at(tmp_path / "noise").handed < propose.HANDED / 5
+
+
+def test_handedness_is_the_share_that_all_pictures_have_in_common():
+    """Of d = a + e with a the same in all and e independent: |a|² / (|a|² + E|e|²)."""
+    random = np.random.default_rng(0)
+    own = random.normal(size=(4000, 4, 16, 16))
+    common = random.normal(size=(2, 4, 16, 16))
+    classes = np.repeat(["a", "b"], 2000)
+    shared = np.where((classes == "a")[:, None, None, None], *common)
+    assert propose.handedness(own + shared, classes) == pytest.approx(0.5, abs=0.02)
+    assert propose.handedness(own[:60], classes[:60]) < 0.01
+    assert propose.handedness(np.zeros((2, 4, 16, 16)), classes[:2]) == 0
 
 
 def test_a_gpu_gets_the_larger_network():
