@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from gan.preparation import perceptual, pictures, resampling, selection, store
 from gan.preparation.form import Form
@@ -278,6 +278,46 @@ def test_images_that_look_alike_have_near_hashes_and_others_do_not():
     one, other = perceptual.hashes(pictures_of)[0], perceptual.hashes(noisy)[0]
     assert np.bitwise_count(one ^ other).max() <= 8
     assert np.bitwise_count(one[:, None] ^ one[None])[~np.eye(50, dtype=bool)].min() > 8
+
+
+def shapes(count: int, colour: tuple[int, int, int], under: int = 0) -> np.ndarray:
+    """(count, 4, 32, 32): squares turned by any angle, of a colour, on a transparent ground that hides another."""
+    found, random = [], np.random.default_rng(0)
+    for _ in range(count):
+        angle, centre = random.uniform(0, np.pi), random.uniform(12, 20, 2)
+        along = np.array([np.cos(angle), np.sin(angle)])
+        corners = [tuple(centre + s * 10 * along + t * 2 * along[::-1] * [-1, 1]) for s, t in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
+        image = Image.new("RGBA", (32, 32), (under, under, under, 0))
+        ImageDraw.Draw(image).polygon(corners, fill=(*colour, 255))
+        found.append(np.asarray(image).transpose(2, 0, 1))
+    return np.stack(found)
+
+
+def test_what_is_seen_of_transparent_pictures_decides_whatever_colour_lies_under_it():
+    white, colours = perceptual.hashes(shapes(40, (255, 255, 255)))
+    assert len(np.unique(white)) >= 36 and (colours[:, :3] == 255).all()
+    for level in (0, 1, 127, 128, 200):
+        found, shades = perceptual.hashes(shapes(40, (level,) * 3))
+        assert np.bitwise_count(found ^ white).max() <= 4, "the shape decides, not its shade"
+        assert (shades[:, :3] == level).all() and (shades[:, 3] == colours[:, 3]).all()
+        hidden, same = perceptual.hashes(shapes(40, (level,) * 3, under=99))
+        assert (hidden == found).all() and (same == shades).all()
+
+
+def test_equal_shapes_of_other_colours_are_no_near_duplicates_though_they_are_small():
+    red, blue = (shapes(1, colour)[:, :, ::2, ::2] for colour in ((200, 0, 0), (0, 0, 200)))
+    padded = np.pad(np.concatenate([red, blue, red]), ((0, 0), (0, 0), (24, 24), (24, 24)))
+    hashes, colours = perceptual.hashes(padded)
+    assert np.abs(padded[0, :3].mean(axis=(1, 2)) - padded[1, :3].mean(axis=(1, 2))).max() < selection.COLOUR_REACH
+    assert selection.near_duplicates(hashes, colours, 6).tolist() == [-1, -1, 0]
+
+
+def test_opaque_pictures_are_hashed_alike_with_and_without_alpha():
+    pixels = noise(20, 3, 24, 40)
+    opaque = np.concatenate([pixels, np.full((20, 1, 24, 40), 255, np.uint8)], axis=1)
+    assert all((one == other).all() for one, other in zip(perceptual.hashes(pixels), perceptual.hashes(opaque)))
+    grey = resampling.grey(pixels.transpose(0, 2, 3, 1))[:, None]
+    assert (perceptual.hashes(grey)[0] == perceptual.hashes(pixels)[0]).all()
 
 
 def brute_force(hashes: np.ndarray, colours: np.ndarray, distance: int) -> list[int]:
