@@ -100,9 +100,7 @@ def main(arguments: list[str]) -> int:
 
 def inputs(made: "Generator", count: int) -> tuple[Tensor, ...]:
     """What `count` images are made from: latents (N, Z) and, with classes, labels (N,), each class in turn."""
-    from gan import streams
-
-    latents = made.latents(streams.key(0, "image/latent"), np.arange(count)).float()
+    latents = made.given(np.arange(count), None)["latents"].float()
     return (latents, torch.arange(count) % len(made.card["classes"])) if made.card["conditional"] else (latents,)
 
 
@@ -196,7 +194,7 @@ def write_safetensors(made: "Generator", folder: Path, path: Path) -> Opened:
     if (folder / "code").is_dir():  # of a version: what it was registered with
         shutil.copytree(folder / "code", path / PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
     else:
-        pyfunc.copy_code(made.card["network"]["name"], path / PACKAGE)
+        pyfunc.copy_code(made.card, path / PACKAGE)
     (path / "README.md").write_text(HOW_TO_LOAD, "utf-8")
     return Bounded(_import_beside(path).load(path).network)
 

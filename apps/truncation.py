@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from gan import choices, streams
 from gan.generator import Generator
-from stages import way
 
 CENTRED = ("normal", "truncated_normal")  # latent spaces whose mean is 0 and whose numbers may be scaled
 NUM_STYLES = 10_000  # that the mean style is taken of
@@ -32,20 +31,31 @@ def truncated(made: Generator, psi: float) -> Generator:
     """The generator with psi in (0, 1] of the way from the mean kept (1: its own images). ValueError where that means nothing."""
     if reason := untruncatable(made):
         raise ValueError(reason)
-    if hasattr(made.network, "to_styles"):
-        other = way.with_latents(made, made.latents)
-        other.network = _Truncated(made, psi)
-        return other
-    return way.with_latents(made, lambda stream, indices: made.latents(stream, indices) * psi)
+    styled = hasattr(made.network, "to_styles")
+    return made.replaced(generator=_Styled(made, psi) if styled else _Scaled(made.network, psi))
 
 
-class _Truncated(nn.Module):
+class _Scaled(nn.Module):
+    """A network whose latents are scaled."""
+
+    def __init__(self, network: nn.Module, psi: float):
+        super().__init__()
+        self.network, self.psi = network, psi
+
+    def forward(self, latents: Tensor, labels_N: Tensor | None = None) -> Tensor:
+        return self.network(latents * self.psi, labels_N)
+
+
+class _Styled(nn.Module):
     """A network whose styles are drawn to the mean of their class: that of all would make another class of an image."""
 
     def __init__(self, made: Generator, psi: float):
         super().__init__()
         self.made, self.psi = made, psi
         self.network = made.network  # registered, so that its device is found
+
+    def draws(self, *given) -> Tensor:
+        return self.network.draws(*given)
 
     def forward(self, latents: Tensor, labels_N: Tensor | None = None) -> Tensor:
         styles_NLS = self.network.to_styles(latents, labels_N)

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from gan import choices, generator, streams
+from gan import choices, generator, play, streams
 from gan.metrics import modes
 from gan.training import loop, state
 from stages import numerics, params, rules
@@ -101,7 +101,7 @@ def settings(loss: str, options: argparse.Namespace) -> params.Train:
     widths = [options.width] * 3
     return params.Train.model_validate({
         "seed": options.seed, "device": "cpu", "threads": 1, "world_size": 1, "precision": "float32", "conditional": False,
-        "network": {"name": "mlp", "generator_widths": widths, "discriminator_widths": widths},
+        "task": {"name": "image"}, "network": {"name": "mlp", "generator_widths": widths, "discriminator_widths": widths},
         "latent": {"name": "normal", "size": 2}, "loss": {"name": loss, **choices.module("losses", loss).Config().model_dump()},
         "penalties": [{"name": name, "gamma": options.gamma} for name in ("r1", "r2") if options.gamma],
         "loop": {"total_kimg": options.kimg, "tick_kimg": options.kimg / 10, "batch_size": 256, "lr": options.lr,
@@ -114,13 +114,13 @@ def trained(toy: Toy, chosen: params.Train) -> np.ndarray:
     """Points (SAMPLES, 2) of the averaged generator after a training; loop.Diverged where it is no number twice."""
     card = {"network": chosen.network, "latent": chosen.latent, "shape": [2, 1, 1], "classes": [], "conditional": False}
     torch.manual_seed(chosen.seed)
-    training = state.start(generator.build_generator(card), generator.build_discriminator(card), chosen.loop)
-    real = loop.Data(lambda numbers: torch.from_numpy(toy.sample(chosen.seed, numbers))[..., None, None], None, SIZE)
-    latents = generator.sampler(card, training.generator)
-    for _ in loop.train(training, real, latents, rules.rules(chosen, "cpu")):
+    game = rules.rules(chosen, generator.task(card), "cpu")
+    training = state.start(generator.build(card), generator.averaged(card), game.turns, chosen.loop)
+    real = play.Data(lambda numbers: torch.from_numpy(toy.sample(chosen.seed, numbers))[..., None, None], None, SIZE)
+    for _ in loop.train(training, real, game):
         pass
     with torch.inference_mode():
-        made = training.average(latents(streams.key(chosen.seed, "toy/samples"), np.arange(SAMPLES)), None)
+        made = generator.task(card).make(training.averages, generator.task(card).given(training.averages, np.arange(SAMPLES), None))
     return made[..., 0, 0].numpy()
 
 

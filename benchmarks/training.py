@@ -11,7 +11,7 @@ import time
 import numpy as np
 import torch
 
-from gan import choices, generator, images
+from gan import choices, generator, images, play
 from gan.training import loop, state
 from stages import numerics, params, rules
 
@@ -45,7 +45,7 @@ def settings(network: dict, changes: dict, precision: str) -> params.Train:
     penalties, augment = changes.get("penalties", R1_R2), changes.get("augment", [])
     return params.Train.model_validate({
         "seed": 0, "device": "cpu", "threads": 1, "world_size": 1, "precision": precision, "conditional": True,
-        "network": network | changes.get("network", {}), "latent": {"name": "normal", "size": 64}, "loss": {"name": "relativistic"},
+        "task": {"name": "image"}, "network": network | changes.get("network", {}), "latent": {"name": "normal", "size": 64}, "loss": {"name": "relativistic"},
         "penalties": [section("penalties", one) if isinstance(one, str) else one for one in penalties],
         "augment": [section("augment", one) if isinstance(one, str) else one for one in augment], "ema": {"half_life_kimg": 1}, "quick": {"num_images": 2},
         "loop": {"total_kimg": 10_000, "tick_kimg": BATCH_SIZE / 100, "batch_size": BATCH_SIZE, "lr": 1e-4,
@@ -61,11 +61,12 @@ def images_per_second(chosen: params.Train, threads: int) -> float:
         "classes": [str(number) for number in range(CLASSES)], "conditional": True,
     }  # fmt: skip
     pixels = np.random.default_rng(0).integers(0, 256, (2000, *SHAPE)).astype(np.uint8)
-    real = loop.Data(lambda numbers: images.pixels_to_images(torch.from_numpy(pixels[numbers])), np.arange(2000) % CLASSES, 2000)
-    training = state.start(generator.build_generator(card), generator.build_discriminator(card), chosen.loop)
+    real = play.Data(lambda numbers: images.pixels_to_images(torch.from_numpy(pixels[numbers])), np.arange(2000) % CLASSES, 2000)
+    game = rules.rules(chosen, generator.task(card), "cpu")
+    training = state.start(generator.build(card), generator.averaged(card), game.turns, chosen.loop)
     best, begun_s, seen = 0.0, time.perf_counter(), 0
     tick_s = begun_s
-    for tick in loop.train(training, real, generator.sampler(card, training.generator), rules.rules(chosen, "cpu")):
+    for tick in loop.train(training, real, game):
         now_s = time.perf_counter()
         best, tick_s, seen = max(best, (tick.nimg - seen) / (now_s - tick_s)), now_s, tick.nimg
         if now_s - begun_s > SECONDS:

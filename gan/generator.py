@@ -5,9 +5,10 @@ card gives, the last one padded, by the card's number of threads: other batch si
 """
 
 import contextlib
+import copy
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,84 +16,38 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from . import choices, images, streams
+from . import choices, images, play, streams
 
 FORMAT = "ganline-generator"
 VERSION = 1
 BLOCK_SIZE = 32  # images made at a time
 
 
-def build_generator(card: dict) -> nn.Module:
-    """An untrained generator of the card's network, latent, classes and shape."""
-    config, latent = choices.config("networks", card["network"]), choices.config("latents", card["latent"])
-    network = choices.module("networks", card["network"]["name"]).Generator(
-        config, latent_size=latent.size, num_classes=_num_classes(card), shape=shape(card)
-    )
-    room = choices.module("latents", card["latent"]["name"])
-    if not hasattr(room, "Layer"):
-        return network
-    embedded = StyledEmbedded if hasattr(network, "to_styles") else Embedded
-    return embedded(room.Layer(latent), network, room.raw_size(latent))
+def task(card: dict) -> play.Task:
+    """The game that the card's networks were trained by; cards of before tasks were named mean images."""
+    section = card.get("task", {"name": "image"})
+    return choices.module("tasks", section["name"]).Task(choices.config("tasks", section), card)
 
 
-class Embedded(nn.Module):
-    """A generator's network behind the learned layer of its latent space: raw samples (N, S[+E]) -> images (N, C, H, W)."""
-
-    def __init__(self, layer: nn.Module, network: nn.Module, raw_size: int):
-        super().__init__()
-        self.layer, self.network, self.raw_size = layer, network, raw_size
-
-    def forward(self, latents_NZ: Tensor, labels_N: Tensor | None = None) -> Tensor:
-        return self.network(self.embedded(latents_NZ), labels_N)
-
-    def embedded(self, latents_NZ: Tensor) -> Tensor:
-        """The latents that the network takes: (N, Z[+E])."""
-        return torch.cat([self.layer(latents_NZ[:, : self.raw_size]), latents_NZ[:, self.raw_size :]], dim=1)
+def players(card: dict) -> dict[str, play.Kept]:
+    """The networks of the card's task by name, in the order that they are built in, and what is kept of each."""
+    return choices.module("tasks", card.get("task", {"name": "image"})["name"]).PLAYERS
 
 
-class StyledEmbedded(Embedded):
-    """The same for a network with styles and draws of its own. A second style's latents teach the layer nothing."""
-
-    def draws(self, sample: Callable[[int, np.ndarray], Tensor], stream: int, indices: np.ndarray) -> Tensor:
-        device = next(self.network.parameters()).device
-        with torch.no_grad():
-            return self.network.draws(lambda key, places: self.layer(sample(key, places).to(device)).cpu(), stream, indices)
-
-    def to_styles(self, latents_NZ: Tensor, labels_N: Tensor | None) -> Tensor:
-        return self.network.to_styles(self.embedded(latents_NZ), labels_N)
-
-    def from_styles(self, styles: Tensor, latents_NZ: Tensor) -> Tensor:
-        return self.network.from_styles(styles, self.embedded(latents_NZ))
+def build(card: dict) -> dict[str, nn.Module]:
+    """The untrained networks of the card's task by name, by PyTorch's own generator."""
+    game = task(card)
+    return {name: game.player(name) for name in players(card)}
 
 
-def build_discriminator(card: dict) -> nn.Module:
-    """An untrained discriminator of the card's network, classes and shape."""
-    config = choices.config("networks", card["network"])
-    return choices.module("networks", card["network"]["name"]).Discriminator(
-        config, num_classes=_num_classes(card), shape=shape(card)
-    )
-
-
-def _num_classes(card: dict) -> int:
-    return len(card["classes"]) if card["conditional"] else 0
+def averaged(card: dict) -> list[str]:
+    """The networks that are kept as moving averages: those that make a product's items."""
+    return [name for name, kept in players(card).items() if kept == "averaged"]
 
 
 def shape(card: dict) -> tuple[int, int, int]:
     """(C, H, W) of the card's images."""
     return tuple(card["shape"])
-
-
-def sampler(card: dict, network: nn.Module) -> Callable[[int, np.ndarray], Tensor]:
-    """(stream, indices) -> what `network` makes images of, (N, Z[+E]): latents of the card's space and its own draws (noise)."""
-    module, config = choices.module("latents", card["latent"]["name"]), choices.config("latents", card["latent"])
-
-    def sample(stream: int, indices: np.ndarray) -> Tensor:
-        return module.sample(config, stream, indices)
-
-    def with_draws(stream: int, indices: np.ndarray) -> Tensor:
-        return torch.cat([sample(stream, indices), network.draws(sample, stream, indices)], dim=1)
-
-    return with_draws if hasattr(network, "draws") else sample
 
 
 def save(path: Path, tensors: dict[str, Tensor]) -> None:
@@ -127,26 +82,44 @@ def read_card(folder: Path) -> dict:
 def load(folder: Path) -> "Generator":
     """Open the generator of a folder; FileNotFoundError or ValueError says what is wrong with it."""
     card = read_card(folder)
-    network = build_generator(card)
-    network.load_state_dict(weights(folder, "generator", card))
-    return Generator(card, network)
+    return Generator(card, {name: _opened(folder, name, card) for name in averaged(card)})
 
 
 def load_discriminator(folder: Path) -> "Discriminator":
     """Open the discriminator of a folder; FileNotFoundError or ValueError says what is wrong with it."""
     card = read_card(folder)
-    network = build_discriminator(card)
-    network.load_state_dict(weights(folder, "discriminator", card))
-    return Discriminator(card, network)
+    return Discriminator(card, _opened(folder, "discriminator", card))
+
+
+def _opened(folder: Path, name: str, card: dict) -> nn.Module:
+    network = task(card).player(name)
+    network.load_state_dict(weights(folder, name, card))
+    return network
 
 
 class Generator:
-    """A network in evaluation mode with the card that says what it is."""
+    """The networks that make a product's items, in evaluation mode, with the card that says what they are."""
 
-    def __init__(self, card: dict, network: nn.Module):
-        self.card = card
-        self.network = network.eval()
-        self.latents = sampler(card, self.network)
+    def __init__(self, card: dict, networks: dict[str, nn.Module]):
+        self.card, self.task = card, task(card)
+        self.networks = {name: network.eval() for name, network in networks.items()}
+
+    @property
+    def network(self) -> nn.Module:
+        """The network called generator."""
+        return self.networks["generator"]
+
+    def replaced(self, **networks: nn.Module) -> "Generator":
+        """The same product with other networks in the place of some of its own."""
+        other = copy.copy(self)
+        other.networks = self.networks | {name: network.eval() for name, network in networks.items()}
+        return other
+
+    def to(self, device: str) -> "Generator":
+        """Move the networks to a device, on which items are made from then on."""
+        for network in self.networks.values():
+            network.to(device)
+        return self
 
     def labels(self, seeds: Sequence[int]) -> np.ndarray:
         """The label (N,) int64 of each seed where none is asked for: drawn by the data's histogram."""
@@ -154,38 +127,66 @@ class Generator:
 
     def sample(self, seeds: Sequence[int], labels: Sequence[int] | None = None) -> np.ndarray:
         """Images (N, C, H, W) uint8 of seeds (N,) >= 0 and labels (N,); the same pair gives the same bytes in any batch."""
-        return np.concatenate(list(self.blocks(seeds, labels)) or [self._none()])
+        return self._together(self.blocks(seeds, labels))
 
     def blocks(self, seeds: Sequence[int], labels: Sequence[int] | None = None) -> Iterator[np.ndarray]:
         """As `sample`, in blocks of at most `block_size` images, so that any number fits into memory."""
-        indices, chosen = _seeds(seeds), self._checked(seeds, labels)
-        for start in range(0, len(indices), self.card["block_size"]):
-            here = slice(start, start + self.card["block_size"])
-            yield self._block(indices[here], None if chosen is None else chosen[here])
+        if labels is None and self.card["conditional"]:
+            labels = self.labels(seeds)
+        indices, chosen = _seeds(seeds), self._checked(len(seeds), labels)
+        for here, places in self._places(len(indices)):
+            yield self._block(self.given(indices[places], None if chosen is None else chosen[places]))[here]
 
-    def _none(self) -> np.ndarray:
-        return np.empty((0, *shape(self.card)), np.uint8)
+    def given(self, seeds: np.ndarray, labels: np.ndarray | None) -> dict[str, Tensor]:
+        """What images of seeds (N,) and labels (N,) are made from: tensors by name, first axis N, as `make` takes them."""
+        return self.task.given(self.networks, seeds, labels)
 
-    def _checked(self, seeds: Sequence[int], labels: Sequence[int] | None) -> np.ndarray | None:
+    def make(self, given: dict[str, Tensor]) -> np.ndarray:
+        """Images (N, C, H, W) uint8 from what `given` gave, or from other tensors of its form; of one row in any batch the same."""
+        return self._together(self.made(given))
+
+    def made(self, given: dict[str, Tensor]) -> Iterator[np.ndarray]:
+        """As `make`, in blocks of at most `block_size` images."""
+        for here, places in self._places(len(next(iter(given.values())))):
+            yield self._block({name: tensor[torch.from_numpy(places)] for name, tensor in given.items()})[here]
+
+    def from_latents(self, latents: Tensor, labels: Sequence[int] | None = None) -> np.ndarray:
+        """Images (N, C, H, W) uint8 of latents (N, Z[+E]), as `given` has them, and labels (N,) where classes are used."""
+        return self.make(self.of_latents(latents, labels))
+
+    def of_latents(self, latents: Tensor, labels: Sequence[int] | None = None) -> dict[str, Tensor]:
+        """What `make` and `made` take, by latents (N, Z[+E]) and labels (N,)."""
+        if labels is None and self.card["conditional"]:
+            raise ValueError("latents have no class of their own; give a label for each")
+        chosen = self._checked(len(latents), labels)
+        return {"latents": latents} | ({} if chosen is None else {"labels": torch.from_numpy(chosen)})
+
+    def _checked(self, count: int, labels: Sequence[int] | None) -> np.ndarray | None:
+        """Labels as numbers (N,) int64 of classes; None where classes are not used."""
         if not self.card["conditional"]:
             if labels is not None:
                 raise ValueError("this generator was trained without classes; leave the labels out")
             return None
-        chosen = self.labels(seeds) if labels is None else np.asarray(labels, np.int64)
-        classes = self.card["classes"]
-        if chosen.shape != (len(seeds),) or ((chosen < 0) | (chosen >= len(classes))).any():
-            raise ValueError(f"labels must be {len(seeds)} numbers from 0 to {len(classes) - 1} ({', '.join(classes)})")
+        chosen, classes = np.asarray(labels, np.int64), self.card["classes"]
+        if chosen.shape != (count,) or ((chosen < 0) | (chosen >= len(classes))).any():
+            raise ValueError(f"labels must be {count} numbers from 0 to {len(classes) - 1} ({', '.join(classes)})")
         return chosen
 
+    def _places(self, count: int) -> Iterator[tuple[slice, np.ndarray]]:
+        """Of each block: which of its images are wanted, and the places (block_size,) that it is made of, the last repeated."""
+        size = self.card["block_size"]
+        for start in range(0, count, size):
+            yield slice(count - start), np.arange(start, start + size).clip(max=count - 1)
+
     @torch.inference_mode()
-    def _block(self, indices: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
-        places = np.arange(self.card["block_size"]).clip(max=len(indices) - 1)  # padded by repeating the last
-        device = next(self.network.parameters()).device
-        latents = self.latents(streams.key(0, "image/latent"), indices[places]).to(device)
-        chosen = None if labels is None else torch.from_numpy(labels[places]).to(device)
+    def _block(self, given: dict[str, Tensor]) -> np.ndarray:
+        device = next(next(iter(self.networks.values())).parameters()).device
         with threads(self.card["threads"]):
-            made = self.network(latents, chosen)
-        return images.images_to_pixels(made)[: len(indices)].cpu().numpy()
+            made = self.task.make(self.networks, {name: tensor.to(device) for name, tensor in given.items()})
+        return images.images_to_pixels(made).cpu().numpy()
+
+    def _together(self, blocks: Iterator[np.ndarray]) -> np.ndarray:
+        return np.concatenate(list(blocks) or [np.empty((0, *shape(self.card)), np.uint8)])
 
 
 class Discriminator:

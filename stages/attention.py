@@ -16,7 +16,7 @@ _MARK = np.array([255, 48, 48], np.uint8)  # the chosen pixel
 
 def draw(made: generator.Generator, folder: Path) -> list[Path]:
     """A picture `<pixels>.png` for each attention layer, whose features have that shorter side; none without such a layer."""
-    layers = [module for module in made.network.modules() if hasattr(module, "attention_map")]
+    layers = [module for network in made.networks.values() for module in network.modules() if hasattr(module, "attention_map")]
     seen: dict[nn.Module, torch.Tensor] = {}
     hooks = [layer.register_forward_pre_hook(lambda module, inputs: seen.update({module: inputs[0]})) for layer in layers]
     try:

@@ -141,6 +141,7 @@ class Train(Config):
     conditional: bool
     labels: Literal["data", "balanced"] = "data"
     init: Init | None = None
+    task: choice("tasks")
     network: choice("networks")
     latent: choice("latents")
     loss: choice("losses")

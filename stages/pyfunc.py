@@ -12,7 +12,6 @@ import gan
 from gan import generator
 
 MODEL_CODE = Path(__file__).with_name("pyfunc_model.py")
-WEIGHTS = ("generator.safetensors", "discriminator.safetensors")
 PACKAGES = ("mlflow", "numpy", "pandas", "pillow", "pydantic", "safetensors", "torch")  # what the shipped code imports
 
 
@@ -24,9 +23,9 @@ def save(trained: Path, folder: Path) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         shipped = Path(temporary) / "generator"
         shipped.mkdir()
-        for name in ("card.json", *WEIGHTS):
+        for name in ("card.json", *weights(card)):
             shutil.copyfile(trained / name, shipped / name)
-        copy_code(card["network"]["name"], shipped / "code")
+        copy_code(card, shipped / "code")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # MLflow asks for an example input; the signature is explicit
             mlflow.pyfunc.save_model(
@@ -38,12 +37,18 @@ def save(trained: Path, folder: Path) -> None:
             )
 
 
-def copy_code(network: str, target: Path) -> None:
-    """The files of gan/ that a generator of this network is opened with; they import each other relatively."""
+def weights(card: dict) -> list[str]:
+    """The files that hold what is kept of a card's networks."""
+    return [f"{name}.safetensors" for name, kept in generator.players(card).items() if kept]
+
+
+def copy_code(card: dict, target: Path) -> None:
+    """The files of gan/ that the generator of a card is opened with; they import each other relatively."""
     source = Path(gan.__file__).parent
-    files = [source / f"{name}.py" for name in ("__init__", "choices", "generator", "images", "streams")]
-    files += [source / "networks" / "__init__.py", source / "networks" / f"{network}.py"]
-    files += [*(source / "networks").glob("_[!_]*.py"), *(source / "latents").glob("*.py")]
+    files = [source / f"{name}.py" for name in ("__init__", "choices", "generator", "images", "play", "streams")]
+    for room, name in (("networks", card["network"]["name"]), ("tasks", card.get("task", {"name": "image"})["name"])):
+        files += [source / room / "__init__.py", source / room / f"{name}.py", *(source / room).glob("_[!_]*.py")]
+    files += (source / "latents").glob("*.py")
     for path in files:
         copy = target / path.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)

@@ -6,25 +6,29 @@ from types import ModuleType
 
 import torch
 
-from gan import choices
+from gan import choices, play
 from gan.choices import Config
-from gan.training import loop, schedules, step
+from gan.training import loop, schedules
 from stages import params
 
 
-def rules(config: params.Train, device: str) -> loop.Rules:
-    """The loop's rules of a training."""
-    game = step.Game(
+def objective(config: params.Train, device: str) -> play.Objective:
+    """What the players of a training play for."""
+    return play.Objective(
         loss=choices.module("losses", config.loss["name"]),
+        device=device,
+        autocast={"float32": None, "bfloat16": torch.bfloat16}[config.precision],
         penalties=_penalties(config, "discriminator"),
         generator_penalties=_penalties(config, "generator"),
-        autocast={"float32": None, "bfloat16": torch.bfloat16}[config.precision],
-        device=device,
         augment={one.name: one.call("augment") for one in _augmentations(config)},
-        clip_norm=config.loop.clip_norm,
     )
-    probabilities = {one.name: _Probability(one) for one in _augmentations(config) if hasattr(one.module, "probability")}
-    return loop.Rules(game, config.loop, config.ema, config.seed, probabilities)
+
+
+def rules(config: params.Train, task: play.Task, device: str) -> loop.Rules:
+    """The loop's rules of a training."""
+    turns = task.turns(objective(config, device))
+    augment = tuple(one.name for one in _augmentations(config))
+    return loop.Rules(turns, task.batch, config.loop, config.ema, config.seed, device, augment, _probabilities(config))
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,10 @@ def _augmentations(config: params.Train) -> list[_Chosen]:
     return [_Chosen.of("augment", section) for section in config.augment]
 
 
+def _probabilities(config: params.Train) -> dict[str, loop.Probability]:
+    return {one.name: _Probability(one) for one in _augmentations(config) if hasattr(one.module, "probability")}
+
+
 class _Probability:
     """An augmentation's own rule for how often it is applied."""
 
@@ -66,5 +74,5 @@ def can_go_on(config: params.Train) -> bool:
         return False
     if schedules.knows_the_end(config.loop.lr_schedule) or schedules.knows_the_end(config.loop.penalty_schedule):
         return False
-    probabilities = rules(config, "cpu").probabilities.values()
+    probabilities = _probabilities(config).values()
     return all(one.probability(share, 0.25) == one.probability(0.5, 0.25) for one in probabilities for share in (0.0, 0.2, 1.0))

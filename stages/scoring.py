@@ -68,7 +68,7 @@ class Trained:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        self.generator.network.to(self.device)
+        self.generator.to(self.device)
 
     @property
     def conditional(self) -> bool:

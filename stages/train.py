@@ -15,7 +15,7 @@ import pandas as pd
 import psutil
 import torch
 
-from gan import dataset, generator, images, streams
+from gan import dataset, generator, images, play, streams
 from gan.metrics import frechet
 from gan.training import guards, loop, state
 from stages import artifacts, attention, beginnings, ending, guard, numerics, params, progress, protocol, rules, tracking
@@ -56,11 +56,13 @@ class Training:
         self.pixels = dataset.read(artifacts.ROOT / "prepare", "train", data["classes"])
         torch.manual_seed(streams.key(self.config.seed, "weights") % 2**63)
         self.device = self.card["device"]
-        networks = {"generator": generator.build_generator(self.card), "discriminator": generator.build_discriminator(self.card)}
+        networks = generator.build(self.card)
         if self.config.init is not None:
-            beginnings.warm(self.config.init, networks, self.card)
-        self.state = state.start(*(network.to(self.device) for network in networks.values()), self.config.loop)
-        self.rules = rules.rules(self.config, self.device)
+            kept = {name: networks[name] for name, kept in generator.players(self.card).items() if kept}
+            beginnings.warm(self.config.init, kept, self.card)
+        networks = {name: network.to(self.device) for name, network in networks.items()}
+        self.rules = rules.rules(self.config, generator.task(self.card), self.device)
+        self.state = state.start(networks, generator.averaged(self.card), self.rules.turns, self.config.loop)
         self.quick = _Quick(chosen, data)
         code = _code()
         self.key_without_length = _key(beginnings.without_length(self.card), code)
@@ -109,10 +111,9 @@ class Training:
     def _ticks(self, asked_to_stop: Callable[[], bool]) -> Iterator[loop.Tick]:
         config = self.config
         labels = self.pixels.labels if config.conditional else None
-        data = loop.Data(self._images, labels, len(self.pixels), config.labels == "balanced")
-        latents = generator.sampler(self.card, self.state.generator)
+        data = play.Data(self._images, labels, len(self.pixels), config.labels == "balanced")
         try:
-            yield from loop.train(self.state, data, latents, self.rules, asked_to_stop)
+            yield from loop.train(self.state, data, self.rules, asked_to_stop)
         except loop.Stopped:
             if not self.state.nimg:
                 raise guard.Left("asked to end before the first tick; nothing is lost but the images since the start") from None
@@ -128,32 +129,37 @@ class Training:
         return images.pixels_to_images(torch.from_numpy(self.pixels.pixels(numbers)).to(self.device))
 
     def _score(self) -> dict[str, float]:
-        """The quick score of the averaged generator, which it keeps if none was better; and how wide its images spread."""
-        made = generator.Generator(self.card, self.state.average)
+        """The quick score of the averaged networks, which it keeps if none was better; and how wide their images spread."""
+        made = self._product()
         # the digits after the sixth differ between processors that agree on the weights
         score, diversity = (float(f"{value:.6g}") for value in self.quick.score(made))
         if not self.state.best or score < self.state.rows_best():
-            self.state.best = {name: tensor.detach().clone() for name, tensor in self.state.average.state_dict().items()}
-            self.state.best_nimg = self.state.nimg
+            self.state.keep_best()
         return {"quick_fid": score, "diversity": diversity}
+
+    def _product(self) -> generator.Generator:
+        return generator.Generator(self.card, self.state.averages)
 
     def _picture(self) -> Path:
         """A grid of the averaged generator now, in the state's folder; the same seeds at each tick."""
         path = self.folder / "images" / f"{self.state.nimg:09d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        grid(generator.Generator(self.card, self.state.average), 6).save(path)
+        grid(self._product(), 6).save(path)
         return path
 
     def write(self, out: Path) -> dict:
         """Weights, history and pictures of a finished training; returns the card."""
-        generator.save(out / "generator.safetensors", self.state.best)
-        generator.save(out / "discriminator.safetensors", self.state.discriminator.state_dict())
+        for name, kept in generator.players(self.card).items():
+            if kept:
+                tensors = self.state.best_of(name) if kept == "averaged" else self.state.networks[name].state_dict()
+                generator.save(out / f"{name}.safetensors", tensors)
         pd.DataFrame(self.state.rows).to_csv(out / "history.csv", index=False)
         (out / "images").mkdir()
         for row in self.state.rows:
             shutil.copy(self.folder / "images" / f"{row['nimg']:09d}.png", out / "images")
-        best = copy.deepcopy(self.state.average)
-        best.load_state_dict(self.state.best)
+        best = copy.deepcopy(self.state.averages)
+        for name, network in best.items():
+            network.load_state_dict(self.state.best_of(name))
         attention.draw(generator.Generator(self.card, best), out / "attention")
         return self.card | {
             "attempt": self.state.attempt,
@@ -207,6 +213,7 @@ def _card(chosen: params.Params, data: dict) -> dict:
     return {
         "format": generator.FORMAT,
         "version": generator.VERSION,
+        "task": config.task,
         "network": config.network,
         "latent": config.latent,
         "shape": data["shape"],
@@ -244,10 +251,10 @@ def _measured(row: dict) -> dict[str, float]:
 def _shown(row: dict, speed: float) -> dict:
     """What the progress line says beside the rate and the time left: D(x), D(G(z)), quick score, an augmentation's p, memory."""
     adapted = {f"p({name.removeprefix('augment/')})": f"{value:.2f}" for name, value in row.items() if name.startswith("augment/")}
+    judged = {"D(x)": "probability/real", "D(G)": "probability/fake"}
     return {
         "img/s": round(speed),
-        "D(x)": f"{row['probability/real']:.2f}",
-        "D(G)": f"{row['probability/fake']:.2f}",
+        **{short: f"{row[name]:.2f}" for short, name in judged.items() if name in row},
         **adapted,
         "quick_fid": f"{row['quick_fid']:.3g}",
         "MB": round(psutil.Process().memory_info().rss / 2**20),

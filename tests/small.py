@@ -13,7 +13,7 @@ import numpy as np
 import ruamel.yaml
 import torch
 
-from gan import choices, dataset, generator, images
+from gan import choices, dataset, generator, images, play
 from gan.training import loop, state
 from gan.training.config import LoopConfig
 from stages import artifacts, ending, params, rules
@@ -132,6 +132,7 @@ def card(network: str | dict = "dcgan", latent: str | dict = "normal", num_class
     return {
         "format": generator.FORMAT,
         "version": generator.VERSION,
+        "task": {"name": "image"},
         "network": section("networks", network) if isinstance(network, str) else network,
         "latent": section("latents", latent) if isinstance(latent, str) else latent,
         "shape": list(shape),
@@ -157,7 +158,8 @@ def deterministic():
 def start(card: dict, config: LoopConfig, seed: int = 0) -> state.State:
     """A training at image zero."""
     torch.manual_seed(seed)
-    return state.start(generator.build_generator(card), generator.build_discriminator(card), config)
+    turns = rules.rules(settings(), generator.task(card), "cpu").turns
+    return state.start(generator.build(card), generator.averaged(card), turns, config)
 
 
 def loop_config(**changes: object) -> LoopConfig:
@@ -178,7 +180,7 @@ def settings(**changes: object) -> params.Train:
         chosen[key] = section(room, names) if isinstance(names, str) else [section(room, name) for name in names]
     base = {
         "seed": 0, "device": "cpu", "threads": 1, "world_size": 1, "precision": "float32", "conditional": True,
-        "network": section("networks", "dcgan"), "latent": section("latents", "normal"), "loop": loop_config(),
+        "task": section("tasks", "image"), "network": section("networks", "dcgan"), "latent": section("latents", "normal"), "loop": loop_config(),
         "ema": {"half_life_kimg": 0.05}, "quick": {"num_images": 16},
     }  # fmt: skip
     return params.Train.model_validate(base | chosen)
@@ -191,11 +193,11 @@ def ticks(training: state.State, card: dict, config: LoopConfig, loss: str = "re
     pixels = random.integers(0, 256, (50, *card["shape"])).astype(np.uint8)
     labels = random.integers(0, max(1, len(card["classes"])), 50)
     chosen = settings(loop=config, loss=loss, penalties=penalties, **changes)
-    data = loop.Data(
+    data = play.Data(
         lambda numbers: images.pixels_to_images(torch.from_numpy(pixels[numbers])), labels if card["conditional"] else None, 50,
         chosen.labels == "balanced",
     )  # fmt: skip
-    return loop.train(training, data, generator.sampler(card, training.generator), rules.rules(chosen, "cpu"), asked_to_stop)
+    return loop.train(training, data, rules.rules(chosen, generator.task(card), "cpu"), asked_to_stop)
 
 
 def same(one: state.State, other: state.State) -> bool:

@@ -12,7 +12,7 @@ from stages import attention
 def made(**changes: object) -> generator.Generator:
     torch.manual_seed(0)
     card = small.card(network=small.section("networks", "dcgan", **changes), shape=(3, 16, 24))
-    return generator.Generator(card, generator.build_generator(card))
+    return generator.Generator(card, {"generator": generator.task(card).player("generator")})
 
 
 def test_a_picture_a_layer_with_a_row_an_image_and_the_chosen_pixel_marked(tmp_path):

@@ -292,7 +292,7 @@ def test_a_generator_of_other_images_is_refused(project, capsys):
     torch.manual_seed(0)
     card = small.card(shape=(3, 16, 16))
     (project / "other").mkdir()
-    generator.save(project / "other/generator.safetensors", generator.build_generator(card).state_dict())
+    generator.save(project / "other/generator.safetensors", generator.task(card).player("generator").state_dict())
     (project / "other/card.json").write_text(json.dumps(card | {"files": {"generator.safetensors": small.artifacts.sha256_of_file(project / "other/generator.safetensors")}}))
     assert said("other", "-o", "out") == 2
     assert "(3, 16, 16), the reference has (1, 8, 8)" in capsys.readouterr().err
@@ -339,7 +339,7 @@ def test_hostile_names_are_shown_and_steer_nothing(evaluated):
 
 def test_images_between_two_seeds_begin_and_end_at_them(evaluated):
     made = generator.load(evaluated / "artifacts/train")
-    pixels = way.between(made, 3, 8, 40).sample(range(40), [2] * 40)
+    pixels = made.from_latents(way.between(made, 3, 8, 40), [2] * 40)
     assert pixels.shape == (40, 1, 8, 8)
     np.testing.assert_allclose(pixels[[0, -1]].astype(int), made.sample([3, 8], [2, 2]).astype(int), atol=1)
 

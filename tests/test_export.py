@@ -27,7 +27,7 @@ def write(folder, network: str, latent: str = "normal", num_classes: int = 3, sh
     if "attention" in choices.module("networks", network).Config.model_fields:
         card["network"]["attention"] = [4]
     torch.manual_seed(0)
-    made = generator.build_generator(card)
+    made = generator.task(card).player("generator")
     for parameter in made.parameters():
         torch.nn.init.normal_(parameter, 0.0, 0.3)
     folder.mkdir()

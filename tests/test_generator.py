@@ -15,14 +15,14 @@ CASES = [(network, "normal") for network in choices.names("networks")] + [("dcga
 
 def made(card: dict) -> generator.Generator:
     torch.manual_seed(0)
-    return generator.Generator(card, generator.build_generator(card))
+    return generator.Generator(card, {"generator": generator.task(card).player("generator")})
 
 
 def write(folder, card: dict) -> None:
     """A generator's folder as the train stage leaves it."""
     torch.manual_seed(0)
-    for name, build in (("generator", generator.build_generator), ("discriminator", generator.build_discriminator)):
-        generator.save(folder / f"{name}.safetensors", build(card).state_dict())
+    for name, network in generator.build(card).items():
+        generator.save(folder / f"{name}.safetensors", network.state_dict())
     files = {path.name: artifacts.sha256_of_file(path) for path in folder.glob("*.safetensors")}
     artifacts.write_json(folder / "card.json", {**card, "files": files})
 
@@ -35,6 +35,21 @@ def test_same_seed_gives_same_image_whatever_the_batch(network, latent, shape):
     together = one.sample(seeds, labels)
     for order in (np.arange(20, -1, -1), np.array([20]), np.array([3, 20, 3]), np.random.default_rng(0).permutation(21)):
         assert (one.sample(seeds[order], labels[order]) == together[order]).all()
+
+
+@pytest.mark.parametrize("network", choices.names("networks"))
+def test_every_block_is_computed_whole_so_no_float_depends_on_the_batch(network):
+    """Pixels hide differences of 1e-6; the floats before them must be the same, and so every block has the card's size."""
+    one, floats = made(small.card(network)), []
+    real = one.task.make
+    one.task.make = lambda networks, given: floats.append(real(networks, given)) or floats[-1]
+    one.sample(range(21), np.arange(21) % 3)
+    one.sample([20], [2])
+    one.from_latents(one.given(np.arange(18, 21), None)["latents"], [0, 1, 2])
+    assert [len(block) for block in floats] == [8, 8, 8, 8, 8]
+    together = torch.cat(floats[:3])
+    assert torch.equal(floats[3][0], together[20])
+    assert torch.equal(floats[4][:3], together[18:21])
 
 
 def test_two_seeds_and_two_labels_give_different_images():

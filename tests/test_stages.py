@@ -54,11 +54,14 @@ def test_train_run_again_trains_every_image_again(trained, tmp_path, monkeypatch
     shutil.copytree(trained, tmp_path / "project")
     before = small.contents(tmp_path / "project/artifacts/train")
     seen = []
-    real = train.loop.step.discriminator_step
-    monkeypatch.setattr(  # fmt: skip
-        train.loop.step, "discriminator_step",
-        lambda state, game, batches, moment: seen.append(sum(len(one.images) for one in batches)) or real(state, game, batches, moment),
-    )
+    real = train.loop.step.play
+
+    def seeing(state, turn, batches, *rest):
+        if turn.name == "discriminator":
+            seen.append(sum(len(one["images"]) for one in batches))
+        return real(state, turn, batches, *rest)
+
+    monkeypatch.setattr(train.loop.step, "play", seeing)
     small.run_stages(tmp_path / "project", "train")
     assert sum(seen) >= 3000
     assert small.contents(tmp_path / "project/artifacts/train") == before
@@ -273,7 +276,7 @@ def test_trained_generator_is_at_least_five_times_better_than_an_untrained_one(r
     small.run_stages(folder, "train")
     card = json.loads((folder / "artifacts/train/card.json").read_text())
     torch.manual_seed(0)
-    untrained = generator.Generator(card, generator.build_generator(card))
+    untrained = generator.Generator(card, {"generator": generator.task(card).player("generator")})
     with small.inside(folder):
         quick = train._Quick(small.params.load(), json.loads((folder / "artifacts/prepare/card.json").read_text()))
         start = quick.score(untrained)[0]

@@ -94,7 +94,7 @@ def test_clipping_bounds_the_first_step():
     card, config = small.card(), small.loop_config(clip_norm=0.01, total_kimg=0.008)
     training = small.start(card, config)
     list(small.ticks(training, card, config))
-    moments = [slots["exp_avg"] for slots in training.discriminator_optimizer.state.values()]
+    moments = [slots["exp_avg"] for slots in training.optimizers["discriminator"].state.values()]
     norm = torch.cat([moment.flatten() for moment in moments]).norm()
     assert norm.item() == pytest.approx(0.5 * 0.01, rel=1e-3)
 
@@ -192,14 +192,14 @@ def test_first_nan_restores_the_last_tick_and_goes_on_with_another_seed(monkeypa
     at_64 = None
     for tick in small.ticks(clean, card, config):
         at_64 = clean.snapshot()[0] if tick.nimg == 64 else at_64
-    real = loop.step.generator_step
+    real = loop.step.play
     calls = iter(range(10**6))
 
     def poisoned(training, *rest):
         metrics = real(training, *rest)
-        return metrics | {"loss/generator": torch.tensor(float("nan"))} if next(calls) == 10 else metrics  # in the third tick
+        return metrics | {"loss/generator": torch.tensor(float("nan"))} if next(calls) == 21 else metrics  # in the third tick
 
-    monkeypatch.setattr(loop.step, "generator_step", poisoned)
+    monkeypatch.setattr(loop.step, "play", poisoned)
     seen = []
     for tick in small.ticks(harmed, card, config):
         seen.append((tick.nimg, harmed.attempt))
@@ -239,6 +239,9 @@ def test_schedule_runs_from_one_to_its_final_share(name):
     assert schedules.factor(config, 0, 1000) == pytest.approx(1)
     assert schedules.factor(config, 500, 1000) == pytest.approx(0.6)
     assert schedules.factor(config, 1000, 1000) == pytest.approx(0.2)
+    quarter = {"linear": 0.25, "cosine": (1 - 2**-0.5) / 2}[name]  # (1 − cos π/4) / 2: the two differ between the middle and the ends
+    assert schedules.factor(config, 250, 1000) == pytest.approx(1 - 0.8 * quarter)
+    assert schedules.factor(config, 750, 1000) == pytest.approx(0.2 + 0.8 * quarter)
     assert schedules.factor(ScheduleConfig(name="constant", final=0.2), 700, 1000) == 1
     early = ScheduleConfig(name=name, final=0.2, over_kimg=0.5)
     assert [schedules.factor(early, nimg, 1000) for nimg in (250, 500, 900)] == pytest.approx([0.6, 0.2, 0.2])

@@ -29,16 +29,15 @@ def spread(made, psi: float, label: int) -> float:
 
 def test_latents_are_scaled_where_there_are_no_styles(tmp_path):
     made = generator.load(write(tmp_path / "model", "dcgan"))
-    indices = np.arange(5)
-    half = truncation.truncated(made, 0.5)
-    assert torch.equal(half.latents(3, indices), made.latents(3, indices) * 0.5)
+    given, half = made.given(np.arange(5), np.arange(5) % 3), truncation.truncated(made, 0.5)
+    assert (half.make(given) == made.make(given | {"latents": given["latents"] * 0.5})).all()
     assert spread(made, 0.1, 0) < spread(made, 1.0, 0) / 2
 
 
 @pytest.mark.parametrize("latent", ["normal", "uniform"])
 def test_styles_are_drawn_to_the_mean_of_their_class(tmp_path, latent):
     made = styled(tmp_path / "model", latent)
-    latents, labels = made.latents(7, np.arange(4)), torch.tensor([0, 1, 2, 0])
+    latents, labels = made.given(np.arange(4), None)["latents"], torch.tensor([0, 1, 2, 0])
     styles, half = made.network.to_styles(latents, labels), []
     taken = truncation.truncated(made, 0.5)
     taken.network.network = type("Spy", (torch.nn.Module,), {

@@ -102,8 +102,8 @@ def make_train(
         "form": small.FORM | {"resolution": list(shape[1:]), "channels": shape[0]},
         "network": {"name": network, **NETWORKS[network]}, "latent": {"name": "normal", "size": 4}, "settings": {"init": init},
     }  # fmt: skip
-    generator.save(out / "generator.safetensors", _lively(generator.build_generator(card), seed))
-    generator.save(out / "discriminator.safetensors", _lively(generator.build_discriminator(card), seed))
+    generator.save(out / "generator.safetensors", _lively(generator.task(card).player("generator"), seed))
+    generator.save(out / "discriminator.safetensors", _lively(generator.task(card).player("discriminator"), seed))
     rows = [
         f"{nimg},{1 / (nimg + 1 + seed)!r},{'' if nimg == 0 else 5.0 + seed}" for nimg in range(0, ticks * 100, 100)
     ]

@@ -1,6 +1,7 @@
 """What images a request asks for, and the pixels of them: the same bytes as `gan sample` makes of the same seeds and labels."""
 
 import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -59,17 +60,16 @@ class Asked(pydantic.BaseModel):
 
 @dataclass(frozen=True)
 class Images:
-    """A generator and what to make with it; `seeds` is None on a way between two."""
+    """What is to be made; `seeds` is None on a way between two."""
 
-    generator: Generator
-    indices: np.ndarray  # (N,) that the generator's latents are named by
+    blocks: Callable[[], Iterator[np.ndarray]]  # of (n, C, H, W) uint8
     seeds: list[int] | None
     labels: np.ndarray | None  # (N,) int64
 
     def pixels(self, abandoned: threading.Event) -> np.ndarray:
         """(N, C, H, W) uint8, or fewer images where nobody waits for them any more."""
         blocks = []
-        for block in self.generator.blocks(self.indices, self.labels):
+        for block in self.blocks():
             blocks.append(block)
             if abandoned.is_set():
                 break
@@ -83,13 +83,13 @@ def to_images(asked: Asked, made: Generator) -> Images:
     if asked.between is not None:
         if labels is None and made.card["conditional"]:
             labels = made.labels([asked.between.first]).repeat(asked.count)  # a way through one class
-        made_between = way.between(using, asked.between.first, asked.between.second, asked.count)
-        return Images(made_between, np.arange(asked.count), None, labels)
+        latents = way.between(made, asked.between.first, asked.between.second, asked.count)
+        return Images(lambda: using.made(using.of_latents(latents, labels)), None, labels)
     first = asked.seed or 0
     seeds = asked.seeds if asked.seeds is not None else list(range(first, first + asked.count))
     if labels is None and made.card["conditional"]:
         labels = made.labels(seeds)
-    return Images(using, np.array(seeds, np.uint64), seeds, labels)
+    return Images(lambda: using.blocks(np.array(seeds, np.uint64), labels), seeds, labels)
 
 
 def _labels(asked: Asked, made: Generator) -> np.ndarray | None:

@@ -12,22 +12,11 @@ import torch
 from torch import Tensor
 
 from .. import streams
+from ..play import Batch, Data, Draws, Moment, Players, Turn
 from . import averaging, schedules, step
 from .batches import BalancedOrder, Order
 from .config import AverageConfig, LoopConfig
 from .state import State
-
-Latents = Callable[[int, np.ndarray], Tensor]  # (stream, indices) -> (N, Z)
-
-
-@dataclass(frozen=True)
-class Data:
-    """Real images by number, on the side of the loop."""
-
-    images: Callable[[np.ndarray], Tensor]  # numbers (N,) -> (N, C, H, W) float32 in [-1, +1]
-    labels: np.ndarray | None  # (N,) int64; None: the class is not used
-    size: int  # number of images
-    balanced: bool = False  # each class as often as any other, whatever its share of the images
 
 
 class Probability(Protocol):
@@ -50,10 +39,13 @@ class Tick:
 class Rules:
     """All that decides how a training goes, besides its state and its data."""
 
-    game: step.Game
+    turns: tuple[Turn, ...]  # of a step, in order
+    batch: Callable[[str, Data, Draws, Players], Batch]  # a task's
     loop: LoopConfig
     ema: AverageConfig
     seed: int
+    device: str
+    augment: tuple[str, ...] = ()  # the augmentations in use
     probabilities: dict[str, Probability] = field(default_factory=dict)  # of augmentations; 1 for one that is not named
 
     @property
@@ -74,7 +66,7 @@ class Stopped(Exception):
 
 
 def train(
-    state: State, data: Data, latents: Latents, rules: Rules, asked_to_stop: Callable[[], bool] = lambda: False
+    state: State, data: Data, rules: Rules, asked_to_stop: Callable[[], bool] = lambda: False
 ) -> Iterator[Tick]:
     """Train from where `state` is to the end, yielding ticks at which all numbers are finite.
 
@@ -82,9 +74,9 @@ def train(
     `asked_to_stop` is asked at each step; Stopped is raised with the state of the last tick restored, ready to be saved.
     """
     last_tick = state.snapshot()
-    draws = _Draws(data, latents, rules, state.attempt)
+    batches = _Batches(data, rules, state.attempt)
     while state.nimg < rules.total_nimg:
-        metrics = _to_next_tick(state, draws, rules, asked_to_stop)
+        metrics = _to_next_tick(state, batches, rules, asked_to_stop)
         if metrics is None:
             state.restore(*last_tick)
             raise Stopped(f"stopped at {state.nimg} images")
@@ -94,14 +86,14 @@ def train(
             if attempt:
                 raise Diverged(f"not a number again at {state.nimg} images, after another seed was tried")
             state.attempt = last_tick[1]["attempt"] = 1
-            draws = _Draws(data, latents, rules, state.attempt)
+            batches = _Batches(data, rules, state.attempt)
             continue
         yield Tick(state.nimg, metrics)
         last_tick = state.snapshot()
 
 
 def _to_next_tick(
-    state: State, draws: "_Draws", rules: Rules, asked_to_stop: Callable[[], bool]
+    state: State, batches: "_Batches", rules: Rules, asked_to_stop: Callable[[], bool]
 ) -> dict[str, float] | None:
     """Means of the metrics over the steps to the next tick; None if asked to stop on the way."""
     end_nimg = min(rules.total_nimg, (state.nimg // rules.tick_nimg + 1) * rules.tick_nimg)
@@ -110,24 +102,26 @@ def _to_next_tick(
     while state.nimg < end_nimg:
         if asked_to_stop():
             return None
-        metrics = _step(state, draws, rules)
+        metrics = _step(state, batches, rules)
         steps += 1
         sums = {name: sums[name] + value for name, value in metrics.items()} if sums else metrics
     means = {name: float(value) / steps for name, value in sums.items()}
-    return means | {"lr": state.generator_optimizer.param_groups[0]["lr"]} | _probabilities(state, rules, "augment/")
+    return means | {"lr": next(iter(state.optimizers.values())).param_groups[0]["lr"]} | _probabilities(state, rules, "augment/")
 
 
-def _step(state: State, draws: "_Draws", rules: Rules) -> dict[str, Tensor]:
-    """One step of each network and of the average, over one batch each."""
+def _step(state: State, batches: "_Batches", rules: Rules) -> dict[str, Tensor]:
+    """Every turn once, each over a batch of its own, and one step of the averages."""
     config, nimg = rules.loop, state.nimg
-    for optimizer in (state.generator_optimizer, state.discriminator_optimizer):
+    for optimizer in state.optimizers.values():
         optimizer.param_groups[0]["lr"] = config.lr * schedules.factor(config.lr_schedule, nimg, rules.total_nimg)
     factor = schedules.factor(config.penalty_schedule, nimg, rules.total_nimg)
-    moment = step.Moment(factor, _probabilities(state, rules))
-    metrics = step.discriminator_step(state, rules.game, draws.batches("discriminator", nimg), moment)
-    metrics |= step.generator_step(state, rules.game, draws.batches("generator", nimg), moment)
+    moment = Moment(factor, _probabilities(state, rules), state.running)
+    metrics: dict[str, Tensor] = {}
+    for turn in rules.turns:
+        metrics |= step.play(state, turn, batches.of(turn.name, nimg, state.networks), moment, config.clip_norm)
     half_life_nimg = averaging.half_life_nimg(rules.ema, nimg)
-    averaging.update(state.average, state.generator, config.batch_size, half_life_nimg)
+    for name, average in state.averages.items():
+        averaging.update(average, state.networks[name], config.batch_size, half_life_nimg)
     for name, one in rules.probabilities.items():
         state.running[name] = one.adapt(state.running.get(name, 0.0), float(metrics["sign/real"]), config.batch_size)
     state.nimg += config.batch_size
@@ -137,47 +131,65 @@ def _step(state: State, draws: "_Draws", rules: Rules) -> dict[str, Tensor]:
 def _probabilities(state: State, rules: Rules, prefix: str = "") -> dict[str, float]:
     share = state.nimg / rules.total_nimg
     named = {name: one.probability(share, state.running.get(name, 0.0)) for name, one in rules.probabilities.items()}
-    return {f"{prefix}{name}": named.get(name, 1.0) for name in rules.game.augment}
+    return {f"{prefix}{name}": named.get(name, 1.0) for name in rules.augment}
 
 
-class _Draws:
-    """Batches by (seed, purpose, images seen, attempt), the same in whatever micro-batches."""
+class _Batches:
+    """Batches by (seed, turn, images seen, attempt), the same in whatever micro-batches."""
 
-    def __init__(self, data: Data, latents: Latents, rules: Rules, attempt: int):
-        self.data, self.latents, self.rules, self.attempt = data, latents, rules, f"attempt {attempt}"
+    def __init__(self, data: Data, rules: Rules, attempt: int):
+        self.data, self.rules, self.attempt = data, rules, f"attempt {attempt}"
         self.orders: dict[str, Order | BalancedOrder] = {}
 
-    def batches(self, purpose: str, nimg: int) -> list[step.Batch]:
-        """The batch of a step in micro-batches."""
+    def of(self, turn: str, nimg: int, players: Players) -> list[Batch]:
+        """The batch of a turn in micro-batches."""
         size = self.rules.loop.micro_batch_size or self.rules.loop.batch_size
-        return [self._batch(purpose, first, size) for first in range(nimg, nimg + self.rules.loop.batch_size, size)]
+        firsts = range(nimg, nimg + self.rules.loop.batch_size, size)
+        return [self._batch(turn, np.arange(first, first + size), players) for first in firsts]
 
-    def _batch(self, purpose: str, first: int, size: int) -> step.Batch:
-        name, device = f"{purpose}/{self.attempt}", self.rules.game.device
-        numbers = self._order(purpose, name).numbers(first, size)
-        indices = np.arange(first, first + size)
-        labels = None if self.data.labels is None else torch.from_numpy(self.data.labels[numbers]).to(device)
+    def _batch(self, turn: str, indices: np.ndarray, players: Players) -> Batch:
+        draws = _Draws(self, f"{turn}/{self.attempt}", indices)
+        batch = self.rules.batch(turn, self.data, draws, players)
+        return Batch({name: tensor.to(self.rules.device) for name, tensor in batch.tensors.items()}, draws)
 
-        def draw(law: Callable, what: str, count: int) -> Tensor:
-            return torch.from_numpy(law(streams.key(self.rules.seed, f"{what}/{name}"), indices, count)).to(device)
-
-        return step.Batch(
-            self.data.images(numbers).to(device),
-            labels,
-            self.latents(streams.key(self.rules.seed, f"latents/{name}"), indices).to(device),
-            lambda what, count: draw(streams.uniform, what, count),
-            lambda what, count: draw(streams.normal, what, count),
-        )
-
-    def _order(self, purpose: str, name: str) -> Order | BalancedOrder:
-        if purpose not in self.orders:
-            if self.data.balanced and self.data.labels is not None:
-                self.orders[purpose] = BalancedOrder(self.data.labels, self.rules.seed, f"order/{name}")
+    def order(self, name: str, among: np.ndarray | None) -> Order | BalancedOrder:
+        """The order called so, of all items or of some."""
+        if name not in self.orders:
+            if among is not None:
+                self.orders[name] = Order(len(among), self.rules.seed, name)
+            elif self.data.balanced and self.data.labels is not None:
+                self.orders[name] = BalancedOrder(self.data.labels, self.rules.seed, name)
             else:
-                self.orders[purpose] = Order(self.data.size, self.rules.seed, f"order/{name}")
-        return self.orders[purpose]
+                self.orders[name] = Order(self.data.size, self.rules.seed, name)
+        return self.orders[name]
+
+
+@dataclass(frozen=True)
+class _Draws:
+    """What chance gives to the places of one batch (`Draws` in gan/play.py)."""
+
+    batches: _Batches
+    name: str  # turn and attempt
+    indices: np.ndarray
+
+    def key(self, purpose: str) -> int:
+        return streams.key(self.batches.rules.seed, f"{purpose}/{self.name}")
+
+    def numbers(self, purpose: str = "order", among: np.ndarray | None = None) -> np.ndarray:
+        places = self.batches.order(f"{purpose}/{self.name}", among).numbers(int(self.indices[0]), len(self.indices))
+        return places if among is None else among[places]
+
+    def uniform(self, purpose: str, size: int) -> Tensor:
+        return self._drawn(streams.uniform, purpose, size)
+
+    def normal(self, purpose: str, size: int) -> Tensor:
+        return self._drawn(streams.normal, purpose, size)
+
+    def _drawn(self, law: Callable, purpose: str, size: int) -> Tensor:
+        return torch.from_numpy(law(self.key(purpose), self.indices, size)).to(self.batches.rules.device)
 
 
 def _finite(state: State, metrics: dict[str, float]) -> bool:
-    weights = [*state.average.state_dict().values(), *state.discriminator.state_dict().values()]
+    kept = {**state.networks, **state.averages}  # a network with an average is not finite only where that is not
+    weights = [tensor for network in kept.values() for tensor in network.state_dict().values()]
     return all(np.isfinite(list(metrics.values()))) and all(bool(torch.isfinite(tensor).all()) for tensor in weights)

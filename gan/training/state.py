@@ -8,6 +8,7 @@ import copy
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from safetensors.torch import load as tensors_of_bytes
 from safetensors.torch import save as bytes_of_tensors
 from torch import Tensor, nn
 
+from ..play import Turn
 from .config import LoopConfig
 
 _KEEP = 2  # states
@@ -23,13 +25,11 @@ _KEEP = 2  # states
 
 @dataclass
 class State:
-    """Networks, optimizers and counters; `best` holds the averaged generator at its best quick score."""
+    """Networks, optimizers and counters; `best` holds the averaged networks at their best quick score, as <network>.<tensor>."""
 
-    generator: nn.Module
-    discriminator: nn.Module
-    average: nn.Module
-    generator_optimizer: torch.optim.Adam
-    discriminator_optimizer: torch.optim.Adam
+    networks: dict[str, nn.Module]
+    averages: dict[str, nn.Module]  # of the networks that are kept so
+    optimizers: dict[str, torch.optim.Adam]  # by turn
     nimg: int = 0  # real images seen by the discriminator
     attempt: int = 0  # 1 after a NaN was met
     rows: list[dict] = field(default_factory=list)  # history, a row a tick
@@ -38,18 +38,35 @@ class State:
     running: dict[str, float] = field(default_factory=dict)  # what adapts: an augmentation's probability, a mean length
 
     def rows_best(self) -> float:
-        """The quick score of the best generator so far."""
+        """The best quick score so far."""
         return next(row["quick_fid"] for row in self.rows if row["nimg"] == self.best_nimg)
 
     def tensors(self) -> dict[str, Tensor]:
         """All tensors by name, not copied."""
         found = {f"best.{name}": tensor for name, tensor in self.best.items()}
-        for part in ("generator", "discriminator", "average"):
-            found |= {f"{part}.{name}": tensor for name, tensor in getattr(self, part).state_dict().items()}
-        for part in ("generator_optimizer", "discriminator_optimizer"):
-            for number, slots in getattr(self, part).state_dict()["state"].items():
-                found |= {f"{part}.{number}.{name}": tensor for name, tensor in slots.items()}
+        for part, network in self._modules().items():
+            found |= {f"{part}.{name}": tensor for name, tensor in network.state_dict().items()}
+        for turn, optimizer in self.optimizers.items():
+            for number, slots in optimizer.state_dict()["state"].items():
+                found |= {f"optimizers.{turn}.{number}.{name}": tensor for name, tensor in slots.items()}
         return found
+
+    def _modules(self) -> dict[str, nn.Module]:
+        networks = {f"networks.{name}": network for name, network in self.networks.items()}
+        return networks | {f"averages.{name}": average for name, average in self.averages.items()}
+
+    def keep_best(self) -> None:
+        """Keep the averaged networks of this moment as the best."""
+        self.best_nimg = self.nimg
+        self.best = {
+            f"{part}.{name}": tensor.detach().clone()
+            for part, average in self.averages.items()
+            for name, tensor in average.state_dict().items()
+        }
+
+    def best_of(self, name: str) -> dict[str, Tensor]:
+        """The tensors of an averaged network at the best moment."""
+        return _below(self.best, name)
 
     def numbers(self) -> dict:
         """What is not a tensor, for JSON."""
@@ -59,12 +76,11 @@ class State:
 
     def restore(self, tensors: dict[str, Tensor], numbers: dict) -> None:
         """Become the moment that `tensors()` and `numbers()` described."""
-        for part in ("generator", "discriminator", "average"):
-            getattr(self, part).load_state_dict(_below(tensors, part))
-        for part in ("generator_optimizer", "discriminator_optimizer"):
-            optimizer = getattr(self, part)
+        for part, network in self._modules().items():
+            network.load_state_dict(_below(tensors, part))
+        for turn, optimizer in self.optimizers.items():
             slots: dict[int, dict[str, Tensor]] = {}
-            for name, tensor in _below(tensors, part).items():
+            for name, tensor in _below(tensors, f"optimizers.{turn}").items():
                 number, slot = name.split(".", 1)
                 slots.setdefault(int(number), {})[slot] = tensor.clone()
             optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
@@ -81,14 +97,17 @@ def _below(tensors: dict[str, Tensor], part: str) -> dict[str, Tensor]:
     return {name[len(part) + 1 :]: tensor for name, tensor in tensors.items() if name.startswith(f"{part}.")}
 
 
-def start(generator: nn.Module, discriminator: nn.Module, config: LoopConfig) -> State:
+def start(networks: dict[str, nn.Module], averaged: Iterable[str], turns: Iterable[Turn], config: LoopConfig) -> State:
     """A state at image zero."""
-    optimizers = [
-        torch.optim.Adam(network.parameters(), lr=config.lr, betas=config.betas, eps=1e-8, fused=True)
-        for network in (generator, discriminator)
-    ]
-    average = copy.deepcopy(generator).requires_grad_(False).eval()
-    return State(generator, discriminator, average, *optimizers)
+    optimizers = {
+        turn.name: torch.optim.Adam(
+            [parameter for name in turn.moves for parameter in networks[name].parameters()],
+            lr=config.lr, betas=config.betas, eps=1e-8, fused=True,
+        )
+        for turn in turns
+    }  # fmt: skip
+    averages = {name: copy.deepcopy(networks[name]).requires_grad_(False).eval() for name in averaged}
+    return State(networks, averages, optimizers)
 
 
 def save(folder: Path, state: State) -> None:
