@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 from tracked_project import empty_store, make_evaluate, make_prepare, make_train, project
 
-from apps import answer, judge, sample
+from apps import answer, judge, sample, truncation
 from gan import generator
+from gan.tasks import _latent
 from stages import artifacts, models, pyfunc, register, session, tracking
 
 __all__ = ["empty_store", "project"]  # fixtures
@@ -70,9 +71,9 @@ def test_a_changed_weights_file_of_a_version_is_refused(registered, capsys):
 def test_a_version_made_with_other_code_says_so_and_is_opened_by_its_own(project, monkeypatch, capsys):
     copy_code = pyfunc.copy_code
 
-    def other_code(network, target) -> None:
-        copy_code(network, target)
-        path = target / "networks" / f"{network}.py"
+    def other_code(card, target) -> None:
+        copy_code(card, target)
+        path = target / "networks" / f"{card['network']['name']}.py"
         path.write_text(path.read_text().replace("nn.Tanh()", "nn.Softsign()"))
 
     monkeypatch.setattr(pyfunc, "copy_code", other_code)
@@ -89,6 +90,20 @@ def test_a_version_made_with_other_code_says_so_and_is_opened_by_its_own(project
     assert said(judge, "digits", "--label", "1", "out/") == 0
     mlflow.set_tracking_uri(session.tracking_uri())
     np.testing.assert_array_equal(own, mlflow.pyfunc.load_model("models:/digits/1").predict({"seed": list(range(20))}).transpose(0, 3, 1, 2))
+
+
+def test_a_version_whose_code_knows_no_tasks_is_used_as_todays_are(registered, monkeypatch):
+    """Code of before has network, latents (stream, indices), sample and blocks; its bytes stay its own."""
+    folder = models.folder("digits")
+    made = generator.load(folder)
+    before = SimpleNamespace(card={key: value for key, value in made.card.items() if key != "task"}, network=made.network,
+                             latents=_latent.sampler(made.card, made.network))  # fmt: skip
+    monkeypatch.setattr(models, "_code", lambda folder: SimpleNamespace(load=lambda folder: before))
+    older = models.generator(folder)
+    np.testing.assert_array_equal(older.sample(range(20)), made.sample(range(20)))
+    given = made.given(np.arange(5), np.arange(5) % 3)
+    np.testing.assert_array_equal(older.from_latents(older.given(np.arange(5), None)["latents"], np.arange(5) % 3), made.make(given))
+    np.testing.assert_array_equal(truncation.truncated(older, 0.5).sample(range(5)), truncation.truncated(made, 0.5).sample(range(5)))
 
 
 def test_changed_code_of_a_version_is_not_run(registered, capsys):
