@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from . import proxies
 from .errors import Busy, Mistake
 from .processes import answer
 
@@ -21,6 +22,7 @@ PREFECT_HOME = WORK / "prefect"
 
 def enter() -> Path:
     """Go to the root of the checkout, searched upward for dvc.yaml as git searches for .git. Returns the root."""
+    proxies.spare_local()
     start = Path.cwd()
     for folder in (start, *start.parents):
         if (folder / "dvc.yaml").is_file():
@@ -42,7 +44,8 @@ def _check(root: Path) -> None:
 
 
 def environment(session: str | None = None) -> dict[str, str]:
-    """Of every process started here: this Python first, unbuffered, no telemetry; the session's key if it is in one."""
+    """Of every process started here: this Python first, unbuffered, no telemetry, local servers by no proxy;
+    the session's key if it is in one."""
     own = {
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
         "PYTHONUNBUFFERED": "1",
@@ -51,7 +54,7 @@ def environment(session: str | None = None) -> dict[str, str]:
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     }
-    return os.environ | own | ({"GANLINE_SESSION": session} if session else {})
+    return os.environ | own | proxies.sparing_local(os.environ) | ({"GANLINE_SESSION": session} if session else {})
 
 
 def set_up_prefect() -> None:

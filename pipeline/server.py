@@ -11,12 +11,12 @@ import subprocess
 import sys
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import proxies
 from .checkout import PREFECT_HOME, environment, recall, remember
 from .errors import Failure, Mistake
 from .prefect_server import HOST
@@ -118,7 +118,7 @@ def wait_if_kept(timeout_s: float = 60) -> None:
 def is_healthy(url: str) -> bool:
     """Whether Prefect's API, or MLflow's server, answers at the address."""
     try:
-        with urllib.request.urlopen(f"{url}/health", timeout=2) as response:
+        with proxies.opened(f"{url}/health", timeout_s=2) as response:
             return response.status == 200
     except (urllib.error.URLError, http.client.HTTPException, OSError):
         return False

@@ -9,7 +9,7 @@ import urllib.error
 from collections.abc import Callable
 from pathlib import Path
 
-from stages import params
+from stages import params, store
 
 PASSES = 75  # exit code of what may pass by itself: EX_TEMPFAIL of sysexits.h
 AWAY = {errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.ETIMEDOUT}
@@ -22,6 +22,7 @@ def exit_code(main: Callable[[], None]) -> int:
     A sentence is what our own code raised on purpose, or the operating system's (disk full, no permission); anything
     else is a defect and keeps its traceback.
     """
+    store.spare_local_addresses()
     try:
         main()
     except params.Refused as refusal:
@@ -44,14 +45,12 @@ def exit_code(main: Callable[[], None]) -> int:
 
 def _may_pass(error: BaseException | None) -> bool:
     """Whether it came of a network or a server that did not answer, never of what was asked of it."""
-    from stages.store import Unreachable
-
     while error is not None:
         reason = error.reason if isinstance(error, urllib.error.URLError) else None
         inner = reason if isinstance(reason, OSError) else error
         if isinstance(error, urllib.error.HTTPError):
             return error.code == 429 or error.code >= 500
-        if isinstance(inner, Unreachable | ConnectionError | TimeoutError | socket.gaierror):
+        if isinstance(inner, store.Unreachable | ConnectionError | TimeoutError | socket.gaierror):
             return True
         if isinstance(inner, OSError) and inner.errno in AWAY:
             return True

@@ -1,10 +1,13 @@
-"""For all tests: one thread, since small networks lose more to waiting threads than they gain."""
+"""For all tests: one thread, since small networks lose more to waiting threads than they gain; local servers by no proxy."""
 
 import os
 
 import pytest
 
+from pipeline import proxies
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+proxies.spare_local()
 
 
 def pytest_collection_modifyitems(items):

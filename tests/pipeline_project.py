@@ -115,8 +115,9 @@ def environment() -> dict[str, str]:
     return clean | who | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]), "DVC_NO_ANALYTICS": "1"}
 
 
-def call(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=280)
+def call(folder: Path, *command: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """A command to its end, with more in its environment."""
+    return subprocess.run(command, cwd=folder, env=environment() | more, capture_output=True, text=True, timeout=280)
 
 
 @functools.cache
@@ -139,15 +140,15 @@ def make(folder: Path) -> Path:
     return folder
 
 
-def gan(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def gan(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     """`gan ARGUMENTS` to its end."""
-    return call(folder, sys.executable, "-m", "pipeline", *arguments)
+    return call(folder, sys.executable, "-m", "pipeline", *arguments, **more)
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+def start(folder: Path, *arguments: str, **more: str) -> subprocess.Popen[str]:
     """`gan ARGUMENTS`, going."""
     return subprocess.Popen(
-        [sys.executable, "-m", "pipeline", *arguments], cwd=folder, env=environment(), text=True,
+        [sys.executable, "-m", "pipeline", *arguments], cwd=folder, env=environment() | more, text=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )
 

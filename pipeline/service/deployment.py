@@ -9,6 +9,8 @@ import urllib.request
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from .. import proxies
+
 if TYPE_CHECKING:
     from uuid import UUID
 
@@ -108,7 +110,7 @@ def _asked(url: str, content: dict | None = None, lost: dict | None = None) -> d
     data = None if content is None else json.dumps(content).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
     try:
-        with urllib.request.urlopen(request, timeout=5) as response:
+        with proxies.opened(request, timeout_s=5) as response:
             return json.loads(response.read())
     except urllib.error.HTTPError as error:
         return lost if error.code == 404 else None
