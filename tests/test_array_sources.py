@@ -502,6 +502,99 @@ def test_columns_may_be_named_and_a_misspelt_one_is_told(tmp_path):
     assert "no such column 'kinds'; it has a, b" in read(parquet, tmp_path / "t", label="kinds")[3]["t"]
 
 
+def table_of(tmp_path, labels, name="label", **more):
+    columns = {"image": pyarrow.array([b"1", b"2", b"3"][: len(labels)]), name: labels, **more}
+    (tmp_path / "t").write_bytes(parquet_file(pyarrow.table(columns)))
+    return tmp_path / "t"
+
+
+@pytest.mark.parametrize(
+    "labels, expected",
+    [
+        (pyarrow.array([0.0, 7.0, None]), ["0", "7", None]),
+        (pyarrow.array([1.0, float("nan"), 0.5]), ["1", None, "0.5"]),
+        (pyarrow.array([b"cat", b"dog", b""]), ["cat", "dog", None]),
+        (pyarrow.array(["cat", "NaN", " dog"]), ["cat", None, "dog"]),
+        (pyarrow.array(["cat", "dog", "cat"]).dictionary_encode(), ["cat", "dog", "cat"]),
+        (pyarrow.array([True, False, None]), ["true", "false", None]),
+        (pyarrow.array([3, 4, 5]).cast(pyarrow.decimal128(22, 2)), ["3", "4", "5"]),
+        (pyarrow.array([[3], [4], []]), ["3", "4", None]),
+        (pyarrow.array([["a", "b"], ["b"], None]), ["a+b", "b", None]),
+        (pyarrow.array([[0, 0, 1], [1, 0, 0], None]), ["2", "0", None]),
+        (pyarrow.array([[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]], pyarrow.list_(pyarrow.float32(), 2)), ["1", "0", "1"]),
+        (pyarrow.array([[0, 1], [2], [1]]), ["0+1", "2", "1"]),
+    ],
+)
+def test_a_column_of_labels_is_read_whatever_its_type(tmp_path, labels, expected):
+    assert read(parquet, table_of(tmp_path, labels))[1:3] == (expected, [b"1", b"2", b"3"])
+
+
+@pytest.mark.parametrize(
+    "labels, words",
+    [
+        (pyarrow.array([[0.1, 0.2], [0.3, 0.4]]), r"its labels are vectors of numbers, \[0.1, 0.2\], which are no classes"),
+        (pyarrow.array([[0, 1, 1], [1, 0, 0]]), "are rows of 3 zeros and ones, of which not one alone is one"),
+        (pyarrow.array([{"a": 1}, {"a": 2}]), "the label {'a': 1} is neither text nor number"),
+        (pyarrow.array([b"\xff", b"b"]), "the label b'.xff' is no UTF-8 text"),
+        (pyarrow.array([float("inf"), 1.0]), "the label inf is no number of a class"),
+    ],
+)
+def test_labels_that_are_no_classes_are_refused_by_their_column_with_the_way_out(tmp_path, labels, words):
+    path = table_of(tmp_path, labels, species=["cat", "dog"])
+    with pytest.raises(ValueError, match=f"t: its column 'label' gives no classes: .*{words}.*; to choose, set .*source.label"):
+        read(parquet, path)
+    assert read(parquet, path, label="species")[1] == ["cat", "dog"]
+    assert read(parquet, path, label="")[1] == [None, None]
+
+
+@pytest.mark.parametrize(
+    "name", ["class", "labels", "Label", "target", "targets", "category", "fine_label", "class_name", "ClassId", "y", "species"]
+)
+def test_the_column_of_the_labels_is_known_by_its_name_or_because_there_is_no_other(tmp_path, name):
+    assert read(parquet, table_of(tmp_path, [1, 0], name))[1] == ["1", "0"]
+    ids = {"id": [7, 8], "file_name": ["a", "b"], "width": [5, 6], "__index_level_0__": [0, 1]}
+    path = table_of(tmp_path, [1, 0], name, **ids)
+    assert read(parquet, path)[1] == ["1", "0"] and parquet.notes(parquet.Config(), path) == []
+
+
+def test_columns_that_may_be_labels_and_are_not_read_are_named(tmp_path):
+    path = table_of(tmp_path, [1, 0], "breed", colour=["red", "blue"])
+    (note,) = parquet.notes(parquet.Config(), path)
+    assert read(parquet, path)[1] == [None, None] and note.startswith("no column gives classes, not 'breed', 'colour' (t): to choose")
+    path = table_of(tmp_path, [1, 0], "coarse_label", fine_label=[5, 6], breed=["pug", "cat"])
+    (note,) = parquet.notes(parquet.Config(), path)
+    assert read(parquet, path)[1] == ["5", "6"] and note.startswith("the classes are its column 'fine_label', not 'coarse_label' (t)")
+    assert parquet.notes(parquet.Config(label="breed"), path) == parquet.notes(parquet.Config(label=""), path) == []
+
+
+def test_a_picture_called_target_is_no_label(tmp_path):
+    picture = pyarrow.array([{"bytes": b"3", "path": None}])
+    (tmp_path / "t").write_bytes(parquet_file(pyarrow.table({"target": picture, "input": [b"1"]})))
+    assert read(parquet, tmp_path / "t", image="input")[1:3] == ([None], [b"1"])
+    assert read(parquet, tmp_path / "t")[1:3] == ([None], [b"3"])
+
+
+def test_a_row_may_hold_a_list_of_pictures(tmp_path):
+    kind = pyarrow.list_(pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())]))
+    rows = [[{"bytes": b"1", "path": "a"}, {"bytes": b"2", "path": "b"}], [], None, [{"bytes": None, "path": "c"}]]
+    table = pyarrow.table({"images": pyarrow.array(rows, kind), "label": ["x", "y", "z", "x"]})
+    (tmp_path / "t").write_bytes(parquet_file(table))
+    assert parquet.recognises(tmp_path / "t")
+    names, classes, contents, refusals = read(parquet, tmp_path / "t")
+    assert (names, classes, contents) == (["t#0.0", "t#0.1"], ["x", "x"], [b"1", b"2"])
+    assert list(refusals) == ["t#1.0", "t#2", "t#3.0"] and "only the path 'c'" in refusals["t#3.0"]
+
+
+def test_class_names_of_lists_are_those_of_the_schema(tmp_path):
+    table = hugging_face_table([b"one", b"two", b"three"], [0, 0, 0])
+    feature = {"feature": {"names": ["cat", "dog"], "_type": "ClassLabel"}, "_type": "List"}
+    features = {"image": {"_type": "Image"}, "kinds": feature}
+    table = table.drop_columns(["label"]).append_column("kinds", pyarrow.array([[1], [0, 1], [-1]]))
+    table = table.replace_schema_metadata({b"huggingface": json.dumps({"info": {"features": features}}).encode()})
+    (tmp_path / "t").write_bytes(parquet_file(table))
+    assert read(parquet, tmp_path / "t")[1] == ["dog", "cat+dog", None]
+
+
 def test_a_folder_of_pictures_with_a_table_of_captions_is_not_parquet(tmp_path):
     write_files(tmp_path, {"a.png": b"\x89PNG", "metadata.parquet": parquet_file(pyarrow.table({"text": ["a"]}))})
     assert not parquet.recognises(tmp_path)

@@ -1,26 +1,31 @@
 """Parquet files with a column of encoded pictures, as Hugging Face's `datasets` writes them: one, or a folder of *.parquet.
 
-The column is a struct {bytes, path} or plain binary. Class names come from the ClassLabel in the schema's `huggingface`
-metadata (https://huggingface.co/docs/datasets/about_dataset_features), from strings, or are the label's decimal text.
+The column is a struct {bytes, path}, plain binary, or a list of either. Class names come from the ClassLabel in the schema's
+`huggingface` metadata (https://huggingface.co/docs/datasets/about_dataset_features), or are the label's text (`_values`).
 """
 
+import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from .. import choices
-from . import _arrays, _inputs
+from . import _arrays, _inputs, _values
 
 _MAGIC = b"PAR1"
 _BUFFER_BYTES = 1 << 20  # of a column, read at a time
+_LABELS_AT_ONCE = 1 << 14
+_MOST_NOTES = 3
+_CHOOSE = 'to choose, set prepare.source.name to parquet and prepare.source.label to a column, or to "" for no classes'
 
 
 class Config(choices.Config):
-    """Which columns; None: those of the type Image and ClassLabel, else the first of pictures and the one named label."""
+    """Which columns; None: those of the type Image and ClassLabel, else by their names, else the only one that can be it."""
 
     image: str | None = None
-    label: str | None = None
+    label: str | None = None  # "": none, whatever columns there are
 
 
 def recognises(path: Path) -> bool:
@@ -63,9 +68,24 @@ def _has_pictures(path: Path) -> bool:
     from pyarrow import parquet
 
     try:
-        return _columns(Config(), parquet.read_schema(path))[0] is not None
+        return _columns(Config(), parquet.read_schema(path)).image is not None
     except (pyarrow.ArrowException, OSError, ValueError):
         return False
+
+
+def notes(config: Config, path: Path) -> list[str]:
+    """What a person should know of the labels: columns that may be some and are not read."""
+    import pyarrow
+    from pyarrow import parquet
+
+    found: dict[str, None] = {}
+    for name, file in _files(path):
+        with contextlib.suppress(pyarrow.ArrowException, OSError, ValueError):  # `blocks` says so
+            columns = _columns(config, parquet.read_schema(file))
+            if columns.others and config.label is None:
+                read = f"the classes are its column {columns.label!r}" if columns.label else "no column gives classes"
+                found[f"{read}, not {', '.join(map(repr, columns.others))} ({name}): {_CHOOSE}"] = None
+    return list(found)[:_MOST_NOTES]
 
 
 Row = tuple[str, str | None, bytes | _inputs.Refusal]  # name, class, content
@@ -79,17 +99,22 @@ def _rows(config: Config, name: str, path: Path) -> Iterator[Row]:
     try:
         with parquet.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True) as file:
             count = file.metadata.num_rows
-            image, label, class_names = _columns(config, file.schema_arrow)
-            if image is None:
+            columns = _columns(config, file.schema_arrow)
+            if columns.image is None:
                 raise ValueError(f"it has no column of pictures, only {', '.join(file.schema_arrow.names)[:200]}")
-            columns = [column for column in (image, label) if column]
-            for batch in file.iter_batches(_batch_size(file.metadata), columns=columns, use_threads=False):
-                labels = batch.column(label) if label else [None] * len(batch)
-                for content, given in zip(batch.column(image), labels):
-                    class_name = _class_name(given.as_py() if label else None, class_names)
-                    row = f"{name}#{number}", class_name, _content(content.as_py())
-                    yield row
+            to_class = _to_class(columns, file, name)
+            read = [column for column in (columns.image, columns.label) if column]
+            for batch in file.iter_batches(_batch_size(file.metadata), columns=read, use_threads=False):
+                labels = batch.column(columns.label) if columns.label else [None] * len(batch)
+                for content, given in zip(batch.column(columns.image), labels):
+                    class_name = to_class(given.as_py() if columns.label else None)
+                    pictures = content.as_py()
+                    for place, picture in enumerate(pictures if isinstance(pictures, list) and pictures else [pictures]):
+                        within = f".{place}" if isinstance(pictures, list) else ""
+                        yield f"{name}#{number}{within}", class_name, _content(picture)
                     number += 1
+    except _NoLabels as error:
+        raise ValueError(str(error)) from error
     except (pyarrow.ArrowException, OSError, ValueError, KeyError) as error:
         missing = f"{count - number} of its {count} rows are missing" if number else "cannot be read"
         yield name, None, _inputs.Refusal(f"{missing}: {error}", path.stat().st_size)
@@ -102,21 +127,94 @@ def _batch_size(metadata: object) -> int:
     return int(min(max(_inputs.MOST_BYTES / max(1, row_bytes), 1), _inputs.MOST_PICTURES))
 
 
-def _columns(config: Config, schema: object) -> tuple[str | None, str | None, list[str]]:
-    """The column of pictures, that of labels, and the names of the classes."""
+@dataclass(frozen=True)
+class _Columns:
+    image: str | None
+    label: str | None
+    names: list[str]  # of the classes, by number; none where they are not known
+    others: list[str]  # that may be labels too
+
+
+def _columns(config: Config, schema: object) -> _Columns:
     features = _features(schema)
-    kinds = {name: feature.get("_type") for name, feature in features.items() if isinstance(feature, dict)}
+    kinds = {name: _kind(feature) for name, feature in features.items()}
     pictures = [field.name for field in schema if _holds_pictures(field.type)]
-    typed = [name for name in pictures if kinds.get(name) == "Image"]
-    labels = [name for name in schema.names if name == "label"]
-    labels += [name for name in schema.names if kinds.get(name) == "ClassLabel"]
-    for wanted, valid in ((config.image, pictures), (config.label, schema.names)):
+    for wanted, valid in ((config.image, pictures), (config.label or None, schema.names)):
         if wanted is not None and wanted not in valid:
             raise ValueError(f"it has no such column {wanted!r}; it has {', '.join(valid)}")
-    image = config.image or next(iter(typed + pictures), None)
-    label = config.label or next((name for name in labels if name != image), None)
-    names = features.get(label, {}).get("names") if kinds.get(label) == "ClassLabel" else None
-    return image, label, [str(name) for name in names] if isinstance(names, list) else []
+    texts = [name for name in pictures if _is_binary(schema.field(name).type) and _values.labels_of([name])]  # not pictures
+    likely = [name for name in pictures if name not in (*texts, config.label)]
+    typed = [name for name in likely if kinds.get(name) == "Image"]
+    image = config.image or next(iter(typed), None) or _values.file_of(likely) or next(iter(likely), None)
+    others = [field.name for field in schema if field.name != image and field.name not in likely]
+    known = [name for name in others if name == "label"]
+    known += [name for name in others if kinds.get(name) == "ClassLabel" and name not in known]
+    while name := _values.labels_of([name for name in others if name not in known]):
+        known.append(name)
+    free = [name for name in others if name not in known and _values.may_be_labels(name) and _is_plain(schema.field(name).type)]
+    label = config.label if config.label is not None else next(iter(known if known or len(free) != 1 else free), None)
+    names = _names(features.get(label)) if kinds.get(label) == "ClassLabel" else []
+    return _Columns(image, label or None, names, [name for name in (known or free) if name != label])
+
+
+def _kind(feature: object) -> str | None:
+    """Image, ClassLabel, …; of a list that of its items."""
+    if isinstance(feature, list) and feature:
+        return _kind(feature[0])
+    if isinstance(feature, dict):
+        return _kind(feature["feature"]) if feature.get("_type") in ("Sequence", "List", "LargeList") else feature.get("_type")
+    return None
+
+
+def _names(feature: object) -> list[str]:
+    """Of a ClassLabel, or of a list of such."""
+    if isinstance(feature, list) and feature:
+        return _names(feature[0])
+    names = feature.get("names") if isinstance(feature, dict) else None
+    if isinstance(feature, dict) and names is None:
+        return _names(feature.get("feature"))
+    return [str(name) for name in names] if isinstance(names, list) else []
+
+
+class _NoLabels(ValueError):
+    """A column of labels is none: no matter of one row."""
+
+
+def _to_class(columns: _Columns, file: object, name: str) -> Callable[[object], str | None]:
+    """What makes a class of a label; looks at the whole column first where it holds lists. _NoLabels names the column."""
+    from pyarrow import types
+
+    def refused(problem: str) -> _NoLabels:
+        return _NoLabels(f"{name}: its column {columns.label!r} gives no classes: {problem}; {_CHOOSE}")
+
+    kind = file.schema_arrow.field(columns.label).type if columns.label else None
+    in_list = kind is not None and (types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
+    one_hot = False
+    try:
+        if in_list:
+            batches = file.iter_batches(_LABELS_AT_ONCE, columns=[columns.label], use_threads=False)
+            one_hot = _values.are_one_hot(label for batch in batches for label in batch.column(0).to_pylist())
+    except ValueError as error:
+        if type(error) is not ValueError:  # pyarrow's own: the file is damaged
+            raise
+        raise refused(f"its labels {error}") from error
+
+    def to_class(label: object) -> str | None:
+        try:
+            return _values.class_name(_named(_values.place(label) if one_hot else label, columns.names))
+        except ValueError as error:
+            raise refused(f"the label {error}") from error
+
+    return to_class
+
+
+def _named(label: object, names: list[str]) -> object:
+    """A ClassLabel's name; `datasets` writes -1 where a class is not known."""
+    if isinstance(label, list):
+        return [_named(one, names) for one in label]
+    if not names or isinstance(label, bool) or not isinstance(label, int | float) or label != label // 1:
+        return label
+    return names[int(label)] if 0 <= label < len(names) else None
 
 
 def _features(schema: object) -> dict:
@@ -132,8 +230,26 @@ def _holds_pictures(kind: object) -> bool:
     from pyarrow import types
 
     if types.is_struct(kind):
-        return any(field.name == "bytes" and _holds_pictures(field.type) for field in kind)
+        return any(field.name == "bytes" and _is_binary(field.type) for field in kind)
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return _holds_pictures(kind.value_type)
+    return _is_binary(kind)
+
+
+def _is_binary(kind: object) -> bool:
+    from pyarrow import types
+
     return types.is_binary(kind) or types.is_large_binary(kind)
+
+
+def _is_plain(kind: object) -> bool:
+    """Of one text or number a row."""
+    from pyarrow import types
+
+    if types.is_dictionary(kind):
+        return _is_plain(kind.value_type)
+    numbers = types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind) or types.is_boolean(kind)
+    return numbers or types.is_string(kind) or types.is_large_string(kind)
 
 
 def _content(value: object) -> bytes | _inputs.Refusal:
@@ -142,12 +258,3 @@ def _content(value: object) -> bytes | _inputs.Refusal:
         return found
     path = value.get("path") if isinstance(value, dict) else None
     return _inputs.Refusal(f"has no bytes, only the path {str(path)[:100]!r}" if path else "has no bytes", 0)
-
-
-def _class_name(label: object, names: list[str]) -> str | None:
-    """`datasets` writes -1 where a class is not known."""
-    if label is None or isinstance(label, list | dict | bytes | float):
-        return None
-    if names and isinstance(label, int):
-        return names[label] if 0 <= label < len(names) else None
-    return str(label)
