@@ -30,7 +30,7 @@ class Job:
 class Decoded:
     """The n inputs of a block, column by column, and the pixels that are new."""
 
-    columns: dict[str, list]  # path, bytes, sha256, width, height, mode, frames, class, reason: each of length n
+    columns: dict[str, list]  # path, bytes, sha256, width, height, mode, frames, class, published, reason: each of length n
     records: np.ndarray  # (n,) int64: a record of the store; NEW: the next of `pixels`; NONE: set aside, for `reason`
     content: np.ndarray  # (n, 16) uint8: the start of the SHA-256 of the prepared pixels
     perceptual: np.ndarray  # (n,) uint64
@@ -64,13 +64,19 @@ def apart(block: _inputs.Block) -> list[_inputs.Block]:
     """A block's inputs in a block each: to find the one that ends a worker."""
     if isinstance(block, _inputs.Pixels):
         return [block]
-    return [_inputs.Pictures([name], [cls], [content]) for name, cls, content in zip(block.names, block.classes, block.contents)]
+    rows = zip(block.names, block.classes, block.contents, _parts(block))
+    return [_inputs.Pictures([name], [cls], [content], [part]) for name, cls, content, part in rows]
 
 
 def given_up(job: Job, block: _inputs.Block) -> Decoded:
     """Of an input that ended the worker which decoded it."""
     refused = [_inputs.Refusal("cannot be decoded: the decoder crashed, or ran out of memory") for _ in block.names]
-    return _Pictures(job, _inputs.Pictures(block.names, block.classes, refused)).decoded()
+    return _Pictures(job, _inputs.Pictures(block.names, block.classes, refused, block.parts)).decoded()
+
+
+def _parts(block: _inputs.Block) -> list[str | None]:
+    """The published part of each input of a block."""
+    return [None] * len(block.names) if block.parts is None else block.parts
 
 
 def _bytes_of(path: str) -> bytes | None:
@@ -118,6 +124,7 @@ class _Pictures:
             "mode": [None] * count,
             "frames": [-1] * count,
             "class": [None if name is None else _inputs.well_formed(name) for name in block.classes],
+            "published": _parts(block),
             "reason": [None] * count,
         }
         self.records = np.full(count, NONE, np.int64)
@@ -191,7 +198,7 @@ def _decode_pixels(job: Job, block: _inputs.Pixels) -> Decoded:
     channels = block.array.shape[3] if block.array.ndim == 4 else 1
     if reason := _size_reason(height, width, job.form):
         refused = [_inputs.Refusal(reason, block.array[0].nbytes)] * count
-        return _Pictures(job, _inputs.Pictures(block.names, block.classes, refused)).decoded()
+        return _Pictures(job, _inputs.Pictures(block.names, block.classes, refused, block.parts)).decoded()
     pixels = resampling.arrays(block.array, job.form)
     digests = [hashlib.sha256(picture.tobytes()).hexdigest() for picture in block.array]
     columns = {
@@ -203,6 +210,7 @@ def _decode_pixels(job: Job, block: _inputs.Pixels) -> Decoded:
         "mode": [{1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels]] * count,
         "frames": [1] * count,
         "class": [None if name is None else _inputs.well_formed(name) for name in block.classes],
+        "published": _parts(block),
         "reason": [None] * count,
     }
     hashes, colours = perceptual.hashes(pixels)

@@ -19,6 +19,7 @@ from gan.choices import Config
 from gan.preparation.form import Form
 from gan.training.config import AverageConfig, GuardConfig, LoopConfig, QuickConfig
 
+PUBLISHED = "published"  # of prepare.heldout: the part that the data come with
 Share = Annotated[float, pydantic.Field(ge=0, lt=1)]
 Unit = Annotated[float, pydantic.Field(ge=0, le=1)]
 Count = Annotated[int, pydantic.Field(ge=1, strict=True)]
@@ -94,9 +95,17 @@ def _source(section: Any) -> dict:
     return {"path": path, "name": "auto"}
 
 
+def _heldout(value: Any) -> float | str:
+    """A share above 0 and below 0.9, or "published"."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value != PUBLISHED and not (number and 0 < value < 0.9):
+        raise ValueError(f"must be a share above 0 and below 0.9, or {PUBLISHED} (the test part that the data come with)")
+    return value if value == PUBLISHED else float(value)
+
+
 class Prepare(Form):
     source: Annotated[dict, pydantic.PlainValidator(_source)]
-    heldout: Annotated[float, pydantic.Field(gt=0, lt=0.9)]
+    heldout: Annotated[float | str, pydantic.PlainValidator(_heldout)]
     near_duplicates: Annotated[int, pydantic.Field(ge=0, le=16, strict=True)] | None
     min_images: Count
     min_class_images: Annotated[int, pydantic.Field(ge=0, strict=True)]

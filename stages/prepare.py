@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from gan import choices, dataset
 from gan.preparation import form, perceptual, pictures, resampling, selection, store
-from gan.sources import _detect, _remote
+from gan.sources import _detect, _remote, _splits
 from stages import artifacts, decoding, ending, executors, guard, params, progress, report, tracking
 
 _WORK = artifacts.WORK / "prepare"
@@ -28,7 +28,8 @@ _STORES_KEPT = 2  # of forms used before
 _ROWS_AT_ONCE = 1 << 15
 _READ = pa.schema([
     ("path", pa.string()), ("bytes", pa.int64()), ("sha256", pa.string()), ("width", pa.int32()), ("height", pa.int32()),
-    ("mode", pa.string()), ("frames", pa.int32()), ("class", pa.string()), ("reason", pa.string()),
+    ("mode", pa.string()), ("frames", pa.int32()), ("class", pa.string()),
+    ("published", pa.string()), ("reason", pa.string()),
 ])  # fmt: skip
 _MANIFEST = pa.schema([
     *list(_READ)[:-1], ("label", pa.int32()), ("split", pa.string()), ("shard", pa.string()), ("index", pa.int32()),
@@ -36,6 +37,7 @@ _MANIFEST = pa.schema([
 ])  # fmt: skip
 _MOST_DIGITS = 1000  # of a class that is a number
 _NO_CLASS = "has no class, where others have one"
+_PARTS = tuple(_splits.WORDS)  # train, val, test
 
 
 def main() -> None:
@@ -58,7 +60,8 @@ def _prepare(chosen: params.Params, workers: executors.Workers | None) -> None:
         artifacts.seal("prepare", card)
         counts = card["counts"]
         track.metrics({f"prepare/{name}": float(count) for name, count in counts.items()}, step=0)
-        print(f"prepare: {counts['train']} train and {counts['heldout']} held-out images, {counts['set_aside']} set aside")
+        heldout = f"held-out images (the published {choice.part} part)" if choice.part else "held-out images"
+        print(f"prepare: {counts['train']} train and {counts['heldout']} {heldout}, {counts['set_aside']} set aside")
 
 
 class Inputs:
@@ -70,7 +73,7 @@ class Inputs:
         self.classes: dict[str, int] = {}  # name -> its number, in the order they were met
         self.columns = {
             "records": [np.empty(0, np.int64)], "content": [np.empty((0, 2), np.uint64)], "perceptual": [np.empty(0, np.uint64)],
-            "colour": [np.empty((0, 4), np.uint8)], "class": [np.empty(0, np.int32)],
+            "colour": [np.empty((0, 4), np.uint8)], "class": [np.empty(0, np.int32)], "published": [np.empty(0, np.int8)],
         }  # fmt: skip
 
     def __enter__(self) -> "Inputs":
@@ -122,6 +125,8 @@ class Inputs:
         self.columns["perceptual"].append(decoded.perceptual)
         self.columns["colour"].append(decoded.colour)
         self.columns["class"].append(np.array(numbers, np.int32))
+        parts = [-1 if part is None else _PARTS.index(part) for part in decoded.columns["published"]]
+        self.columns["published"].append(np.array(parts, np.int8))
 
     def pixels(self, numbers: np.ndarray) -> np.ndarray:
         """Prepared pixels (n, C, H, W) uint8 of inputs that have them, checked against their hashes."""
@@ -174,18 +179,38 @@ class Choice:
         self.label = np.append([ranks.get(name, -1) for name in inputs.classes], -1).astype(np.int32)[getattr(inputs, "class")]
         count = len(self.label)
         self.without_class = (inputs.records != decoding.NONE) & (self.label < 0) & bool(self.classes)
-        usable = np.flatnonzero((inputs.records != decoding.NONE) & ~self.without_class).astype(np.int32)
+        usable = (inputs.records != decoding.NONE) & ~self.without_class
+        self.part = self._published(usable) if config.heldout == params.PUBLISHED else None  # that is held out
+        taken = [_PARTS.index(part) for part in ("train", self.part)] if self.part else range(-1, len(_PARTS))
+        self.left_out = usable & ~np.isin(inputs.published, list(taken))
+        usable = np.flatnonzero(usable & ~self.left_out).astype(np.int32)
         prints = inputs.fingerprints(usable)
-        found = selection.select(prints, config.heldout, config.near_duplicates)
+        if self.part:
+            heldout = inputs.published[usable] == _PARTS.index(self.part)
+        else:
+            heldout = selection.to_heldout(prints.content[:, 0], config.heldout)
+        found = selection.select(prints, heldout, config.near_duplicates)
         self.twin, self.near = np.full(count, -1, np.int32), np.zeros(count, bool)
         has_twin = found.twin >= 0
         self.twin[usable[has_twin]], self.near[usable] = usable[found.twin[has_twin]], found.near
         self.heldout = np.zeros(count, bool)
-        self.heldout[usable] = found.heldout
+        self.heldout[usable] = heldout
         order = usable[found.order]
         self.order = order[self.twin[order] < 0]  # the inputs that are kept, by content
         self.shard, self.index = np.full(count, -1, np.int32), np.full(count, -1, np.int32)
         self.shard_names: list[str] = []
+
+    def _published(self, usable: np.ndarray) -> str:
+        """The part that is held out: test, else val. ValueError if none is published, or nothing to train on."""
+        found = {part for number, part in enumerate(_PARTS) if (self.inputs.published[usable] == number).any()}
+        if "train" in found and len(found) > 1:
+            return "test" if "test" in found else "val"
+        which = " and ".join(sorted(found)) if found else "none"
+        raise ValueError(
+            f"prepare.heldout is published, which needs a part train and a part test (or val), but the usable images of "
+            f"{self.config.source['path']} have {which}: set it to a share, as in 0.2, or say which is which by folders called "
+            "train and test, or by a column `split` in a labels file"
+        )
 
     def refuse_poor(self) -> None:
         """ValueError if too few images can be used, too many inputs cannot, or a class is missing or nearly so."""
@@ -195,9 +220,10 @@ class Choice:
                 f"{config.source['path']} holds {kept} usable images in {count} inputs; prepare.min_images is {config.min_images}. "
                 f"Add images, name another folder in prepare.source.path, or lower min_images.{self._examples()}"
             )
-        if count - kept > config.max_set_aside * count:
+        unusable = count - kept - int((self.left_out & (self.inputs.published >= 0)).sum())  # a part left out is no fault
+        if unusable > config.max_set_aside * count:
             raise ValueError(
-                f"{count - kept} of {count} inputs in {config.source['path']} cannot be used, more than prepare.max_set_aside "
+                f"{unusable} of {count} inputs in {config.source['path']} cannot be used, more than prepare.max_set_aside "
                 f"{config.max_set_aside} allows. Remove them, or raise it.{self._examples()}"
             )
         for split in dataset.SPLITS:
@@ -257,10 +283,11 @@ class Choice:
             numbers = np.arange(first, first + len(batch))
             reasons = batch["reason"].to_pylist()
             twin = [None] * len(batch)
-            for place in np.flatnonzero((self.twin[numbers] >= 0) | self.without_class[numbers]).tolist():
+            aside = (self.twin[numbers] >= 0) | self.without_class[numbers] | self.left_out[numbers]
+            for place in np.flatnonzero(aside).tolist():
                 twin[place] = twins.get(int(self.twin[numbers[place]]))
                 reasons[place] = self._reason(int(numbers[place]), twin[place])
-            kept = (self.inputs.records[numbers] != decoding.NONE) & (self.twin[numbers] < 0) & ~self.without_class[numbers]
+            kept = (self.inputs.records[numbers] != decoding.NONE) & ~aside
             column = {
                 "label": self.label[numbers],
                 "split": [None if not k else "heldout" if h else "train" for k, h in zip(kept.tolist(), self.heldout[numbers].tolist())],
@@ -274,6 +301,10 @@ class Choice:
             yield first, pa.record_batch(arrays, _MANIFEST)
 
     def _reason(self, number: int, twin: str | None) -> str:
+        if self.left_out[number]:
+            part = self.inputs.published[number]
+            of = f"the published {_PARTS[part]} part" if part >= 0 else "no published part"
+            return f"is of {of}: neither trained on nor held out, where {self.part} is"
         if twin is None:
             return _NO_CLASS
         other = int(self.twin[number])
@@ -295,6 +326,7 @@ class Choice:
             "classes": self.classes,
             "class_counts": self._class_counts(),  # of the train split
             "counts": counts | {split: len(self._of_split(split)) for split in dataset.SPLITS},
+            **({"heldout": f"the published {self.part} part"} if self.part else {}),
             "made_with": _versions(),
         }
 

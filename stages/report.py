@@ -22,7 +22,7 @@ Thumbnail = Callable[[int], np.ndarray | None]  # number of a set-aside row -> i
 
 KINDS = (  # how a reason starts; the first that fits
     "cannot be decoded", "is empty", "is too small", "is too large", "has the pixels of", "is a near duplicate of",
-    "has no class", "cannot be read", "is a link", "is no regular file",
+    "has no class", "cannot be read", "is a link", "is no regular file", "is of the published", "is of no published part",
 )  # fmt: skip
 LEAK = "it would leak"  # how the reason ends of a duplicate of an image in the other split
 OTHER, SILENT = "other reasons", "no reason given"
@@ -77,6 +77,7 @@ class _Tally:
     animated: int = 0
     labels: dict = field(default_factory=dict)  # split -> (classes + 1,), the last: without a class
     reasons: Counter = field(default_factory=Counter)
+    published: dict = field(default_factory=dict)  # part -> {train, heldout, set_aside}
     leaks: int = 0  # duplicates of images in the other split, set aside
     leaking: list = field(default_factory=list)  # the first of them
     examples: dict = field(default_factory=dict)  # kind -> the first rows of it
@@ -98,6 +99,9 @@ class _Tally:
         for split, counts in self.labels.items():
             labels = batch["label"].filter(pc.and_(kept, pc.equal(batch["split"], split))).to_numpy()
             counts += np.bincount(np.where(labels < 0, self.classes, labels), minlength=self.classes + 1)
+        rows = pa.table({name: batch[name] for name in ("published", "split")}).group_by(["published", "split"])
+        for row in rows.aggregate([([], "count_all")]).to_pylist():
+            self.published.setdefault(row["published"], Counter())[row["split"] or "set_aside"] += row["count_all"]
         self._add_sizes(batch)
         self.modes.update(_counted(batch["mode"].drop_null()))
         sizes = batch["bytes"].to_numpy()
@@ -248,6 +252,11 @@ def _content(card: dict, tally: _Tally, pairs: _Pairs, levels: np.ndarray) -> di
             for place, name in enumerate(names)
             if name is not None or train[place] + heldout[place]  # the row without a name: images without a class
         ],
+        "published": [
+            {"part": part, **{split: tally.published[part][split] for split in (*dataset.SPLITS, "set_aside")}}
+            for part in ("train", "val", "test", None)
+            if part in tally.published and set(tally.published) != {None}
+        ],  # by the part that the data came as; empty where they came as one
         "sizes": _sizes(tally, card["shape"]),
         "modes": dict(tally.modes),
         "animated": tally.animated,

@@ -85,6 +85,10 @@ def findings(content: dict) -> list[tuple[str, str]]:
                              f"{'image' if min(sizes) == 1 else 'images'}, the largest class {max(sizes):,}"))  # fmt: skip
     if missing := sum(one["heldout"] == 0 for one in named):
         found.append(("odd", f"{missing:,} of {len(named):,} classes have no held-out image"))
+    if any(one["part"] and one["part"] != "train" and one["train"] for one in content["published"]):
+        parts = " and ".join(one["part"] for one in content["published"] if one["part"])
+        found.append(("odd", f"the data came as {parts}, of which all may be trained on here; prepare.heldout: published keeps the "
+                             "published test part apart"))  # fmt: skip
     if smaller := content["sizes"]["smaller_than_prepared"]:
         found.append(("odd", f"{smaller:,} {'input is' if smaller == 1 else 'inputs are'} smaller than the prepared images"))
     if content["transparent_share"] == 0:
@@ -259,6 +263,20 @@ svg .grey { fill: var(--soft); } svg .red { fill: #d0473d; } svg .green { fill: 
 {% if classes.hidden and loop.index == classes.gap %}
 <tr><th class="label soft" scope="row">…</th><td class="soft" colspan="3">{{ classes.hidden | number }} more</td></tr>
 {% endif %}
+{% endfor %}
+</tbody></table></div>
+</section>
+{% endif %}
+
+{% if content.published %}
+<section>
+<h2>As published</h2>
+<div class="scroll"><table>
+<thead><tr><th>part</th><th class="figure">train</th><th class="figure">held out</th><th class="figure">set aside</th></tr></thead>
+<tbody>
+{% for one in content.published %}
+<tr><th class="label" scope="row">{% if one.part is none %}<i>of no part</i>{% else %}{{ one.part }}{% endif %}</th>
+<td class="figure">{{ one.train | number }}</td><td class="figure">{{ one.heldout | number }}</td><td class="figure">{{ one.set_aside | number }}</td></tr>
 {% endfor %}
 </tbody></table></div>
 </section>

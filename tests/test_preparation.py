@@ -356,20 +356,20 @@ def prints(count: int, seed: int = 0) -> selection.Fingerprints:
 def test_the_first_of_equal_images_is_kept():
     images = prints(100)
     images.content[[40, 70, 99]] = images.content[20]
-    chosen = selection.select(images, 0.2, None)
+    chosen = selection.select(images, selection.to_heldout(images.content[:, 0], 0.2), None)
     assert chosen.twin[[40, 70, 99]].tolist() == [20, 20, 20] and (chosen.twin >= 0).sum() == 3 and not chosen.near.any()
-    assert 5 < chosen.heldout.sum() < 40
+    assert 5 < selection.to_heldout(images.content[:, 0], 0.2).sum() < 40
 
 
 def test_no_images_are_no_trouble():
-    chosen = selection.select(prints(0), 0.2, 4)
+    chosen = selection.select(prints(0), np.zeros(0, bool), 4)
     assert len(chosen.order) == len(chosen.twin) == 0 and selection.shards(np.empty(0, np.uint64), 10) == []
 
 
 def test_added_images_move_no_other_and_change_only_the_shards_they_fall_into():
     many = prints(5000)
     few = selection.Fingerprints(many.content[:4990], many.perceptual[:4990], many.colour[:4990])
-    assert (selection.select(few, 0.2, None).heldout == selection.select(many, 0.2, None).heldout[:4990]).all()
+    assert (selection.to_heldout(few.content[:, 0], 0.2) == selection.to_heldout(many.content[:, 0], 0.2)[:4990]).all()
 
     def cut(images: selection.Fingerprints) -> dict[str, bytes]:
         hashes = np.sort(images.content[:, 0])

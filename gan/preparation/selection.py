@@ -29,12 +29,14 @@ class Selection:
     order: np.ndarray  # (N,) int32: image numbers by content
     twin: np.ndarray  # (N,) int32: the image that makes this one superfluous, -1 where it is kept
     near: np.ndarray  # (N,) bool: the twin looks alike but is not equal
-    heldout: np.ndarray  # (N,) bool: the split that the content falls to
 
 
-def select(images: Fingerprints, heldout: float, distance: int | None) -> Selection:
-    """Keep the first of equal images; with a `distance`, the first by content of those within so many bits of each other."""
-    order = np.lexsort((images.content[:, 1], images.content[:, 0])).astype(np.int32)  # stable: of equal images the first is first
+def select(images: Fingerprints, heldout: np.ndarray, distance: int | None) -> Selection:
+    """Keep the first of equal images; with a `distance`, the first by content of those within so many bits of each other.
+
+    `heldout` (N,) bool: never trained on. These come before the others, so that no image kept for training is the twin of one.
+    """
+    order = np.lexsort((~heldout, images.content[:, 1], images.content[:, 0])).astype(np.int32)  # stable: the first of equals first
     in_order = images.content[order]
     fresh = np.r_[True, (in_order[1:] != in_order[:-1]).any(axis=1)][: len(order)]
     del in_order
@@ -45,10 +47,11 @@ def select(images: Fingerprints, heldout: float, distance: int | None) -> Select
     near = np.zeros(len(order), bool)
     if distance is not None:
         kept = order[fresh]
+        kept = kept[np.argsort(~heldout[kept], kind="stable")]
         alike = near_duplicates(images.perceptual[kept], images.colour[kept], distance)
         found = alike >= 0
         twin[kept[found]], near[kept[found]] = kept[alike[found]], True
-    return Selection(order, twin, near, to_heldout(images.content[:, 0], heldout))
+    return Selection(order, twin, near)
 
 
 def to_heldout(prefixes: np.ndarray, share: float) -> np.ndarray:

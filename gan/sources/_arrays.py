@@ -112,6 +112,7 @@ class Images:
     count: int
     num_bytes: int
     to_pixels: Callable[[bytearray], np.ndarray]  # whole images -> (n, H, W) or (n, H, W, C) uint8
+    part: str | None = None  # train, val or test, where they are published as one
 
     def blocks(self, labels: Labels | None) -> Iterator[_inputs.Block]:
         """All images that are whole, then what is wrong with the rest, in one input each for images and labels."""
@@ -125,7 +126,8 @@ class Images:
             if whole := len(data) // self.num_bytes:
                 names = [f"{self.name}#{number}" for number in range(start, start + whole)]
                 classes = labels.next(whole) if labels else [None] * whole
-                yield _inputs.Pixels(names, classes, self.to_pixels(data[: whole * self.num_bytes]))
+                parts = [self.part] * whole if self.part else None
+                yield _inputs.Pixels(names, classes, self.to_pixels(data[: whole * self.num_bytes]), parts)
             start += whole
         if trouble:
             yield refused(self.name, f"{self.count - start} of its {self.count} images are missing: {trouble}")

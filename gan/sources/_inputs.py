@@ -48,6 +48,7 @@ class Pictures:
     names: list[str]  # unique in the source, relative, with forward slashes
     classes: list[str | None]  # None: no class is known
     contents: list[bytes | str | Refusal]  # a str is the path of a file, which the worker reads
+    parts: list[str | None] | None = None  # the published part of each: train, val, test, None; None: nothing tells of parts
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Pixels:
     names: list[str]  # "train-images-idx3-ubyte#17" is the 17th of an array, from 0
     classes: list[str | None]
     array: np.ndarray  # (n, H, W) grey or (n, H, W, 1 | 2 | 3 | 4) grey, grey with alpha, RGB, RGBA; uint8
+    parts: list[str | None] | None = None  # as of Pictures
 
 
 Block = Pictures | Pixels
@@ -69,9 +71,12 @@ class Gatherer:
     names: list[str] = field(default_factory=list)
     classes: list[str | None] = field(default_factory=list)
     contents: list[bytes | str | Refusal] = field(default_factory=list)
+    parts: list[str | None] = field(default_factory=list)
     num_bytes: int = 0
 
-    def add(self, name: str, class_name: str | None, content: bytes | str | Refusal) -> Iterator[Pictures]:
+    def add(
+        self, name: str, class_name: str | None, content: bytes | str | Refusal, part: str | None = None
+    ) -> Iterator[Pictures]:
         """Take one more; yields the block before it if that is full."""
         size = len(content) if isinstance(content, bytes) else 0
         if self.names and (len(self.names) >= MOST_PICTURES or self.num_bytes + size > MOST_BYTES):
@@ -79,10 +84,11 @@ class Gatherer:
         self.names.append(name)
         self.classes.append(class_name)
         self.contents.append(content)
+        self.parts.append(part)
         self.num_bytes += size
 
     def rest(self) -> Iterator[Pictures]:
         """The last block, if there is one."""
         if self.names:
-            yield Pictures(self.names, self.classes, self.contents)
-        self.names, self.classes, self.contents, self.num_bytes = [], [], [], 0
+            yield Pictures(self.names, self.classes, self.contents, self.parts if any(self.parts) else None)
+        self.names, self.classes, self.contents, self.parts, self.num_bytes = [], [], [], [], 0

@@ -1,4 +1,5 @@
-"""Which class each file has: from a labels file at the root, or, without one, from the first level of sub-folders.
+"""Which class and which published part each file has: from a labels file at the root (or in each folder that is a part), or,
+without one, from the folders (`_splits`).
 
 A labels file is a table, labels.csv or metadata.csv (with a header), labels.jsonl or metadata.jsonl (as of Hugging Face's
 imagefolder), or the dataset.json of StyleGAN's dataset_tool.
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from . import _inputs
+from . import _inputs, _splits
 
 FILES = ("labels.csv", "metadata.csv", "labels.jsonl", "metadata.jsonl", "dataset.json")
 _FILE_COLUMNS = ("file_name", "file", "filename", "path", "image")
@@ -24,44 +25,63 @@ _Rows = Iterable[tuple[int, dict[str, Any]]]  # line number and fields
 
 @dataclass
 class Classes:
-    """Gives each file its class, once."""
+    """Gives each file its class and its part, once."""
 
-    file: str = ""  # the labels file, which is no input itself
-    listed: dict[str, str | None] | None = None  # None: there is no labels file
+    layout: _splits.Layout
+    files: list[str]  # the labels files, which are no inputs
+    listed: dict[str, tuple[str | None, str | None, str]]  # class, part and labels file of each file that one lists
+    by_folder: bool  # whether the classes are the folders: there is no labels file, or it has parts only
 
-    def of(self, name: str) -> str | None:
-        """The class of a file; None for one the labels file does not list, or one that lies in no sub-folder."""
-        if self.listed is None:
-            return name.partition("/")[0] if "/" in name else None
-        return self.listed.pop(_key(name), None)
+    def of(self, name: str) -> tuple[str | None, str | None]:
+        """Class and part of a file; no class for one the labels file does not list, or, without one, that lies in no folder."""
+        class_name, part = self.layout.of(name)
+        own_class, own_part, _ = self.listed.pop(_key(name), (None, None, "")) if self.listed else (None, None, "")
+        return class_name if self.by_folder else own_class, own_part or part
 
-    def missing(self) -> Iterator[tuple[str, str | None, _inputs.Refusal]]:
+    def missing(self) -> Iterator[tuple[str, str | None, _inputs.Refusal, str | None]]:
         """The files that are listed and that nobody asked for: arguments of `Gatherer.add`."""
-        for name, class_name in (self.listed or {}).items():
-            yield name, class_name, _inputs.Refusal(f"is listed in {self.file} and is not there")
+        for name, (class_name, part, file) in self.listed.items():
+            yield name, class_name, _inputs.Refusal(f"is listed in {file} and is not there"), part
 
 
-def find(read: Callable[[str], bytes | None], where: str, column: str | None) -> Classes:
-    """The classes by the labels file that `read` (None: no such file) finds at the root of `where`, a folder or an archive.
+@dataclass
+class _Table:
+    """What a labels file says: class and part of each file."""
+
+    listed: dict[str, tuple[str | None, str | None]]
+    by_folder: bool = False  # it has parts only
+
+
+def find(read: Callable[[str], bytes | None], where: str, column: str | None, layout: _splits.Layout) -> Classes:
+    """The classes by the labels files that `read` (None: no such file) finds in `where`, a folder or an archive.
 
     `column` is the column of the labels, where it is not to be guessed. ValueError says what is wrong, and in which line.
     """
-    found = {}
-    for file in FILES:
-        if (content := read(file)) is not None and (listed := _parse(content, file, where, column)) is not None:
-            found[file] = listed
-    if len(found) > 1:
-        raise ValueError(f"{where} has {' and '.join(found)}; keep only the one that is to give the classes")
+    found = _tables(read, "", where, column)
+    for folder in () if found else layout.parts:
+        found |= _tables(read, folder, where, column)
     if not found and column is not None:
         raise ValueError(f"label is {column!r}, a column of a labels file, but {where} has none of {', '.join(FILES)}")
-    return Classes(*next(iter(found.items()))) if found else Classes()
+    listed = {name: (*one, file) for file, table in found.items() for name, one in table.listed.items()}
+    return Classes(layout, list(found), listed, all(table.by_folder for table in found.values()))
 
 
-def _parse(content: bytes, file: str, where: str, column: str | None) -> dict[str, str | None] | None:
-    """File -> class; None if it is another dataset.json than StyleGAN's."""
+def _tables(read: Callable[[str], bytes | None], folder: str, where: str, column: str | None) -> dict[str, _Table]:
+    """The labels file in a folder ("train/", or "" for the root), if there is one, by its name."""
+    found = {}
+    for file in (folder + name for name in FILES):
+        if (content := read(file)) is not None and (table := _parse(content, file, where, column)) is not None:
+            found[file] = _Table({folder + name: one for name, one in table.listed.items()}, table.by_folder)
+    if len(found) > 1:
+        raise ValueError(f"{where} has {' and '.join(found)}; keep only the one that is to give the classes")
+    return found
+
+
+def _parse(content: bytes, file: str, where: str, column: str | None) -> _Table | None:
+    """What a labels file says; None if it is another dataset.json than StyleGAN's."""
     try:
         text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8").lstrip("\ufeff")
-        if file == "dataset.json":
+        if file.endswith("dataset.json"):
             return _of_pairs(text)
         columns, rows = _table(text) if file.endswith(".csv") else _lines(text)
         return _of_rows(columns, rows, column)
@@ -123,45 +143,56 @@ def _json(text: str, line: int | None) -> Any:
         raise _Malformed(line, f"is no JSON ({error}); write it anew") from error
 
 
-def _of_rows(columns: list[str], rows: _Rows, column: str | None) -> dict[str, str | None]:
+def _of_rows(columns: list[str], rows: _Rows, column: str | None) -> _Table:
     file_column = _first(columns, _FILE_COLUMNS)
     if file_column is None:
         raise _no_column("file", columns, _FILE_COLUMNS)
-    others = [other for other in dict.fromkeys(columns) if other != file_column]
+    rows = list(rows)
+    split_column = _split_column(columns, rows, (file_column, column))
+    others = [other for other in dict.fromkeys(columns) if other not in (file_column, split_column)]
     if column is not None and column not in others:
         raise _Malformed(None, f"has no column {column!r} for the labels but {', '.join(others)}; set label to one of these")
     label_column = column or _first(others, _LABEL_COLUMNS) or (others[0] if len(others) == 1 else None)
-    if label_column is None:
+    if label_column is None and (others or not split_column):
         raise _no_column("label", columns, _LABEL_COLUMNS)
-    listed: dict[str, str | None] = {}
+    table = _Table({}, by_folder=label_column is None)
     for line, row in rows:
-        _list(listed, row.get(file_column), row.get(label_column), line)
-    return listed
+        _list(table.listed, row.get(file_column), row.get(label_column), line, _splits.of_value(row.get(split_column)))
+    return table
 
 
-def _of_pairs(text: str) -> dict[str, str | None] | None:
+def _split_column(columns: list[str], rows: list[tuple[int, dict[str, Any]]], others: tuple[str | None, ...]) -> str | None:
+    """The column that names published parts: by its name, and a value that is one."""
+    named = [column for name in _splits.COLUMNS for column in columns if column.lower() == name and column not in others]
+    return next((column for column in named if any(_splits.of_value(row.get(column)) for _, row in rows)), None)
+
+
+def _of_pairs(text: str) -> _Table | None:
     """StyleGAN's {"labels": [[file, label], …]} or {"labels": null}."""
     content = _json(text, None)
     if not isinstance(content, dict) or "labels" not in content:
         return None
-    listed: dict[str, str | None] = {}
+    table = _Table({})
     pairs = content["labels"] or []
     if not isinstance(pairs, list) or any(not isinstance(pair, list) or len(pair) != 2 for pair in pairs):
         raise _Malformed(None, '"labels" is no list of [file, label]; write {"labels": [["00000/1.png", 3], …]}')
     for file, label in pairs:
-        _list(listed, file, label, None)
-    return listed
+        _list(table.listed, file, label, None)
+    return table
 
 
-def _list(listed: dict[str, str | None], file: Any, label: Any, line: int | None) -> None:
+def _list(listed: dict[str, tuple], file: Any, label: Any, line: int | None, part: str | None = None) -> None:
     if not isinstance(file, str) or not file.strip():
         raise _Malformed(line, "names no file; name one or remove the line")
     file = file.replace("\\", "/")
     if file.startswith("/") or re.match("[A-Za-z]:", file) or ".." in file.split("/"):
         raise _Malformed(line, f"{file[:100]!r} leads outside; write paths relative to the labels file")
     key, class_name = _key("/".join(part for part in file.split("/") if part not in ("", "."))), _class(label, line)
-    if listed.setdefault(key, class_name) != class_name:
-        raise _Malformed(line, f"{key} has the label {class_name} here and {listed[key]} before; list it once")
+    before = listed.setdefault(key, (class_name, part))
+    if before[0] != class_name:
+        raise _Malformed(line, f"{key} has the label {class_name} here and {before[0]} before; list it once")
+    if before[1] != part:
+        raise _Malformed(line, f"{key} is of the part {part} here and of {before[1]} before; list it once")
 
 
 def _class(label: Any, line: int | None) -> str | None:

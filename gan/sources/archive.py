@@ -1,6 +1,7 @@
 """A zip or tar (plain, gzip, xz, bzip2, Zstandard) of pictures, read member by member; nothing is unpacked to disk.
 
 A labels file names the classes, or else the first level of sub-folders, below the one folder that holds all, if one does.
+Folders that are published parts (train, val, test) are no classes: `_splits` tells them by their names.
 """
 
 import bz2
@@ -22,7 +23,7 @@ from typing import Any, BinaryIO
 import pydantic
 
 from .. import choices
-from . import _inputs, _labels
+from . import _inputs, _labels, _splits
 
 _MAGIC = {
     b"PK\x03\x04": "zip", b"PK\x05\x06": "zip",
@@ -36,13 +37,15 @@ _SLACK = 128 << 10  # bytes a decompressor may have read ahead, and that any mem
 _STEP = 1 << 20
 _SMALL_STEP = 4 << 10  # for the methods of which zipfile expands at once whatever it is asked for
 _MOST_EMPTY_READS = 8
+_DEEPEST = 8  # folders within folders that may be published parts
 _REST = 16 << 20  # bytes looked at after a tar's end mark; real ones fill at most a few blocks
 
 
 class Config(choices.Config):
-    """How to read the labels file, if there is one, and how much to read at most."""
+    """How to read the labels file, if there is one, and the folders, and how much to read at most."""
 
     label: str | None = None  # the column that names the classes, where there are several
+    splits: bool | None = None  # whether folders called train, val, test are published parts; None: by the names beside them
     max_member_mb: pydantic.PositiveFloat = 256
     max_members: pydantic.PositiveInt = 10_000_000
     max_total_gb: pydantic.PositiveFloat = 1000  # of all members, unpacked
@@ -80,13 +83,14 @@ def blocks(config: Config, path: Path) -> Iterator[_inputs.Pictures]:
     try:
         for position, member in enumerate(_members(path, limit)):
             name, unsafe = _tidy(member.name).removeprefix(top), _unsafe(member.name)
-            if not unsafe and (name == classes.file or not _inputs.is_data(name)):
+            if not unsafe and (name in classes.files or not _inputs.is_data(name)):
                 continue
             reason = unsafe or _reason_against(member, limit)
             reason = reason or ("has the name of an earlier one" if name in seen else "")
             name = _unique(name, position, seen)
             content = _inputs.Refusal(reason, member.num_bytes) if reason else member.read(limit)
-            yield from gatherer.add(name, None if unsafe else classes.of(name), content)
+            class_name, part = (None, None) if unsafe else classes.of(name)
+            yield from gatherer.add(name, class_name, content, part)
     except _Damage as error:
         damage = str(error)
     for listed in classes.missing():
@@ -98,7 +102,7 @@ def blocks(config: Config, path: Path) -> Iterator[_inputs.Pictures]:
 
 def _survey(config: Config, path: Path) -> tuple[str, _labels.Classes]:
     """The folder that holds all members ("top/", or nothing) and their classes, by a first pass over the names."""
-    limit, count, total, top, tables = int(config.max_member_mb * 1e6), 0, 0, None, {}
+    limit, count, total, top, tables, folders = int(config.max_member_mb * 1e6), 0, 0, None, {}, {}
     try:
         for member in _members(path, limit):
             count, total = count + 1, total + (max(member.num_bytes, 0) if not _reason_against(member, limit) else 0)
@@ -107,11 +111,38 @@ def _survey(config: Config, path: Path) -> tuple[str, _labels.Classes]:
             if _unsafe(member.name) or _inputs.is_data(name):
                 folder = name.partition("/")[0] + "/" if "/" in name else ""
                 top = folder if top in (None, folder) else ""
+                _note_folders(folders, name if not _unsafe(member.name) else "")
             if name.removeprefix(top or "") in _labels.FILES and not _unsafe(member.name):
                 tables[name] = _table(member, path, limit)
     except _Damage:
         pass  # `blocks` tells
-    return top or "", _labels.find(lambda file: tables.get((top or "") + file), str(path), config.label)
+    top = top or ""
+    layout = _splits.find(lambda place: sorted(folders.get(top + place, ())), str(path), config.splits)
+    if top and not layout.folders and config.splits is not False:
+        layout = _splits.whole(top)
+    if not any(name.removeprefix(top) in _labels.FILES for name in tables):
+        tables |= _tables_of_parts(path, limit, {top + folder + file for folder in layout.parts for file in _labels.FILES})
+    return top, _labels.find(lambda file: tables.get(top + file), str(path), config.label, layout)
+
+
+def _note_folders(folders: dict[str, set[str]], name: str) -> None:
+    """Add the folders that a member lies in: each under the one that holds it."""
+    place = ""
+    for folder in name.split("/")[:-1][:_DEEPEST]:
+        folders.setdefault(place, set()).add(folder)
+        place += f"{folder}/"
+
+
+def _tables_of_parts(path: Path, limit: int, wanted: set[str]) -> dict[str, bytes]:
+    """The labels files that lie in folders which are published parts, by a pass of its own where there are such folders."""
+    tables = {}
+    try:
+        for member in _members(path, limit) if wanted else ():
+            if (name := _tidy(member.name)) in wanted and not _unsafe(member.name):
+                tables[name] = _table(member, path, limit)
+    except _Damage:
+        pass  # `blocks` tells
+    return tables
 
 
 def _check(config: Config, path: Path, count: int, total: int) -> None:

@@ -18,6 +18,7 @@ from . import _arrays, _arrays_only, _inputs
 
 _FOLDERS = ("cifar-10-batches-py", "cifar-100-python")
 _BATCHES = {*(f"data_batch_{number}" for number in range(1, 6)), "test_batch", "train", "test"}
+_TESTS = {"test_batch", "test"}  # of the batches, the published test part; the others are for training
 _METAS = {"batches.meta", "meta"}
 _PICKLE = b"\x80\x02}"  # protocol 2, an empty dict
 _MOST_BATCH_BYTES = 512 << 20  # CIFAR-100's train has 155 MB; a batch is in memory at once
@@ -74,7 +75,8 @@ def _batch(config: Config, name: str, num_bytes: int, file: BinaryIO, class_name
         classes = [
             class_names[label] if 0 <= label < len(class_names) else str(label) for label in labels[start : start + len(planes)]
         ]
-        yield _inputs.Pixels(names, classes, np.ascontiguousarray(planes.transpose(0, 2, 3, 1)))
+        parts = ["test" if name in _TESTS else "train"] * len(names)
+        yield _inputs.Pixels(names, classes, np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), parts)
 
 
 def _class_names(config: Config, path: Path) -> tuple[list[str], _inputs.Pictures | None]:

@@ -1,4 +1,7 @@
-"""A folder of pictures of any format; a labels file, or else the first level of sub-folders, names the classes."""
+"""A folder of pictures of any format; a labels file, or else the first level of sub-folders, names the classes.
+
+Folders that are published parts (train, val, test) are no classes: `_splits` tells them by their names.
+"""
 
 import os
 import stat
@@ -6,13 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .. import choices
-from . import _inputs, _labels
+from . import _inputs, _labels, _splits
 
 
 class Config(choices.Config):
-    """How to read the labels file, if there is one."""
+    """How to read the labels file, if there is one, and the folders."""
 
     label: str | None = None  # the column that names the classes, where there are several
+    splits: bool | None = None  # whether folders called train, val, test are published parts; None: by the names beside them
 
 
 def recognises(path: Path) -> bool:
@@ -21,14 +25,18 @@ def recognises(path: Path) -> bool:
 
 
 def blocks(config: Config, path: Path) -> Iterator[_inputs.Pictures]:
-    """Every file below `path`, folder by folder, sorted by name in each. ValueError: the labels file is malformed."""
+    """Every file below `path`, folder by folder, sorted by name in each. ValueError: the labels file is malformed,
+    or it cannot be told whether folders are parts or classes.
+    """
     if not path.is_dir():
         raise ValueError(f"{path} is no folder; name one, or another source")
-    classes = _labels.find(lambda file: _read(path / file), str(path), config.label)
+    layout = _splits.find(lambda place: _folders(path / place, place), str(path), config.splits)
+    classes = _labels.find(lambda file: _read(path / file), str(path), config.label, layout)
     gatherer = _inputs.Gatherer()
     for name, content in _files(path, ""):
-        if name != classes.file:
-            yield from gatherer.add(name, classes.of(name), content)
+        if name not in classes.files:
+            class_name, part = classes.of(name)
+            yield from gatherer.add(name, class_name, content, part)
     for listed in classes.missing():
         yield from gatherer.add(*listed)
     yield from gatherer.rest()
@@ -36,6 +44,17 @@ def blocks(config: Config, path: Path) -> Iterator[_inputs.Pictures]:
 
 def _read(path: Path) -> bytes | None:
     return path.read_bytes() if path.is_file() else None
+
+
+def _folders(folder: Path, prefix: str) -> list[str]:
+    """The names of the sub-folders that hold files."""
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted((one for one in found if one.is_dir(follow_symlinks=False)), key=lambda one: one.name)
+    except OSError:  # its name is no UTF-8
+        return []
+    names = [(_inputs.well_formed(entry.name), entry.path) for entry in entries]
+    return [name for name, path in names if any(True for _ in _files(path, f"{prefix}{name}/"))]
 
 
 def _files(folder: Path | str, prefix: str) -> Iterator[tuple[str, str | _inputs.Refusal]]:

@@ -1,7 +1,8 @@
 """MNIST's idx files (Y. LeCun, C. Cortes, C. Burges), packed or not: a folder of them, or one file of images.
 
 An images file starts with 0x00000803, count, height and width (big-endian, 32 bits each), a labels file with 0x00000801 and
-count; the labels of train-images-idx3-ubyte are train-labels-idx1-ubyte beside it.
+count; the labels of train-images-idx3-ubyte are train-labels-idx1-ubyte beside it. The part that a file is published as
+stands in its name; MNIST's test part is t10k.
 """
 
 import os
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import choices
-from . import _arrays, _inputs
+from . import _arrays, _inputs, _splits
 
 _IMAGES, _LABELS = 0x00000803, 0x00000801
 
@@ -57,8 +58,9 @@ def blocks_of(path: Path) -> Iterator[_inputs.Block]:
             return
         _, count, height, width = struct.unpack(">4I", header)
         labels = _labels(stack, path, count)
+        part = "test" if "t10k" in name.lower() else _splits.of_name(name)
         yield from _arrays.Images(
-            name, images, count, height * width, lambda data: np.frombuffer(data, np.uint8).reshape(-1, height, width)
+            name, images, count, height * width, lambda data: np.frombuffer(data, np.uint8).reshape(-1, height, width), part
         ).blocks(labels)
 
 

@@ -1,7 +1,8 @@
 """Parquet files with a column of encoded pictures, as Hugging Face's `datasets` writes them: one, or a folder of *.parquet.
 
 The column is a struct {bytes, path}, plain binary, or a list of either. Class names come from the ClassLabel in the schema's
-`huggingface` metadata (https://huggingface.co/docs/datasets/about_dataset_features), or are the label's text (`_values`).
+`huggingface` metadata (https://huggingface.co/docs/datasets/about_dataset_features), or are the label's text (`_values`). The
+published part of a row comes from a column `split`, or from the file's name (test-00000-of-00001) or folder.
 """
 
 import contextlib
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import choices
-from . import _arrays, _inputs, _values
+from . import _arrays, _inputs, _splits, _values
 
 _MAGIC = b"PAR1"
 _BUFFER_BYTES = 1 << 20  # of a column, read at a time
@@ -26,6 +27,7 @@ class Config(choices.Config):
 
     image: str | None = None
     label: str | None = None  # "": none, whatever columns there are
+    split: str | None = None  # the column that names published parts
 
 
 def recognises(path: Path) -> bool:
@@ -88,14 +90,14 @@ def notes(config: Config, path: Path) -> list[str]:
     return list(found)[:_MOST_NOTES]
 
 
-Row = tuple[str, str | None, bytes | _inputs.Refusal]  # name, class, content
+Row = tuple[str, str | None, bytes | _inputs.Refusal, str | None]  # name, class, content, published part
 
 
 def _rows(config: Config, name: str, path: Path) -> Iterator[Row]:
     import pyarrow
     from pyarrow import parquet
 
-    number = count = 0
+    number, count, of_file = 0, 0, _part_of_file(name)
     try:
         with parquet.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True) as file:
             count = file.metadata.num_rows
@@ -103,21 +105,23 @@ def _rows(config: Config, name: str, path: Path) -> Iterator[Row]:
             if columns.image is None:
                 raise ValueError(f"it has no column of pictures, only {', '.join(file.schema_arrow.names)[:200]}")
             to_class = _to_class(columns, file, name)
-            read = [column for column in (columns.image, columns.label) if column]
+            read = list(dict.fromkeys(column for column in (columns.image, columns.label, columns.split) if column))
             for batch in file.iter_batches(_batch_size(file.metadata), columns=read, use_threads=False):
                 labels = batch.column(columns.label) if columns.label else [None] * len(batch)
-                for content, given in zip(batch.column(columns.image), labels):
+                splits = batch.column(columns.split).to_pylist() if columns.split else [None] * len(batch)
+                for content, given, split in zip(batch.column(columns.image), labels, splits):
                     class_name = to_class(given.as_py() if columns.label else None)
                     pictures = content.as_py()
                     for place, picture in enumerate(pictures if isinstance(pictures, list) and pictures else [pictures]):
                         within = f".{place}" if isinstance(pictures, list) else ""
-                        yield f"{name}#{number}{within}", class_name, _content(picture)
+                        part = _splits.of_value(_named(split, columns.parts)) or of_file
+                        yield f"{name}#{number}{within}", class_name, _content(picture), part
                     number += 1
     except _NoLabels as error:
         raise ValueError(str(error)) from error
     except (pyarrow.ArrowException, OSError, ValueError, KeyError) as error:
         missing = f"{count - number} of its {count} rows are missing" if number else "cannot be read"
-        yield name, None, _inputs.Refusal(f"{missing}: {error}", path.stat().st_size)
+        yield name, None, _inputs.Refusal(f"{missing}: {error}", path.stat().st_size), of_file
 
 
 def _batch_size(metadata: object) -> int:
@@ -133,20 +137,23 @@ class _Columns:
     label: str | None
     names: list[str]  # of the classes, by number; none where they are not known
     others: list[str]  # that may be labels too
+    split: str | None  # of published parts
+    parts: list[str]  # their names by number, as `names`
 
 
 def _columns(config: Config, schema: object) -> _Columns:
     features = _features(schema)
     kinds = {name: _kind(feature) for name, feature in features.items()}
     pictures = [field.name for field in schema if _holds_pictures(field.type)]
-    for wanted, valid in ((config.image, pictures), (config.label or None, schema.names)):
+    for wanted, valid in ((config.image, pictures), (config.label or None, schema.names), (config.split, schema.names)):
         if wanted is not None and wanted not in valid:
             raise ValueError(f"it has no such column {wanted!r}; it has {', '.join(valid)}")
     texts = [name for name in pictures if _is_binary(schema.field(name).type) and _values.labels_of([name])]  # not pictures
     likely = [name for name in pictures if name not in (*texts, config.label)]
     typed = [name for name in likely if kinds.get(name) == "Image"]
     image = config.image or next(iter(typed), None) or _values.file_of(likely) or next(iter(likely), None)
-    others = [field.name for field in schema if field.name != image and field.name not in likely]
+    split = config.split or next((name for name in schema.names if _is_split(name, schema, features)), None)
+    others = [field.name for field in schema if field.name not in (image, split) and field.name not in likely]
     known = [name for name in others if name == "label"]
     known += [name for name in others if kinds.get(name) == "ClassLabel" and name not in known]
     while name := _values.labels_of([name for name in others if name not in known]):
@@ -154,7 +161,24 @@ def _columns(config: Config, schema: object) -> _Columns:
     free = [name for name in others if name not in known and _values.may_be_labels(name) and _is_plain(schema.field(name).type)]
     label = config.label if config.label is not None else next(iter(known if known or len(free) != 1 else free), None)
     names = _names(features.get(label)) if kinds.get(label) == "ClassLabel" else []
-    return _Columns(image, label or None, names, [name for name in (known or free) if name != label])
+    parts = _names(features.get(split)) if kinds.get(split) == "ClassLabel" else []
+    return _Columns(image, label or None, names, [name for name in (known or free) if name != label], split, parts)
+
+
+def _is_split(name: str, schema: object, features: dict) -> bool:
+    """Whether a column is one of published parts: called split, and of text, or of numbers that stand for some."""
+    from pyarrow import types
+
+    kind = schema.field(name).type
+    kind = kind.value_type if types.is_dictionary(kind) else kind
+    text = types.is_string(kind) or types.is_large_string(kind)
+    return name.lower() == "split" and (text or any(map(_splits.of_value, _names(features.get(name)))))
+
+
+def _part_of_file(name: str) -> str | None:
+    """The part that a file's name says, or a folder's that it lies in: data/test-00000-of-00001.parquet, test/0000.parquet."""
+    places = name.removesuffix(".parquet").split("/")
+    return next((part for place in reversed(places) if (part := _splits.of_name(place))), None)
 
 
 def _kind(feature: object) -> str | None:
