@@ -421,7 +421,7 @@ def test_arrays_that_are_no_images_are_refused_with_the_way_out(tmp_path, array,
         read(npy, tmp_path / "a.npy")
 
 
-@pytest.mark.parametrize("labels", [np.arange(4), np.zeros((5, 10), int), np.zeros(5), np.array([None] * 5)])
+@pytest.mark.parametrize("labels", [np.arange(4), np.zeros((5, 10), int), np.full((5, 2), 0.5), np.array([None] * 5)])
 def test_labels_that_do_not_belong_to_the_images_are_refused(tmp_path, labels):
     write_files(tmp_path, {"images.npy": npy_file(images(5, 2, 2)), "labels.npy": npy_file(labels)})
     assert npy.recognises(tmp_path)
@@ -454,6 +454,70 @@ def test_train_and_test_of_keras_are_both_read(tmp_path):
     names, classes, pixels, _ = read(npy, tmp_path / "mnist.npz")
     assert np.array_equal(pixels, np.concatenate([train, test])) and classes == ["7", "8", "9", "1", "2"]
     assert names[0] == "mnist.npz/x_train#0" and names[-1] == "mnist.npz/x_test#1"
+
+
+@pytest.mark.parametrize(
+    "labels, expected",
+    [
+        (np.array([0.0, 7.0, np.nan]), ["0", "7", None]),
+        (np.array([0.5, 1, 1], ">f4"), ["0.5", "1", "1"]),
+        (np.array([[0, 1], [1, 0], [0, 1]]), ["1", "0", "1"]),
+        (np.eye(3, 10, 4, "f4"), ["4", "5", "6"]),
+        (np.array(["cat", np.nan, ""]), ["cat", None, None]),
+        (np.array([True, False, True]), ["true", "false", "true"]),
+    ],
+)
+def test_an_array_of_labels_is_read_whatever_its_type(tmp_path, labels, expected):
+    np.savez(tmp_path / "a.npz", images=images(3, 4, 4), labels=labels)
+    assert read(npy, tmp_path / "a.npz")[1] == expected
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("arr_0", "arr_1"), ("images", "target"), ("x", "targets"), ("X", "Y"), ("data", "class"), ("X_train", "Y_train"), ("train_images", "train_labels"),
+     ("x_test", "target_test"), ("images", "breed"), ("pictures", "kinds")],
+)  # fmt: skip
+@pytest.mark.parametrize("form", ["npz", "folder", "file"])
+def test_the_array_of_the_labels_is_known_by_its_name_or_because_there_is_no_other(tmp_path, names, form):
+    arrays = dict(zip(names, (images(4, 5, 5), np.array([0, 1, 1, 0]))))
+    np.savez(tmp_path / "a.npz", **arrays)
+    write_files(tmp_path / "set", {f"{name}.npy": npy_file(array) for name, array in arrays.items()})
+    path = {"npz": tmp_path / "a.npz", "folder": tmp_path / "set", "file": tmp_path / "set" / f"{names[0]}.npy"}[form]
+    assert npy.recognises(path) or (form, names[0]) == ("folder", "pictures")
+    assert read(npy, path)[1] == list("0110") and npy.notes(npy.Config(), path) == []
+
+
+@pytest.mark.parametrize("form", ["npz", "folder"])
+def test_arrays_that_may_be_labels_and_are_not_read_are_named(tmp_path, form):
+    kinds, masks, odd = np.array([0, 1]), np.zeros((2, 3, 3)), np.zeros(7)
+    arrays = {"images": images(2, 5, 5), "breed": kinds, "colour": kinds + 1, "masks": masks, "means": odd}
+    np.savez(tmp_path / "a.npz", **arrays)
+    write_files(tmp_path / "set", {f"{name}.npy": npy_file(array) for name, array in arrays.items()})
+    path = tmp_path / ("a.npz" if form == "npz" else "set")
+    (note,) = npy.notes(npy.Config(), path)
+    assert note.startswith(f"no array gives images classes, not breed, colour, masks ({path.name}): to choose, set")
+    assert read(npy, path)[1] == [None, None] and read(npy, path, label="colour")[1] == ["1", "2"]
+    assert npy.notes(npy.Config(label="colour"), path) == [] and read(npy, path, label="")[1] == [None, None]
+    with pytest.raises(ValueError, match=f"{path.name} has no array 'color' for label; it has images, breed"
+                       if form == "npz" else "has no array 'color' for label; it has breed, colour"):  # fmt: skip
+        read(npy, path, label="color")
+
+
+def test_each_part_has_its_own_labels_and_a_chosen_name_is_meant_in_every_part(tmp_path):
+    arrays = {f"x_{part}": images(2, 4, 4, seed=seed) for seed, part in enumerate(("train", "test"))}
+    arrays |= {"y_train": np.array([1, 2]), "y_test": np.array([3, 4]), "coarse_train": np.array([5, 6]), "coarse_test": np.array([7, 8])}
+    np.savez(tmp_path / "a.npz", **arrays)
+    assert read(npy, tmp_path / "a.npz")[1] == list("1234")
+    assert read(npy, tmp_path / "a.npz", label="coarse_train")[1] == list("5678")
+    assert read(npy, tmp_path / "a.npz", image="x_test")[1] == list("34")
+    assert [note.partition(" (")[0] for note in npy.notes(npy.Config(), tmp_path / "a.npz")] == [
+        "the classes of x_train are y_train, not coarse_train", "the classes of x_test are y_test, not coarse_test"
+    ]  # fmt: skip
+
+
+def test_a_folder_of_pictures_with_some_arrays_is_no_folder_of_arrays(tmp_path):
+    write_files(tmp_path, {"x.npy": npy_file(images(2, 4, 4)), "a.png": b"\x89PNG"})
+    assert not npy.recognises(tmp_path)
 
 
 def test_an_npz_without_images_or_with_objects_is_refused(tmp_path):

@@ -89,7 +89,7 @@ class Labels:
     name: str  # of the labels' file, for the manifest
     file: BinaryIO
     num_bytes: int  # of one label
-    to_names: Callable[[bytearray], list[str]]
+    to_names: Callable[[bytearray], list[str | None]]
     num_missing: int = 0
     trouble: str = ""
 

@@ -6,12 +6,12 @@ one is the class of that place.
 
 import decimal
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from . import _inputs
 
-_LABELS = (  # names of columns and arrays, as `plain` has them, the more telling first
+LABELS = (  # names of columns and arrays, as `plain` has them, the more telling first
     "label", "labels", "class", "classes", "target", "targets", "category", "categories", "y",
     "classname", "classnames", "labelname", "labelnames", "categoryname", "classlabel", "finelabel", "finelabels",
     "classid", "classids", "labelid", "labelids", "categoryid", "targetid", "coarselabel", "coarselabels",
@@ -28,15 +28,15 @@ def plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def best(names: Iterable[str], known: tuple[str, ...]) -> str | None:
-    """The one of `names` that comes first in `known`; of equals the first."""
-    ranks = {name: known.index(plain(name)) for name in names if plain(name) in known}
+def best(names: Iterable[str], known: tuple[str, ...], called: Callable[[str], str] = plain) -> str | None:
+    """The one of `names` that comes first in `known`, as it is `called` there; of equals the first."""
+    ranks = {name: known.index(called(name)) for name in names if called(name) in known}
     return min(ranks, key=lambda name: ranks[name], default=None)
 
 
 def labels_of(names: Iterable[str]) -> str | None:
     """The column or array that is called as labels are."""
-    return best(names, _LABELS)
+    return best(names, LABELS)
 
 
 def file_of(names: Iterable[str]) -> str | None:

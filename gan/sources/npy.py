@@ -1,15 +1,18 @@
-"""Arrays of numpy: a .npy file or a folder with images.npy, and a .npz archive as numpy and Keras write it.
+"""Arrays of numpy: a .npy file or a folder of such, and a .npz archive as numpy and Keras write it.
 
 Images are (N, H, W), (N, H, W, C) or (N, C, H, W) with 1 to 4 channels. uint8 is taken as it is, bool as 0 and 255, of uint16
 the high byte; floats must lie in [0, 1] or in [-1, 1], whichever the first block fits (a negative value decides), and become
-the nearest of 0 to 255. Labels lie beside a .npy as <stem>-labels.npy or labels.npy, in a .npz as labels, label or y; of
-x_train, y_train, x_test, … all are read. Pickles are never read. Format: numpy.lib.format.
+the nearest of 0 to 255. Labels are the array that is called labels, y, target, … in the archive or beside the .npy, also in
+capitals, or else the only other one with a whole number or a text for each image; of x_train, y_train, x_test, … all are
+read. Pickles are never read. Format: numpy.lib.format.
 """
 
+import functools
 import math
+import os
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,34 +21,58 @@ from typing import BinaryIO
 import numpy as np
 
 from .. import choices
-from . import _arrays, _inputs
+from . import _arrays, _inputs, _values
 
 _MAGIC = b"\x93NUMPY"
-_IMAGES, _LABELS = ("images", "image", "x", "data", "arr_0"), ("labels", "label", "y")
+_BESIDE = (".md", ".txt", ".json", ".yaml")  # what else may lie in a folder of arrays that has no images.npy
+_IMAGES = ("images", "image", "x", "data", "arr_0")
 _PARTS = ("train", "val", "test")
 _TOLERANCE = 1e-3  # of a float's range, for the rounding of those who scaled
 _MOST_HEADER_BYTES = 10_000  # as numpy
 _MOST_LABEL_BYTES = 4096
+_MOST_OTHERS = 100  # arrays that are looked at, whether they have a row for each image
+_CHOOSE = 'to choose, set prepare.source.name to npy and prepare.source.label to an array, or to "" for no classes'
 
 
 class Config(choices.Config):
-    """Nothing to set."""
+    """Which arrays, by their names; None: by what they are called, else the only one that can be it."""
+
+    image: str | None = None
+    label: str | None = None  # "": none, whatever arrays there are
 
 
 def recognises(path: Path) -> bool:
-    """By the first bytes, of a folder's images.npy too; an archive if its first member is a .npy."""
-    head = _arrays.head(_array_file(path), 30 + 256)
+    """By the first bytes, of arrays of images in a folder too; an archive if its first member is a .npy."""
+    if path.is_dir():
+        named = [path / "images.npy"]
+        if all(name.endswith((".npy", *_BESIDE)) for name in os.listdir(path) if _inputs.is_data(name)):
+            named += [file for name, file in _files(path).items() if _base(name)[0] in _IMAGES]
+        return any(_arrays.head(file, len(_MAGIC)) == _MAGIC for file in named)
+    head = _arrays.head(path, 30 + 256)
     return head.startswith(_MAGIC) or _starts_as_npz(head)
 
 
 def blocks(config: Config, path: Path) -> Iterator[_inputs.Block]:
     """Every image of every array; ValueError where an array is none of images, or its labels do not belong to it."""
     with ExitStack() as stack:
-        if not (file := _array_file(path)).is_file():
-            raise ValueError(f"{path} is neither a file of numpy nor a folder with images.npy")
-        pairs = _members(stack, file) if _starts_as_npz(_arrays.head(file, 30 + 256)) else [_beside(stack, file)]
-        for images, labels in pairs:
-            yield from _images(images).blocks(labels and _labels(labels, images))
+        for found in _found(config, path, stack):
+            images = found.arrays[found.images](stack)
+            yield from _images(images).blocks(_labels(found.arrays[found.labels](stack), images) if found.labels else None)
+
+
+def notes(config: Config, path: Path) -> list[str]:
+    """What a person should know of the labels: arrays with a row for each image that are not read."""
+    with ExitStack() as stack:
+        try:
+            found = _found(config, path, stack)
+        except ValueError:  # `blocks` says so
+            return []
+        said = []
+        for one in found if config.label is None else ():
+            if one.others:
+                read = f"the classes of {one.images} are {one.labels}" if one.labels else f"no array gives {one.images} classes"
+                said.append(f"{read}, not {', '.join(one.others[:5])} ({path.name}): {_CHOOSE}")
+        return said
 
 
 @dataclass(frozen=True)
@@ -56,55 +83,128 @@ class _Array:
     shape: tuple[int, ...]
 
 
-def _array_file(path: Path) -> Path:
-    return path / "images.npy" if path.is_dir() else path
-
-
 def _starts_as_npz(head: bytes) -> bool:
     """A zip archive's first header: the name's length is at 26, the name at 30."""
     return head.startswith(b"PK\3\4") and head[30 : 30 + int.from_bytes(head[26:28], "little")].endswith(b".npy")
 
 
-def _beside(stack: ExitStack, path: Path) -> tuple[_Array, _Array | None]:
-    """The array of a .npy file, and that of the labels beside it."""
-    images = _array(path.name, stack.enter_context(path.open("rb")))
-    for labels in (path.with_name(f"{path.stem}-labels.npy"), path.with_name("labels.npy")):
-        if labels.is_file() and labels != path:
-            return images, _array(labels.name, stack.enter_context(labels.open("rb")))
-    return images, None
+@dataclass(frozen=True)
+class _Found:
+    """An array of images and what belongs to it, by their names."""
+
+    images: str
+    labels: str | None
+    others: list[str]  # arrays with a row for each image, that are not read
+    arrays: "_Arrays"
 
 
-def _members(stack: ExitStack, path: Path) -> Iterator[tuple[_Array, _Array | None]]:
-    """The arrays of images in a .npz archive, each with its labels."""
+_Arrays = dict[str, Callable[[ExitStack], _Array]]  # name -> what opens it
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """The arrays in a folder: name without ending -> file."""
+    names = sorted(name for name in os.listdir(folder) if name.endswith(".npy") and _inputs.is_data(name))
+    return {name.removesuffix(".npy"): folder / name for name in names}
+
+
+def _found(config: Config, path: Path, stack: ExitStack) -> list[_Found]:
+    """The arrays of images with their labels. ValueError: there are none, or they are not called as the config says."""
+    if path.is_file() and _starts_as_npz(_arrays.head(path, 30 + 256)):
+        return _pairs(config, path.name, _members(stack, path), "")
+    if not path.is_file() and not path.is_dir():
+        raise ValueError(f"{path} is neither a file of numpy nor a folder with images.npy")
+    files = _files(path) if path.is_dir() else {path.name: path} | _files(path.parent)
+
+    def opened(file: Path, stack: ExitStack) -> _Array:
+        if not file.is_file():  # a pipe would hang whoever opens it
+            raise ValueError(f"{file.name} is no regular file")
+        return _array(file.name, stack.enter_context(file.open("rb")))
+
+    arrays = {name: functools.partial(opened, file) for name, file in files.items()}
+    return _pairs(config, path.name, arrays, "" if path.is_dir() else path.name)
+
+
+def _members(stack: ExitStack, path: Path) -> _Arrays:
+    """The arrays of a .npz archive."""
     try:
         archive = stack.enter_context(zipfile.ZipFile(path))
         names = [name.removesuffix(".npy") for name in archive.namelist()]
     except (*_arrays.TROUBLES, IndexError, KeyError) as error:
         raise ValueError(f"{path.name} is a damaged archive ({error}); write it again with numpy.savez") from error
 
-    def member(name: str) -> _Array:
+    def member(name: str, stack: ExitStack) -> _Array:
         try:
             file = archive.open(f"{name}.npy")
         except (*_arrays.TROUBLES, KeyError) as error:
             raise ValueError(f"{path.name}/{name} cannot be read ({error}); write it again with numpy.savez") from error
         return _array(f"{path.name}/{name}", stack.enter_context(file))
 
-    found = [pair for part in ("", *_PARTS) if (pair := _pair(names, part))]
-    if not found:
-        raise ValueError(f"{path.name} has no array {', '.join(_IMAGES)} or x_train; it has {', '.join(names)[:200]}")
-    for images, labels in found:
-        yield member(images), member(labels) if labels else None
+    return {name: functools.partial(member, name) for name in names}
 
 
-def _pair(names: list[str], part: str) -> tuple[str, str | None] | None:
-    """The arrays of images and labels of a part: x_train or train_x."""
+def _base(name: str) -> tuple[str, str]:
+    """What an array is called, and of which part: X_train or train_x -> ("x", "train")."""
+    words = [word for word in re.split(r"[_\-. ]+", name.lower()) if word]
+    part = next((word for word in words if word in _PARTS), "")
+    base = [word for word in words if word != part]
+    return (name.lower() if base[:1] == ["arr"] else "".join(base)), part
 
-    def first(candidates: tuple[str, ...]) -> str | None:
-        spelt = (name for base in candidates for name in ((f"{base}_{part}", f"{part}_{base}") if part else (base,)))
-        return next((name for name in spelt if name in names), None)
 
-    images = first(_IMAGES)
-    return images and (images, first(_LABELS))
+def _pairs(config: Config, where: str, arrays: _Arrays, only: str) -> list[_Found]:
+    """The arrays of images, each with its labels; `only`: the name of the array of images, where that is what was asked for; the others lie beside it."""
+    for key, wanted in (("image", config.image), ("label", config.label)):
+        if wanted and wanted not in arrays:
+            raise ValueError(f"{where} has no array {wanted!r} for {key}; it has {', '.join(arrays)[:200]}")
+    if only or config.image:
+        chosen = [config.image or only]
+    else:
+        named = {part: [name for name in arrays if _base(name)[1] == part] for part in ("", *_PARTS)}
+        chosen = [name for names in named.values() if (name := _values.best(names, _IMAGES, lambda one: _base(one)[0]))]
+    if not chosen:
+        shaped = [name for name in arrays if len(_shape(arrays[name])) > 2]
+        if len(shaped) != 1:
+            raise ValueError(f"{where} has no array {', '.join(_IMAGES)} or x_train; it has {', '.join(arrays)[:200]}")
+        chosen = shaped
+    return [_pair(config, name, chosen, arrays) for name in chosen]
+
+
+def _pair(config: Config, images: str, chosen: list[str], arrays: _Arrays) -> _Found:
+    stem = images.removesuffix(".npy")
+    free = [name for name in arrays if name not in (*chosen, images, stem)]
+    own = [name for name in free if name.lower().startswith(stem.lower()) and _values.labels_of([name[len(stem) :]])]
+    same = own or [name for name in free if _base(name)[1] == _base(stem)[1]]
+    labels = _values.best(same, _values.LABELS, lambda one: _base(one[len(stem) :] if one in own else one)[0])
+    rows = _shape(arrays[images])[:1]
+    if config.label is not None:
+        of_this_part = [name for name in (config.label, *same) if _base(name) == (_base(config.label)[0], _base(stem)[1])]
+        labels = config.label and (config.label if len(chosen) == 1 else next(iter(of_this_part), None))
+        return _Found(images, labels or None, [], arrays)
+    alike = [name for name in same[:_MOST_OTHERS] if name != labels and _shape(arrays[name])[:1] == rows != ()]
+    if labels is None:
+        only = [name for name in alike if _may_be_labels(name, arrays[name])]
+        labels = only[0] if len(only) == 1 else None
+    return _Found(images, labels, [name for name in alike if name != labels], arrays)
+
+
+def _header(array: Callable[[ExitStack], _Array]) -> _Array | None:
+    """None of what is no array; `blocks` says so where it is to be read."""
+    with ExitStack() as stack:
+        try:
+            return array(stack)
+        except (ValueError, OSError):
+            return None
+
+
+def _shape(array: Callable[[ExitStack], _Array]) -> tuple[int, ...]:
+    header = _header(array)
+    return header.shape if header else ()
+
+
+def _may_be_labels(name: str, array: Callable[[ExitStack], _Array]) -> bool:
+    """One whole number or text for each image, by whatever name."""
+    header = _header(array)
+    kind = header and re.fullmatch(r"[<>|=]?(b1|[iu][1248]|[SU]\d+)", header.dtype)
+    return bool(kind) and math.prod(header.shape[1:]) == 1 and _values.may_be_labels(name)
 
 
 def _array(name: str, file: BinaryIO) -> _Array:
@@ -178,21 +278,37 @@ class _ToPixels:
 
 
 def _labels(array: _Array, images: _Array) -> _arrays.Labels:
-    if not re.fullmatch(r"[<>|=]?(b1|[iu][1248]|[SU]\d+)", array.dtype):
-        raise ValueError(f"{array.name} is an array of {array.dtype!r}; labels are whole numbers or strings")
-    num_bytes = np.dtype(array.dtype).itemsize
-    if math.prod(array.shape) != images.shape[0] or array.shape[:1] != images.shape[:1]:
+    numbers, text = (re.fullmatch(rf"[<>|=]?{kind}", array.dtype) for kind in (r"(b1|[iu][1248]|f[248])", r"[SU]\d+"))
+    if not (numbers or text):
+        raise ValueError(f"{array.name} is an array of {array.dtype!r}; labels are numbers or strings; {_CHOOSE}")
+    width = math.prod(array.shape[1:])
+    if array.shape[:1] != images.shape[:1] or (width != 1 and (text or len(array.shape) != 2 or not width)):
         raise ValueError(
-            f"{array.name} has the shape {array.shape}, but {images.name} has {images.shape[0]} images; save one label for each"
+            f"{array.name} has the shape {array.shape}, but {images.name} has {images.shape[0]} images; save one label for each; {_CHOOSE}"
         )
-    if not 0 < num_bytes <= _MOST_LABEL_BYTES:
-        raise ValueError(f"{array.name} has labels of {num_bytes} bytes; 1 to {_MOST_LABEL_BYTES} are read")
-    return _arrays.Labels(array.name, array.file, num_bytes, lambda data: _class_names(data, np.dtype(array.dtype)))
+    dtype = np.dtype(array.dtype)
+    if not 0 < width * dtype.itemsize <= _MOST_LABEL_BYTES:
+        raise ValueError(f"{array.name} has labels of {width * dtype.itemsize} bytes; 1 to {_MOST_LABEL_BYTES} are read; {_CHOOSE}")
+
+    def to_names(data: bytearray) -> list[str | None]:
+        try:
+            return _class_names(data, dtype, width)
+        except ValueError as error:
+            problem = str(error)
+        raise ValueError(f"{array.name} gives no classes: {problem}; {_CHOOSE}")
+
+    return _arrays.Labels(array.name, array.file, width * dtype.itemsize, to_names)
 
 
-def _class_names(data: bytearray, dtype: np.dtype) -> list[str]:
+def _class_names(data: bytearray, dtype: np.dtype, width: int) -> list[str | None]:
+    """ValueError says what the labels are instead."""
     if dtype.kind in "SU":  # numpy pads with zeros, and stops at what is no text
         encoding = "utf-8" if dtype.kind == "S" else "utf-32-be" if dtype.str[0] == ">" else "utf-32-le"
         items = (data[start : start + dtype.itemsize] for start in range(0, len(data), dtype.itemsize))
-        return [item.decode(encoding, "replace").rstrip("\0") for item in items]
-    return [str(label) for label in np.frombuffer(data, np.uint8 if dtype.kind == "b" else dtype).tolist()]
+        return [_values.class_name(item.decode(encoding, "replace").rstrip("\0")) for item in items]
+    rows = np.frombuffer(data, np.uint8 if dtype.kind == "b" else dtype).reshape(-1, width)
+    if width == 1:
+        return [_values.class_name(bool(label) if dtype.kind == "b" else label) for label in rows[:, 0].tolist()]
+    if not ((rows == 0) | (rows == 1)).all() or (rows.sum(axis=1) != 1).any():
+        raise ValueError(f"its rows are of {width} numbers, such as {rows[0, :4].tolist()!r:.60}, and not zeros with a single one")
+    return [str(place) for place in rows.argmax(axis=1).tolist()]
