@@ -1,6 +1,8 @@
 """How the apps answer on the command line: what was asked wrongly is a sentence and exit code 2, never a traceback."""
 
 import argparse
+import contextlib
+import signal
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -11,10 +13,29 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 
+ENDED = {130: "interrupted", 143: "told to end (SIGTERM)", 129: "its terminal closed (SIGHUP)"}  # by exit code
+
+
+class Told(BaseException):
+    """To end, by the signal of this number: every `finally` runs."""
+
+
+def _leave(number: int, frame: object) -> None:
+    raise Told(number)
+
+
 def with_sentences(name: str, main: Callable[[list[str]], int], arguments: list[str]) -> int:
-    """Run an app; what it refuses goes to standard error as a sentence."""
+    """Run an app; what it refuses goes to standard error as a sentence, and so does that it was ended before its end."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup holds
+            signal.signal(number, _leave)
     try:
         return main(arguments)
+    except (KeyboardInterrupt, Told) as end:
+        code = 128 + (end.args[0] if isinstance(end, Told) else signal.SIGINT)
+        with contextlib.suppress(OSError):  # its terminal may have gone
+            print(f"{name}: {ENDED[code]}; run the same command again", file=sys.stderr, flush=True)
+        return code
     except (models.NotFound, store.Refused, store.Unreachable, ValueError, OSError) as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 2

@@ -71,7 +71,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _run(application, listening: socket.socket) -> None:
-    """Answer until SIGTERM or Ctrl-C, then end what is being answered and return."""
+    """Answer until SIGTERM, Ctrl-C or the end of its terminal, then end what is being answered and return."""
     import uvicorn
 
     config = uvicorn.Config(
@@ -79,7 +79,8 @@ def _run(application, listening: socket.socket) -> None:
         timeout_graceful_shutdown=DRAIN_S, timeout_keep_alive=5,
     )  # fmt: skip
     server = uvicorn.Server(config)
-    for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them once more when it has ended
+    ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else set()  # nohup holds
+    for number in {signal.SIGTERM, signal.SIGINT, signal.SIGHUP} - ignored:  # uvicorn raises them once more when it has ended
         signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     server.run(sockets=[listening])
 

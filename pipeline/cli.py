@@ -1,5 +1,6 @@
 """The `gan` command. Each subcommand imports what it needs when it is called: `gan --help` answers at once."""
 
+import contextlib
 import errno
 import os
 import sys
@@ -7,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from . import checkout
+from . import checkout, processes
 from .errors import Failure, Mistake
 
 app = typer.Typer(
@@ -19,6 +20,7 @@ app = typer.Typer(
     context_settings={"max_content_width": 120},
 )
 FORWARDED = {"add_help_option": False, "context_settings": {"allow_extra_args": True, "ignore_unknown_options": True}}
+INTERRUPTED = {130: "interrupted", 143: "told to end (SIGTERM)", 129: "its terminal closed (SIGHUP)"}  # by exit code
 
 
 def _examples(*lines: str) -> str:
@@ -307,17 +309,20 @@ def _forward(module: str, arguments: list[str]) -> None:
 
 
 def main() -> None:
-    """Exit codes: 0 fine, 1 something failed, 2 the user's mistake, 130 Ctrl-C."""
+    """Exit codes: 0 fine, 1 something failed, 2 the user's mistake, 130 Ctrl-C, 143 SIGTERM, 129 its terminal closed."""
+    processes.leave_when_told()
     try:
         app(prog_name="gan")
     except (Mistake, Failure) as problem:
         print(f"gan: {problem}", file=sys.stderr)
         sys.exit(problem.exit_code)
     except (KeyboardInterrupt, SystemExit) as end:
-        if isinstance(end, SystemExit) and end.code != 130:  # as Typer says Ctrl-C
+        code = end.code if isinstance(end, SystemExit) else 130  # as Typer says Ctrl-C
+        if code not in INTERRUPTED:
             raise
-        print("gan: interrupted; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
+        with contextlib.suppress(OSError):  # its terminal may have gone
+            print(f"gan: {INTERRUPTED[code]}; the same command goes on from here", file=sys.stderr, flush=True)
+        sys.exit(code)
     except BrokenPipeError:  # `gan plan | head`: the reader has gone, and with it the place for words
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

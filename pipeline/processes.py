@@ -21,6 +21,13 @@ MAX_READS_AFTER_THE_END = 64  # more than a pipe holds
 COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
+def leave_when_told() -> None:
+    """SIGTERM, and SIGHUP of a terminal that closes, end this process as Ctrl-C does: every `finally` runs. nohup holds."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda number, frame: sys.exit(128 + number))
+
+
 def answer(command: list[str], env: dict[str, str], timeout_s: float | None = None) -> subprocess.CompletedProcess[str]:
     """Run a short command to its end and keep what it says."""
     return subprocess.run(command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s)

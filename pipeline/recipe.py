@@ -21,7 +21,7 @@ from .processes import answer
 
 RECIPES = Path("recipes")
 CANDIDATE = WORK / "params.candidate.yaml"
-WRITTEN = WORK / "params.json"  # what this module wrote last: replacing that loses no one's work
+WRITTEN = "ganline/params.json"  # in git's folder, which outlives work/: what was written here last; replacing that loses no one's work
 
 
 def apply(recipe: str | None, settings: list[str]) -> bool:
@@ -55,7 +55,7 @@ def replacing(text: str, loses_edits: bool = True) -> Iterator[None]:
     Mistake before the block, with params.yaml untouched: edits that git does not hold, a text that the door refuses.
     """
     if loses_edits:
-        _refuse_to_lose(_current())
+        _refuse_to_lose()
     CANDIDATE.parent.mkdir(exist_ok=True)
     CANDIDATE.write_text(text, "utf-8")
     try:
@@ -64,7 +64,16 @@ def replacing(text: str, loses_edits: bool = True) -> Iterator[None]:
         os.replace(CANDIDATE, door.PARAMS)
     finally:
         CANDIDATE.unlink(missing_ok=True)
-    remember(WRITTEN, {"sha256": _sha256(text)})
+    remember_as_own()
+
+
+def remember_as_own() -> None:
+    """params.yaml as it is now was written by a command of ours: another may replace it."""
+    remember(_written(), {"sha256": _sha256(_current() or "")})
+
+
+def _written() -> Path:
+    return Path(answer(["git", "rev-parse", "--git-path", WRITTEN], environment()).stdout.rstrip("\n"))
 
 
 def _current() -> str | None:
@@ -89,13 +98,18 @@ def read(name: str) -> str:
     return (RECIPES / f"{name}.yaml").read_text("utf-8")
 
 
-def _refuse_to_lose(current: str | None) -> None:
-    """Mistake if params.yaml holds edits that are in no commit, in no recipe, and not written by this command."""
-    if current is None or recall(WRITTEN).get("sha256") == _sha256(current):
-        return
+def loses_nothing() -> bool:
+    """Whether params.yaml may be replaced: it is in a commit or a recipe, or was written by a command of ours."""
+    current = _current()
+    if current is None or recall(_written()).get("sha256") == _sha256(current):
+        return True
     committed = answer(["git", "show", f"HEAD:./{door.PARAMS}"], environment())
     known = [path.read_text("utf-8") for path in RECIPES.glob("*.yaml")]
-    if current in known or (committed.returncode == 0 and committed.stdout == current):
+    return current in known or (committed.returncode == 0 and committed.stdout == current)
+
+
+def _refuse_to_lose() -> None:
+    if loses_nothing():
         return
     raise Mistake(
         f"{door.PARAMS} has edits that are not committed, and they would be lost; keep them (git commit {door.PARAMS}) "

@@ -2,7 +2,6 @@
 
 import atexit
 import os
-import signal
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
@@ -24,7 +23,6 @@ def say(sentence: str) -> None:
 def run(recipe_name: str | None, settings: list[str]) -> None:
     """Edit params.yaml if asked, check it, and run what is stale through Prefect; without that, say "nothing changed"."""
     checkout.enter()
-    signal.signal(signal.SIGTERM, _end)
     with checkout.lock():
         recipe.apply(recipe_name, settings)
         door.check()
@@ -88,8 +86,3 @@ def _leave(reason: str) -> None:
         summary.show()
     sys.stdout.flush()
     os._exit(1 if left else 0)
-
-
-def _end(number: int, frame: object) -> None:
-    """SIGTERM ends this as Ctrl-C does: every `finally` runs, no process stays."""
-    sys.exit(128 + number)

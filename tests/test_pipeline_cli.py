@@ -10,6 +10,7 @@ import sys
 import pytest
 from pipeline_project import environment, gan, make
 
+from apps import answer
 from pipeline import cli
 
 COMMANDS = [
@@ -88,11 +89,40 @@ def test_a_folder_below_the_root_is_in_the_project(project):
     assert result.returncode == 0 and "has not run yet" in result.stdout
 
 
-def test_ctrl_c_is_code_130(monkeypatch, capsys):
-    monkeypatch.setattr(cli, "app", lambda prog_name: signal.raise_signal(signal.SIGINT))
+SIGNALS = [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "told to end (SIGTERM)"), (signal.SIGHUP, "its terminal closed (SIGHUP)")]
+
+
+@pytest.fixture
+def handlers():
+    """Those of the signals, put back after the test."""
+    before = {number: signal.getsignal(number) for number, _ in SIGNALS}
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(("number", "words"), SIGNALS)
+def test_what_ends_gan_is_said_and_is_its_exit_code(number, words, handlers, monkeypatch, capsys):
+    monkeypatch.setattr(cli, "app", lambda prog_name: signal.raise_signal(number))
     with pytest.raises(SystemExit) as end:
         cli.main()
-    assert end.value.code == 130 and "the same command goes on from here" in capsys.readouterr().err
+    assert end.value.code == 128 + number
+    assert capsys.readouterr().err == f"gan: {words}; the same command goes on from here\n"
+
+
+@pytest.mark.parametrize(("number", "words"), SIGNALS)
+def test_what_ends_an_app_is_said_and_is_its_exit_code(number, words, handlers, capsys):
+    ended = answer.with_sentences("gan sample", lambda arguments: signal.raise_signal(number), [])
+    assert ended == 128 + number
+    assert capsys.readouterr().err == f"gan sample: {words}; run the same command again\n"
+
+
+def test_nohup_holds(handlers, monkeypatch):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    monkeypatch.setattr(cli, "app", lambda prog_name: signal.raise_signal(signal.SIGHUP))
+    cli.main()
+    assert answer.with_sentences("gan sample", lambda arguments: signal.raise_signal(signal.SIGHUP) or 0, []) == 0
 
 
 def test_the_ui_of_a_tracking_server_is_its_own_page(project):

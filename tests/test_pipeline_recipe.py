@@ -1,5 +1,7 @@
 """params.yaml, edited by `gan run`: comments stay, the door is asked first, nothing uncommitted is lost."""
 
+import shutil
+
 import pytest
 from pipeline_project import FILES, call, make
 
@@ -45,6 +47,14 @@ def test_the_same_command_twice_works_and_so_does_the_next_one(project):
     assert recipe.apply(None, ["prepare.seconds=1"])
     assert recipe.apply("slow", [])
     assert (project / "params.yaml").read_text() == (project / "recipes/slow.yaml").read_text()
+
+
+def test_what_was_written_here_may_be_replaced_after_work_was_deleted_too(project):
+    recipe.apply(None, ["train.seconds=1"])
+    shutil.rmtree(project / "work")
+    assert recipe.apply(None, ["train.seconds=2"])
+    shutil.rmtree(project / "work")
+    assert recipe.apply("slow", [])
 
 
 def test_an_edit_by_hand_after_a_setting_is_not_overwritten(project):

@@ -135,7 +135,9 @@ def test_a_killed_run_leaves_no_process_and_the_next_one_goes_on(project, number
         run.wait(30)
     finally:
         run.kill()
-        run.communicate()
+        said = run.communicate()[0]
+    if number == signal.SIGTERM:
+        assert run.returncode == 143 and "gan: told to end (SIGTERM); the same command goes on from here" in said
     wait_for(lambda: not processes_in(project), seconds=10, what="the end of every process")
     result = gan(project, "run", "--set", f"train.seconds=0.{number:d}")
     assert result.returncode == 0, result.stderr

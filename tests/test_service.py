@@ -1,5 +1,6 @@
 """What `gan up` keeps: the local Prefect server starts on what its environment promises; logs stay short."""
 
+import socket
 import sqlite3
 from contextlib import closing
 
@@ -7,7 +8,7 @@ import pytest
 
 from pipeline import server
 from pipeline.checkout import remember
-from pipeline.service import supervisor
+from pipeline.service import supervisor, up
 
 MIGRATES = "PREFECT_SERVER_DATABASE_MIGRATE_ON_START"
 
@@ -35,6 +36,32 @@ def test_tables_of_another_prefect_and_a_missing_database_are(home):
 def test_tables_of_a_database_that_lies_elsewhere_are_too(home, monkeypatch):
     monkeypatch.setenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", "postgresql+asyncpg://localhost/prefect")
     assert MIGRATES not in server.prepared(home)
+
+
+def asked_for(monkeypatch, *ports: int | None) -> dict[str, int]:
+    """Ports that `gan up` would start its servers on."""
+    found = []
+    monkeypatch.setattr(up, "_detached", lambda words: found.extend(words))
+    monkeypatch.setattr(up, "_wait", lambda supervisor: None)
+    monkeypatch.setattr(up, "schedule", lambda: [])
+    up.up(*ports)
+    return {name: int(port) for name, port in (word.split("=") for word in found)}
+
+
+def test_after_a_kill_servers_come_back_on_the_ports_they_were_given(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = {"prefect": server.any_free_port(), "mlflow": server.any_free_port()}
+    gone = {"pid": 2**22 + 1, "started_s": 0.0, "ready": True, "deaths": 0}
+    state = {name: gone | {"url": f"http://127.0.0.1:{port}"} for name, port in given.items()} | {"supervisor": gone}
+    for _ in range(2):
+        remember(supervisor.STATE, state)  # as kill -9 leaves it
+        assert asked_for(monkeypatch, None, None) == given
+    remember(supervisor.STATE, state)
+    other = server.any_free_port()
+    assert asked_for(monkeypatch, other, None) == given | {"prefect": other}
+    remember(supervisor.STATE, state)
+    with socket.create_server(("127.0.0.1", given["mlflow"])):
+        assert asked_for(monkeypatch, None, None)["mlflow"] not in given.values()
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """`gan sample --shards`: a data set of any size, the same bytes however often it was killed, read by prepare."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -64,13 +65,15 @@ def test_killed_in_the_middle_and_run_again_it_has_the_bytes_of_the_uninterrupte
     assert said(folder, tmp_path / "whole", 6000) == 0
     command = [sys.executable, "-m", "apps.sample", str(folder), "-n", "6000", "--seed", "7", "-o", str(tmp_path / "cut"), "--shards", "--shard-size", "16"]
     manifest = tmp_path / "cut/manifest.json"
-    for shards_before in (5, 40):  # killed twice
-        process = subprocess.Popen(command, cwd=small.ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    for shards_before, number in ((5, signal.SIGKILL), (40, signal.SIGTERM)):  # ended twice
+        process = subprocess.Popen(command, cwd=small.ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         while process.poll() is None and not (manifest.exists() and manifest.read_text().count("first_seed") > shards_before):
             time.sleep(0.002)
         assert process.poll() is None, "it ended before it could be killed"
-        process.kill()
-        process.wait()
+        process.send_signal(number)
+        words = process.communicate()[1]
+        if number == signal.SIGTERM:
+            assert process.returncode == 143 and "gan sample: told to end (SIGTERM); run the same command again" in words
         assert json.loads(manifest.read_text())["shards"][-1]["start"] < 5900
     written = (tmp_path / "cut/images.npy").stat().st_mtime_ns
     assert said(folder, tmp_path / "cut", 6000) == 0

@@ -209,7 +209,9 @@ def test_after_a_reboot_gan_up_brings_all_of_it_back(project):
 
 @pytest.mark.long
 def test_kill_9_of_the_supervisor_ends_all_of_it_and_gan_up_repairs(project):
-    psutil.Process(known(project)["supervisor"]["pid"]).kill()
+    before = known(project)
+    psutil.Process(before["supervisor"]["pid"]).kill()
     wait_for(lambda: not processes_in(project), 40, "the end of every process")
     assert gan(project, "up").returncode == 0
+    assert all(known(project)[name]["url"] == before[name]["url"] for name in ("prefect", "mlflow"))
     mended(project, 0.5)

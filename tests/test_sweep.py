@@ -1,5 +1,6 @@
 """Sweeps as processes: real `dvc exp run`s of a small project, interrupted, killed, stopped early, applied."""
 
+import contextlib
 import os
 import re
 import signal
@@ -11,6 +12,7 @@ import pytest
 import sweep_project
 from pipeline_project import call, environment, processes_in, wait_for
 
+from pipeline import recipe
 from pipeline.checkout import recall
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -95,11 +97,14 @@ def test_interrupted_and_killed_a_sweep_goes_on_where_it_was_and_its_best_is_app
         and "--set 'train.quality=2.0'" in result.stderr
     )
     (project / "params.yaml").write_text(text.removesuffix("# edited meanwhile\n"))
+    call(project, "git", "commit", "-qam", "mine")
     result = sweep(project, "apply", "best")
     assert result.returncode == 0, result.stderr
     assert "quality: 2.0      # quick score in the end" in (project / "params.yaml").read_text()
     assert (project / "artifacts/train/out.txt").is_file()
     assert set(call(project, "dvc", "exp", "list", "--name-only").stdout.split()) == {"sweep-1-01", "sweep-1-02"}
+    with contextlib.chdir(project):
+        assert recipe.loses_nothing(), "what was applied looks like a person's edit"
 
 
 def test_hopeless_and_failed_trials_are_no_experiments_and_the_rest_goes_on(project):

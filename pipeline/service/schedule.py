@@ -3,8 +3,6 @@
 import contextlib
 import difflib
 import os
-import signal
-import sys
 import time
 import zoneinfo
 from contextlib import ExitStack
@@ -135,7 +133,6 @@ def _server() -> str:
 
 def _serve(asked: Wish, port: int | None) -> None:
     """Server and runner, until Ctrl-C or SIGTERM; then a run in its middle ends too, and the schedule with them."""
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with checkout.lock(checkout.SERVERS_LOCK), ExitStack() as stack:
         own = None if "PREFECT_API_URL" in os.environ else supervisor.prefect(server.port(port))
         api = own.api if own else os.environ["PREFECT_API_URL"]

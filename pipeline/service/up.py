@@ -31,16 +31,16 @@ def up(port: int | None, mlflow_port: int | None) -> None:
     else:
         if holder := checkout.holder(checkout.SERVERS_LOCK):
             raise Busy(f"refused: {holder} has a Prefect server of this checkout; end it first")
-        _end_what_is_left()
-        _wait(_detached(_ports(port, mlflow_port)))
+        before = checkout.recall(STATE)
+        _end_what_is_left(before)
+        _wait(_detached(_ports(port, mlflow_port, before)))
     for line in [*lines(), *(f"schedule {line}" for line in schedule())]:
         print(line)
     print("end them: gan down")
 
 
-def _ports(port: int | None, mlflow_port: int | None) -> list[str]:
-    """For the servers that are wanted here; the ones they had last, where nobody else has them now."""
-    before = checkout.recall(STATE)
+def _ports(port: int | None, mlflow_port: int | None, before: dict) -> list[str]:
+    """For the servers that are wanted here; where they ended without `gan down`, those they had, unless somebody else has them now."""
     found = []
     if "PREFECT_API_URL" not in os.environ:
         found.append(f"prefect={server.port(port, _port_of(before, 'prefect') or server.USUAL_PORT)}")

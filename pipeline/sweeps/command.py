@@ -1,10 +1,8 @@
 """What `gan sweep` does with its words: run a search, show one, apply a trial."""
 
-import signal
-import sys
 from dataclasses import dataclass
 
-from .. import checkout, dvc, workspace
+from .. import checkout, dvc, recipe, workspace
 from ..errors import Failure, Mistake
 from ..processes import stream
 from . import space, sweep, table
@@ -38,7 +36,6 @@ def run(words: list[str], options: Options) -> int:
     if words[:1] == ["apply"]:
         _only(words, 3, "gan sweep apply best|TRIAL [NAME]")
         return _apply(words[1] if len(words) > 1 else BEST, words[2:])
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # as Ctrl-C: every `finally` runs
     with checkout.lock():
         return _run(words, options)
 
@@ -128,9 +125,12 @@ def _apply(called: str, words: list[str]) -> int:
                 f"changed since {found.name} began, and dvc exp apply would put back: {', '.join(changed[:5])}. "
                 f"Only the params of {trial.name}, on the files of now: gan run {_settings(trial)}"
             )
+        replaceable = recipe.loses_nothing()
         code, _ = stream([*dvc.DVC, "exp", "apply", trial.name], workspace.environment(), lambda line: None, dvc.CHATTER)
     if code != 0:
         raise Failure(f"dvc exp apply {trial.name} failed; its own words stand above")
+    if replaceable:
+        recipe.remember_as_own()
     if called.lower() == BEST and (alike := table.not_told_apart(found)):
         print(
             f"mind: its interval overlaps those of {', '.join(one.name for one in alike)}: it cannot be called better than they"

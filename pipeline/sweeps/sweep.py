@@ -240,8 +240,10 @@ def _interrupt(sweep: Sweep, attempts: list[Attempt]) -> None:
         attempt.ask_to_end(signal.SIGTERM)
     for attempt in attempts:
         attempt.close()
-        if attempt.trial.status == RUNNING:
-            attempt.trial.status = WAITING
+    for trial in sweep.trials:
+        if trial.status == RUNNING:  # one that was just beginning is no attempt yet
+            trial.status = WAITING
+            workspace.remove(sweep.folder / trial.name)
     sweep.save()
     tell(sweep, status="KILLED")
 
