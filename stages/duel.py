@@ -5,13 +5,11 @@ images would change is taken of the difference, since both are measured by the s
 """
 
 import hashlib
-from collections.abc import Sequence
 
 import numpy as np
 
-from gan import streams
-from gan.metrics import frechet, kernel, uncertainty
-from stages import numerics, params, scoring, standard
+from gan.metrics import uncertainty
+from stages import numerics, params, score_files, scoring, standard
 
 _SEEDS = 1_000_000, 8_000_000  # of evaluations: far from those that people choose, and 2**40 times them fits 63 bits
 
@@ -47,38 +45,14 @@ def fight(metric: str, challenger: scoring.Source, champion: scoring.Source, mea
     sides = [scoring.made(source, measured, config) for source in (challenger, champion)]
     rules = scoring.Scores(measured, *sides[0], config).rules
     features = [[draw.features for draw in draws] for draws, _ in sides]
-    scores, by_real = {"fid": _fid, "kid": _kid}[metric](features, measured, config)
-    gaps = [one - other for one, other in zip(*scores, strict=True)]
+    values, by_real = score_files.fights()[metric].fight(features, measured, config)
+    gaps = [one - other for one, other in zip(*values, strict=True)]
     return {
         "metric": metric,
-        **{name: scoring.rounded(float(np.mean(values))) for name, values in zip(("challenger", "champion"), scores, strict=True)},
-        "difference": scoring.rounded(uncertainty.interval(gaps, by_real)),
+        **{name: score_files.rounded(float(np.mean(values))) for name, values in zip(("challenger", "champion"), values, strict=True)},
+        "difference": score_files.rounded(uncertainty.interval(gaps, by_real)),
         "draws": len(gaps),
         "num_images": len(features[0][0]),
         "protocol": rules["hash"],
         "seed": config.seed,
     }
-
-
-Features = Sequence[Sequence[np.ndarray]]  # of two sides, of each draw: (N, D) float32
-
-
-def _fid(features: Features, measured: standard.Standard, config: params.Evaluate) -> tuple[list[list[float]], float]:
-    """FID of each side's draws; the deviation of the difference by the real images: a paired bootstrap of the first draws."""
-    sides = [[frechet.features_to_statistics(one) for one in draws] for draws in features]
-    scores = [[frechet.statistics_to_distance(one, measured.statistics) for one in draws] for draws in sides]
-    real, gaps = measured.train.features, []
-    for replicate in range(config.bootstrap):
-        drawn = streams.integers(streams.key(config.seed, f"duel/bootstrap/{replicate}"), np.arange(len(real)), len(real))
-        again = frechet.features_to_statistics(real[drawn])
-        one, other = (frechet.statistics_to_distance(draws[0], again) for draws in sides)
-        gaps.append(one - other)
-    return scores, float(np.std(gaps, ddof=1))
-
-
-def _kid(features: Features, measured: standard.Standard, config: params.Evaluate) -> tuple[list[list[float]], float]:
-    """KID of each side's draws; in the difference the kernel among real images cancels, and what is left is a mean over them."""
-    real = measured.train.features
-    scores = [[kernel.unbiased(one, real) for one in draws] for draws in features]
-    likeness = [kernel.likeness(real, draws[0]) for draws in features]
-    return scores, float(2 * (likeness[0] - likeness[1]).std(ddof=1) / np.sqrt(len(real)))

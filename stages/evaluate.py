@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from gan import dataset, generator
-from stages import appraisal, artifacts, ending, evaluation, guard, numerics, params, scoring, standard, tracking
+from stages import appraisal, artifacts, ending, evaluation, guard, numerics, params, score_files, scoring, standard, tracking
 
 
 def main() -> None:
@@ -36,7 +36,7 @@ def _discriminator(folder: Path, scores: scoring.Scores) -> dict[str, float]:
         found[split] = judge.probability(images.pixels(range(count)), images.labels[:count])
     draw = scores.draws[0]
     found["generated"] = judge.probability(draw.pixels, None if draw.labels is None else draw.labels[: len(draw.pixels)])
-    return {name: scoring.rounded(float(probability.mean())) for name, probability in found.items()}
+    return {name: score_files.rounded(float(probability.mean())) for name, probability in found.items()}
 
 
 if __name__ == "__main__":

@@ -78,14 +78,14 @@ def _first(scores: scoring.Scores, made: generator.Generator | None) -> Image.Im
 def _chosen(scores: scoring.Scores) -> dict[str, Image.Image]:
     """Of the first draw, the images with the highest and with the lowest realism (Kynkäänniemi et al. 2019, sec. 4)."""
     pixels = scores.draws[0].pixels
-    order = np.argsort(-scores.realism[: len(pixels)], kind="stable")
+    order = np.argsort(-scores.measured.realism[: len(pixels)], kind="stable")
     count = min(CHOSEN, len(order) // 2)
     return {name: images.grid(pixels[part], COLUMNS) for name, part in (("best", order[:count]), ("worst", order[::-1][:count]))}
 
 
 def _pairs(scores: scoring.Scores) -> Image.Image:
     """The generated images nearest to a training image, the nearest first, each above that one."""
-    distance, number = scores.nearest
+    distance, number = scores.measured.nearest
     closest = np.argsort(distance, kind="stable")[:PAIRS]
     generated, real = scores.draws[0].pixels[closest], scores.standard.train_images.pixels(number[closest])
     rows = [np.concatenate([generated[start : start + COLUMNS], real[start : start + COLUMNS]]) for start in range(0, len(closest), COLUMNS)]
@@ -104,7 +104,7 @@ def _ways(made: generator.Generator) -> Image.Image:
 
 def _map(scores: scoring.Scores) -> Image.Image:
     """Features on the plane where the real ones spread most: real grey, generated blue inside their manifold and red outside."""
-    real, generated, inside = scores.standard.train.features[:POINTS], scores.draws[0].features[:POINTS], scores.manifolds[0].inside_real[:POINTS]
+    real, generated, inside = scores.standard.train.features[:POINTS], scores.draws[0].features[:POINTS], scores.measured.manifolds[0].inside_real[:POINTS]
     vectors = np.linalg.eigh(scores.standard.statistics.covariance)[1][:, -2:][:, ::-1]
     vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(axis=0), range(vectors.shape[1])])
     places = [(part.astype(np.float64) - scores.standard.statistics.mean) @ vectors for part in (real, generated)]

@@ -2,22 +2,8 @@
 
 import json
 
-from stages import appraisal, page
+from stages import appraisal, page, score_files
 
-SCORES = {  # in metrics.json: name, which is better, what it says
-    "fid": ("FID", "lower", "Fréchet distance between the features of generated and real images"),
-    "fid_infinity": ("FID∞", "lower", "the same, extrapolated to endlessly many images"),
-    "kid": ("KID", "lower", "squared maximum mean discrepancy, ×1, without bias by the number of images"),
-    "inception_score": ("Inception Score", "higher", "sure of each image's class, even over all classes"),
-    "precision": ("precision", "higher", "share of generated images that look real"),
-    "recall": ("recall", "higher", "share of real images that could have been generated"),
-    "density": ("density", "higher", "how deep among real images the generated ones lie; above 1 is possible"),
-    "coverage": ("coverage", "higher", "share of real images with a generated one beside them"),
-    "intra_fid": ("intra-FID", "lower", "mean over classes of FID inside each"),
-    "agreement": ("agreement", "higher", "share of images that the classifier names as asked"),
-    "authenticity": ("authenticity", "higher", "share of images farther from their nearest training image than that one is from the next"),
-    "divergence": ("KL of classes", "lower", "between the classes that were generated and the real ones, nats"),
-}
 PICTURES = {
     "grid": ("Not chosen", "The first images, as they come."),
     "best": ("Most realistic", "The images of the first draw that lie deepest among real ones by their features. Chosen: no measure of the whole."),
@@ -48,10 +34,11 @@ def html(
 
 def scores(metrics: dict) -> list[dict]:
     """A row a score, with its place on an axis of its own from 0 to the largest figure."""
+    said_of = score_files.says()
     nested = metrics | {key: metrics["memorisation"][key] for key in ("authenticity",)} | metrics.get("classes", {})
     return [
-        {"name": name, "better": better, "says": says, **_figures(nested[key]), **_axis(nested[key])}
-        for key, (name, better, says) in SCORES.items()
+        {"name": said.name, "better": said.better, "says": said.meaning, **_figures(nested[key]), **_axis(nested[key])}
+        for key, said in said_of.items()
         if isinstance(nested.get(key), dict) and "mean" in nested[key]
     ]
 

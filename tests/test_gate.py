@@ -10,7 +10,7 @@ import torch
 
 from gan import streams
 from gan.metrics import frechet, kernel
-from stages import appraisal, artifacts, duel, gate, params, registry
+from stages import appraisal, artifacts, duel, gate, params, registry, score_files
 
 LIMITS = params.Gate().model_dump()
 GOOD = {
@@ -183,7 +183,7 @@ def test_a_duel_with_itself_is_exactly_even(metric, measured):
 def test_the_real_images_part_of_kids_difference_is_that_of_its_bootstrap(measured):
     sides = [[np.random.default_rng(one).normal(80, 20 + 10 * one, (60, 4)).astype(np.float32)] for one in (1, 2)]
     real, random = measured.train.features, np.random.default_rng(3)
-    closed = duel._kid(sides, measured, CONFIG)[1]
+    closed = score_files.fights()["kid"].fight(sides, measured, CONFIG)[1]
     gaps = []
     for _ in range(400):
         again = real[random.integers(0, len(real), len(real))]

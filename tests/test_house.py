@@ -146,9 +146,10 @@ def needs(stage: str) -> set[str]:
             continue
         found.add(file)
         waiting += own_files(file)
+        waiting += [score for score in sources("stages/scores") if file == "stages/score_files.py"]  # which opens them all
         for room in rooms_chosen_from(file):
             waiting += [choice for choice in sources(f"gan/{room}") if not choice.endswith("__init__.py")]
-    return found
+    return {file for file in found if not file.endswith("__init__.py")}
 
 
 def covers(dependency: str, file: str) -> bool:

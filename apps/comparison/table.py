@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from apps.comparison.runs import Run
-from stages.evaluation_page import SCORES
+from stages import score_files
 
 SHOWN = ("fid", "kid", "precision", "recall")  # where there is little room
 COST = ("kimg", "train s", "images/s", "peak MB")
@@ -55,7 +55,8 @@ class Group:
 
 def better(metric: str) -> str:
     """Which is better: lower or higher."""
-    return SCORES.get(metric.rpartition("/")[2], ("", LOWER, ""))[1]
+    said = score_files.says().get(metric.rpartition("/")[2])
+    return said.better if said else LOWER
 
 
 def interval(run: Run, metric: str) -> tuple[float, float] | None:

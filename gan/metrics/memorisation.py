@@ -1,7 +1,6 @@
 """Whether generated images are copies of training images, judged by distances to the nearest training image (`nearest.py`)."""
 
 import numpy as np
-import scipy.stats
 
 
 def authenticity(distances: np.ndarray, numbers: np.ndarray, own: np.ndarray) -> float:
@@ -24,6 +23,8 @@ def copying(generated_distances: np.ndarray, heldout_distances: np.ndarray) -> d
     count, others = len(generated_distances), len(heldout_distances)
     if not count or not others:
         raise ValueError(f"{count} generated and {others} held-out images cannot be compared; it takes one of each")
+    import scipy.stats  # a second, which whoever only asks for the names of scores does without
+
     ranks = scipy.stats.rankdata(np.concatenate([generated_distances, heldout_distances]))
     total = count + others
     spread = np.sqrt(count * others / total * ranks.var(ddof=1))

@@ -7,8 +7,6 @@ that has one (Srivastava et al. 2017, "VEEGAN", arXiv:1705.07761, 4.1).
 
 import numpy as np
 
-from .nearest import nearest
-
 REACH = 3.0  # standard deviations from a mode
 
 
@@ -41,6 +39,8 @@ def divergence(generated: np.ndarray, real: np.ndarray) -> float:
 
 def near(points: np.ndarray, centres: np.ndarray, deviation: float) -> np.ndarray:
     """The nearest centre (K, D) of each point (N, D), (N,) int64; -1 where it is over three standard deviations away."""
+    from .nearest import nearest  # which brings torch
+
     distance, number = nearest(points, centres)
     return np.where(distance <= REACH * deviation, number, -1)
 

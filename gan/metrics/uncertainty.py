@@ -1,14 +1,14 @@
 """How far a score could be off: 95 % intervals that count the generated draws and the finite set of real images."""
 
 import math
+from statistics import NormalDist
 
 import numpy as np
-import scipy.stats
 
 from . import frechet
 
 _ROWS = 4096  # images at a time
-_REACH = float(scipy.stats.norm.ppf(0.975))  # standard deviations
+_REACH = NormalDist().inv_cdf(0.975)  # standard deviations
 
 
 def interval(
@@ -26,6 +26,8 @@ def interval(
         raise ValueError(f"{scores.tolist()} are no scores to take a mean of; look at the draws")
     if len(scores) > 1:
         generated = float(scores.std(ddof=1)) / math.sqrt(len(scores))
+        import scipy.stats  # a second, which whoever only asks for the names of scores does without
+
         reach = float(scipy.stats.t.ppf(0.975, len(scores) - 1))
     elif generated_deviation is not None:
         generated, reach = generated_deviation, _REACH
