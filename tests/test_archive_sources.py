@@ -20,9 +20,11 @@ import zlib
 from pathlib import Path
 
 import fsspec
+import pyarrow
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet as pyarrow_parquet
 
 from gan.sources import _detect, _inputs, _remote, archive, folder
 
@@ -194,7 +196,7 @@ def test_zstandard_that_is_missing_is_named_with_the_way_to_get_it(tmp_path, mon
 
 UNSAFE = {
     "../up.png": "leads outside", "a/../../up.png": "leads outside", "/etc/passwd": "absolute", "C:/x.png": "absolute",
-    "a\\b.png": "backslash", "n" * 1025: "longer than 1024", ".": "no name",
+    "a\\..\\..\\up.png": "has a", "n" * 1025: "longer than 1024", ".": "no name",
 }  # fmt: skip
 
 
@@ -235,6 +237,15 @@ def test_what_a_member_claims_to_hold_refuses_it_and_not_the_archive(tmp_path):
     path = write(tmp_path / "a", content[: end + 12] + struct.pack("<I", size) + content[end + 16 :])
     assert contents(path) == {"1.png": b"1", "2.png": b"2"}
     assert "decompression bomb" in reasons(path)["huge.png"]
+
+
+@pytest.mark.parametrize("damage", [False, True])
+def test_backslashes_in_a_zip_are_those_of_windows(damage, tmp_path):
+    content = packed("zip", {"a\\": b"", "a\\1.png": b"1", "a\\b\\2.png": b"2", "c\\3.png": b"3"})
+    path = write(tmp_path / "a", content[:-10] if damage else content)
+    assert classes(path) == {"a/1.png": "a", "a/b/2.png": "a", "c/3.png": "c"} | ({"a#damaged": None} if damage else {})
+    write(path, packed("tar", {"a\\1.png": b"1"}))
+    assert reasons(path) == {"a\\1.png": "has a backslash in its name; pack it again with forward slashes"}
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE, b"Z"])
@@ -479,6 +490,10 @@ LABELLED = {"1.png": b"1", "x/2.png": b"2", "ünlisted.png": b"3"}
 TABLES = {
     "plain": ("labels.csv", "file_name,label\n1.png,cat\nx/2.png,dog\ngone.png,cat\n"),
     "windows": ("metadata.csv", "\ufefffile;class\r\n1.png;cat\r\nx\\2.png;dog\r\ngone.png;cat\r\n"),
+    "excel": ("labels.csv", "sep=;\r\nimage;label\r\n1.png;cat\r\nx\\2.png;dog\r\ngone.png;cat\r\n"),
+    "excel's tabs": ("labels.tsv", "SEP=\t\nlabel\tID\ncat\t1.png\ndog\tx/2.png\ncat\tgone.png\n"),
+    "last column": ("metadata.csv", "width,species,Img_Path\n5,cat,1.png\n5,dog,x/2.png\n6,cat,gone.png\n"),
+    "many columns": ("labels.csv", "id,filename,width,url,class_name\n7,1.png,5,u,cat\n8,x/2.png,5,u,dog\n9,gone.png,6,u,cat\n"),
     "tabs": ("labels.csv", "Label\tPath\ncat\t./1.png\ndog\tx/2.png\ncat\tgone.png"),
     "quoted": ("labels.csv", '"image","target"\n"1.png","cat"\n\n"x/2.png","dog"\n"gone.png","cat"\n'),
     "old mac": ("labels.csv", "filename,label\r1.png,cat\rx/2.png,dog\rgone.png,cat\r"),
@@ -518,10 +533,66 @@ def test_every_form_of_labels_file_gives_the_classes_and_is_no_input(form, encod
 
 
 def test_labels_that_are_numbers_or_lists_become_text(pack):
-    labels = [3, 3.0, 0.5, True, None, "", ["a", "b"], [1, 2], []]
-    lines = [json.dumps({"file_name": f"{number}.png", "label": label}) for number, label in enumerate(labels)]
-    path = pack({"labels.jsonl": "\n".join(lines).encode(), **{f"{number}.png": b"x" for number in range(len(labels))}})
-    assert list(dict(sorted(classes(path).items())).values()) == ["3", "3", "0.5", "true", None, None, "a+b", "1+2", None]
+    labels = [3, 3.0, 0.5, True, None, "", ["a", "b"], [1, 2], [], float("nan"), "NaN"]
+    lines = [json.dumps({"file_name": f"{number:02}.png", "label": label}) for number, label in enumerate(labels)]
+    path = pack({"labels.jsonl": "\n".join(lines).encode(), **{f"{number:02}.png": b"x" for number in range(len(labels))}})
+    assert list(dict(sorted(classes(path).items())).values()) == ["3", "3", "0.5", "true", None, None, "a+b", "1+2", None, None, None]
+
+
+def ordered(path: Path) -> list[str | None]:
+    return [class_name for _, class_name in sorted(classes(path).items())]
+
+
+def test_one_hot_labels_are_the_place_of_the_one_and_other_vectors_are_refused(pack):
+    rows = [[0, 0, 1], [1, 0, 0], [0.0, 1.0, 0]]
+    pairs = [[f"{number}.png", row] for number, row in enumerate(rows)]
+    path = pack({"dataset.json": json.dumps({"labels": pairs}).encode(), **{name: b"x" for name, _ in pairs}})
+    assert ordered(path) == ["2", "0", "1"]
+
+
+@pytest.mark.parametrize("vector", [[0.25, 0.5], [1, 1]])
+def test_vectors_in_place_of_labels_are_refused_with_the_way_out(vector, tmp_path):
+    pairs = [["0.png", [0, 1]], ["1.png", vector]]
+    path = write(tmp_path / "a" / "dataset.json", json.dumps({"labels": pairs}).encode()).parent
+    with pytest.raises(ValueError, match=r'dataset.json: the labels of "labels" are .* no classes; write {"labels": null}'):
+        inputs(path)
+    (path / "dataset.json").rename(path / "labels.jsonl")
+    (path / "labels.jsonl").write_text("".join(json.dumps({"file": name, "label": label}) + "\n" for name, label in pairs))
+    with pytest.raises(ValueError, match="labels.jsonl: the labels of the column 'label' are .* no classes; set label to another"):
+        inputs(path)
+
+
+def test_a_labels_file_may_be_parquet(pack):
+    table = pyarrow.table({"file_name": ["1.png", "x/2.png", "gone.png"], "label": [3.0, None, 4.0], "caption": ["a", "b", "c"]})
+    pyarrow_parquet.write_table(table, out := io.BytesIO())
+    path = pack({"metadata.parquet": out.getvalue(), **LABELLED})
+    assert classes(path) == {"1.png": "3", "x/2.png": None, "ünlisted.png": None, "gone.png": "4"}
+
+
+def test_names_without_their_ending_are_those_of_the_files(pack):
+    path = pack({"labels.csv": b"id,breed\n1,cat\n2.b,dog\n3.b,dog\n", "1.png": b"1", "2.b.jpg": b"2", "x.png": b"3"})
+    assert classes(path) == {"1.png": "cat", "2.b.jpg": "dog", "x.png": None, "3.b": "dog"}
+    assert reasons(path) == {"3.b": "is listed in labels.csv and is not there"}
+
+
+@pytest.mark.parametrize(
+    "listed, there", [("0.PNG", "0.png"), ("pics/0.png", "0.png"), ("0.png", "pics/0.png"), ("0.jpg", "a/0.png"), ("Pics/0.png", "pics/0.png")]
+)
+def test_a_listed_file_that_is_not_there_is_told_with_the_near_one(listed, there, pack):
+    path = pack({"labels.csv": f"file,label\n{listed},cat\n1.png,dog\n".encode(), there: b"0", "1.png": b"1", "other.png": b"2"})
+    assert reasons(path) == {listed: f"is listed in labels.csv and is not there, but {there} is"}
+
+
+def test_a_labels_file_that_lists_no_file_that_is_there_is_refused(pack):
+    path = pack({"labels.csv": b"file,label\n8.png,cat\n0.PNG,dog\n1.PNG,cat\n", "0.png": b"0", "1.png": b"1"})
+    with pytest.raises(ValueError, match="labels.csv lists 3 files, and none of them is there: not 0.PNG, but 0.png is; write the names as"):
+        inputs(path)
+
+
+def test_a_table_of_another_name_says_how_it_would_give_the_classes(pack):
+    path = pack({"train_labels.csv": b"file,label\n1.png,cat\n", "a/1.png": b"1", "a/2.csv": b"2"})
+    assert reasons(path) == {"train_labels.csv": reasons(path)["train_labels.csv"]}
+    assert reasons(path)["train_labels.csv"].startswith("is no picture; if it is to give the classes, call it labels.csv (or one of")
 
 
 def test_the_column_of_the_labels_can_be_chosen(pack):

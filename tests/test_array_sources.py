@@ -163,6 +163,32 @@ def test_a_packed_file_is_not_read_again_where_it_is_unpacked_too(tmp_path):
     assert len(read(idx, tmp_path)[0]) == 3
 
 
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("dtype, code", [("u1", 8), ("f4", 13), ("f8", 14)])
+@pytest.mark.parametrize("labels_dtype, labels_code", [("u1", 8), ("i4", 12), ("f4", 13)])
+def test_idx_files_of_other_numbers_and_of_the_other_order_are_read(tmp_path, order, dtype, code, labels_dtype, labels_code):
+    def file(array, code):
+        magic = bytes([0, 0, code, array.ndim])[:: 1 if order == ">" else -1]
+        return magic + np.array(array.shape, f"{order}u4").tobytes() + array.astype(array.dtype.newbyteorder(order)).tobytes()
+
+    array = images(3, 6, 5)
+    pixels = array if dtype == "u1" else (array / 255).astype(dtype)
+    kind = {"u1": "ubyte", "i4": "int", "f4": "float"}[labels_dtype]
+    files = {"t10k-images-idx3-ubyte": file(pixels, code), f"t10k-labels-idx1-{kind}": file(np.array([7, 0, 200], labels_dtype), labels_code)}
+    assert idx.recognises(write_files(tmp_path, files)) and idx.recognises(tmp_path / "t10k-images-idx3-ubyte")
+    names, classes, found, refusals = read(idx, tmp_path)
+    assert np.array_equal(found, array) and classes == ["7", "0", "200"] and not refusals
+
+
+def test_idx_files_of_colours_are_read_and_of_other_numbers_refused(tmp_path):
+    array = images(3, 6, 5, 3)
+    write_files(tmp_path, {"images-idx4": idx_file(array)})
+    assert np.array_equal(read(idx, tmp_path)[2], array)
+    write_files(tmp_path, {"images-idx4": struct.pack(">4B3I", 0, 0, 12, 3, 1, 2, 2) + bytes(16)})
+    with pytest.raises(ValueError, match="images-idx4 is an array of '>i4'; images are uint8"):
+        read(idx, tmp_path)
+
+
 def test_labels_of_another_count_are_refused(tmp_path):
     labels = idx_file(np.zeros(3, np.uint8))
     write_files(tmp_path, {"images-idx3": idx_file(images(4, 2, 2)), "labels-idx1": labels})
@@ -454,6 +480,7 @@ def test_train_and_test_of_keras_are_both_read(tmp_path):
     names, classes, pixels, _ = read(npy, tmp_path / "mnist.npz")
     assert np.array_equal(pixels, np.concatenate([train, test])) and classes == ["7", "8", "9", "1", "2"]
     assert names[0] == "mnist.npz/x_train#0" and names[-1] == "mnist.npz/x_test#1"
+    assert [block.parts for block in npy.blocks(npy.Config(), tmp_path / "mnist.npz")] == [["train"] * 3, ["test"] * 2]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Which class and which published part each file has: from a labels file at the root (or in each folder that is a part), or,
 without one, from the folders (`_splits`).
 
-A labels file is a table, labels.csv or metadata.csv (with a header), labels.jsonl or metadata.jsonl (as of Hugging Face's
+A labels file is a table called labels or metadata: .csv or .tsv (with a header), .jsonl or .parquet (as of Hugging Face's
 imagefolder), or the dataset.json of StyleGAN's dataset_tool.
 """
 
@@ -11,12 +11,14 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from . import _inputs, _splits
+from . import _inputs, _splits, _values
 
-FILES = ("labels.csv", "metadata.csv", "labels.jsonl", "metadata.jsonl", "dataset.json")
+FILES = (*(f"{name}.{kind}" for kind in ("csv", "tsv", "jsonl", "parquet") for name in ("labels", "metadata")), "dataset.json")
+_TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".xls", ".xlsx", ".ods")  # endings of what is no picture and may list some
+_MOST_REMEMBERED = 100_000  # files that no labels file lists, to find the near one of a listed file that is not there
 _FILE_COLUMNS = ("file_name", "file", "filename", "path", "image")
 _LABEL_COLUMNS = ("label", "class", "target", "category")
 
@@ -31,17 +33,65 @@ class Classes:
     files: list[str]  # the labels files, which are no inputs
     listed: dict[str, tuple[str | None, str | None, str]]  # class, part and labels file of each file that one lists
     by_folder: bool  # whether the classes are the folders: there is no labels file, or it has parts only
+    where: str = ""
+    num_found: int = 0  # files that are listed and were asked for
+    unlisted: list[str] = field(default_factory=list)  # the first files that were asked for and are not listed
 
     def of(self, name: str) -> tuple[str | None, str | None]:
         """Class and part of a file; no class for one the labels file does not list, or, without one, that lies in no folder."""
         class_name, part = self.layout.of(name)
-        own_class, own_part, _ = self.listed.pop(_key(name), (None, None, "")) if self.listed else (None, None, "")
+        found = self.listed.pop(_key(name), None) or self.listed.pop(_key(_stem(name)), None)
+        self.num_found += found is not None
+        if found is None and len(self.unlisted) < _MOST_REMEMBERED:
+            self.unlisted.append(name)
+        own_class, own_part, _ = found or (None, None, "")
         return class_name if self.by_folder else own_class, own_part or part
 
     def missing(self) -> Iterator[tuple[str, str | None, _inputs.Refusal, str | None]]:
-        """The files that are listed and that nobody asked for: arguments of `Gatherer.add`."""
+        """The files that are listed and that nobody asked for: arguments of `Gatherer.add`. ValueError if none was."""
+        near = _Near(self.unlisted) if self.listed else None
+        if self.listed and not self.num_found and self.unlisted:
+            file = " and ".join(self.files)
+            name = next((name for name in self.listed if near.hint(name)), next(iter(self.listed)))
+            raise ValueError(
+                f"{self.where}: {file} lists {len(self.listed):,} files, and none of them is there: not {name}"
+                f"{near.hint(name) or f', but {self.unlisted[0]} is'}; write the names as they are, relative to {file}"
+            )
         for name, (class_name, part, file) in self.listed.items():
-            yield name, class_name, _inputs.Refusal(f"is listed in {file} and is not there"), part
+            yield name, class_name, _inputs.Refusal(f"is listed in {file} and is not there{near.hint(name)}"), part
+
+    def instead(self, name: str) -> _inputs.Refusal | None:
+        """Why a file is no picture that may have been meant to give the classes, where no labels file does."""
+        if self.files or "/" in name or name in FILES or not name.lower().endswith(_TABLES):
+            return None
+        return _inputs.Refusal(f"is no picture; if it is to give the classes, call it {FILES[0]} (or one of {', '.join(FILES[1:])})")
+
+
+class _Near:
+    """Finds what a name was meant to be among those that are there."""
+
+    def __init__(self, names: list[str]):
+        self.by: list[dict[str, str]] = [{}, {}, {}]
+        for name in names:
+            for found, alike in zip(self.by, self.keys(name)):
+                found.setdefault(alike, name)
+
+    @staticmethod
+    def keys(name: str) -> tuple[str, str, str]:
+        """What near names have in common, the nearest first: all but capitals, the file without its folder, without its ending."""
+        whole = _key(name).casefold()
+        file = whole.rpartition("/")[2]
+        return whole, file, _stem(file)
+
+    def hint(self, name: str) -> str:
+        """", but x/0.png is", or nothing."""
+        found = next((by[alike] for by, alike in zip(self.by, self.keys(name)) if alike in by), None)
+        return f", but {found} is" if found else ""
+
+
+def _stem(name: str) -> str:
+    """A name without its ending."""
+    return re.sub(r"(?<=[^/])\.[^./]*$", "", name)
 
 
 @dataclass
@@ -63,7 +113,7 @@ def find(read: Callable[[str], bytes | None], where: str, column: str | None, la
     if not found and column is not None:
         raise ValueError(f"label is {column!r}, a column of a labels file, but {where} has none of {', '.join(FILES)}")
     listed = {name: (*one, file) for file, table in found.items() for name, one in table.listed.items()}
-    return Classes(layout, list(found), listed, all(table.by_folder for table in found.values()))
+    return Classes(layout, list(found), listed, all(table.by_folder for table in found.values()), where)
 
 
 def _tables(read: Callable[[str], bytes | None], folder: str, where: str, column: str | None) -> dict[str, _Table]:
@@ -80,10 +130,12 @@ def _tables(read: Callable[[str], bytes | None], folder: str, where: str, column
 def _parse(content: bytes, file: str, where: str, column: str | None) -> _Table | None:
     """What a labels file says; None if it is another dataset.json than StyleGAN's."""
     try:
+        if file.endswith(".parquet"):
+            return _of_rows(*_parquet(content), column)
         text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8").lstrip("\ufeff")
         if file.endswith("dataset.json"):
             return _of_pairs(text)
-        columns, rows = _table(text) if file.endswith(".csv") else _lines(text)
+        columns, rows = _table(text) if file.endswith((".csv", ".tsv")) else _lines(text)
         return _of_rows(columns, rows, column)
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
@@ -101,27 +153,41 @@ class _Malformed(Exception):
 
 def _table(text: str) -> tuple[list[str], _Rows]:
     """A CSV file, its fields parted by what parts a file column from the others in the header."""
-    for delimiter in ",;\t|":
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    told = re.match("sep=([,;\t|])\r?\n", text, re.IGNORECASE)  # a first line for Excel
+    for delimiter in told[1] if told else ",;\t|":
+        file = io.StringIO(text, newline="")
+        file.seek(told.end() if told else 0)
+        reader = csv.reader(file, delimiter=delimiter, strict=True)
         try:
             columns = [column.strip() for column in next(reader, [])]
         except csv.Error as error:
             raise _Malformed(1, f"{error}; write it as a spreadsheet would") from error
-        if _first(columns, _FILE_COLUMNS):
-            return columns, _table_rows(reader, columns)
-    raise _no_column("file", text.splitlines()[:1], _FILE_COLUMNS)
+        if _values.file_of(columns):
+            return columns, _table_rows(reader, columns, 1 if told else 0)
+    raise _no_column("file", text[told.end() if told else 0 :].splitlines()[:1], _FILE_COLUMNS)
 
 
-def _table_rows(reader: Any, columns: list[str]) -> _Rows:
+def _table_rows(reader: Any, columns: list[str], num_before: int) -> _Rows:
     try:
         for fields in reader:
             if fields and len(fields) != len(columns):
                 counts = f"has {len(fields)} fields, but the header has {len(columns)}"
-                raise _Malformed(reader.line_num, f"{counts}; put text with separators in quotes")
+                raise _Malformed(num_before + reader.line_num, f"{counts}; put text with separators in quotes")
             if fields:
-                yield reader.line_num, dict(zip(columns, fields))
+                yield num_before + reader.line_num, dict(zip(columns, fields))
     except csv.Error as error:
-        raise _Malformed(reader.line_num, f"{error}; write it as a spreadsheet would") from error
+        raise _Malformed(num_before + reader.line_num, f"{error}; write it as a spreadsheet would") from error
+
+
+def _parquet(content: bytes) -> tuple[list[str], _Rows]:
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        table = parquet.read_table(pyarrow.BufferReader(content))
+        return table.column_names, [(number, row) for number, row in enumerate(table.to_pylist(), 1)]
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        raise _Malformed(None, f"is no Parquet ({error}); write it anew") from error
 
 
 def _lines(text: str) -> tuple[list[str], _Rows]:
@@ -144,7 +210,7 @@ def _json(text: str, line: int | None) -> Any:
 
 
 def _of_rows(columns: list[str], rows: _Rows, column: str | None) -> _Table:
-    file_column = _first(columns, _FILE_COLUMNS)
+    file_column = _values.file_of(columns)
     if file_column is None:
         raise _no_column("file", columns, _FILE_COLUMNS)
     rows = list(rows)
@@ -152,12 +218,15 @@ def _of_rows(columns: list[str], rows: _Rows, column: str | None) -> _Table:
     others = [other for other in dict.fromkeys(columns) if other not in (file_column, split_column)]
     if column is not None and column not in others:
         raise _Malformed(None, f"has no column {column!r} for the labels but {', '.join(others)}; set label to one of these")
-    label_column = column or _first(others, _LABEL_COLUMNS) or (others[0] if len(others) == 1 else None)
+    likely = [other for other in others if _values.may_be_labels(other)] if len(others) > 1 else others
+    label_column = column or _values.labels_of(others) or (likely[0] if len(likely) == 1 else None)
     if label_column is None and (others or not split_column):
         raise _no_column("label", columns, _LABEL_COLUMNS)
     table = _Table({}, by_folder=label_column is None)
+    to_class = _to_class((row.get(label_column) for _, row in rows), f"the column {label_column!r}", "set label to another column")
     for line, row in rows:
-        _list(table.listed, row.get(file_column), row.get(label_column), line, _splits.of_value(row.get(split_column)))
+        part = _splits.of_value(row.get(split_column))
+        _list(table.listed, row.get(file_column), to_class(row.get(label_column), line), line, part)
     return table
 
 
@@ -176,18 +245,19 @@ def _of_pairs(text: str) -> _Table | None:
     pairs = content["labels"] or []
     if not isinstance(pairs, list) or any(not isinstance(pair, list) or len(pair) != 2 for pair in pairs):
         raise _Malformed(None, '"labels" is no list of [file, label]; write {"labels": [["00000/1.png", 3], …]}')
+    to_class = _to_class((label for _, label in pairs), '"labels"', 'write {"labels": null} for no classes')
     for file, label in pairs:
-        _list(table.listed, file, label, None)
+        _list(table.listed, file, to_class(label, None), None)
     return table
 
 
-def _list(listed: dict[str, tuple], file: Any, label: Any, line: int | None, part: str | None = None) -> None:
+def _list(listed: dict[str, tuple], file: Any, class_name: str | None, line: int | None, part: str | None = None) -> None:
     if not isinstance(file, str) or not file.strip():
         raise _Malformed(line, "names no file; name one or remove the line")
     file = file.replace("\\", "/")
     if file.startswith("/") or re.match("[A-Za-z]:", file) or ".." in file.split("/"):
         raise _Malformed(line, f"{file[:100]!r} leads outside; write paths relative to the labels file")
-    key, class_name = _key("/".join(part for part in file.split("/") if part not in ("", "."))), _class(label, line)
+    key = _key("/".join(part for part in file.split("/") if part not in ("", ".")))
     before = listed.setdefault(key, (class_name, part))
     if before[0] != class_name:
         raise _Malformed(line, f"{key} has the label {class_name} here and {before[0]} before; list it once")
@@ -195,26 +265,25 @@ def _list(listed: dict[str, tuple], file: Any, label: Any, line: int | None, par
         raise _Malformed(line, f"{key} is of the part {part} here and of {before[1]} before; list it once")
 
 
-def _class(label: Any, line: int | None) -> str | None:
-    """The text of a label; several make one class; None for none."""
-    if isinstance(label, list):
-        return "+".join(part for part in (_class(one, line) for one in label) if part is not None) or None
-    if isinstance(label, bool):
-        return str(label).lower()
-    if isinstance(label, int | float):
-        return str(int(label) if label == label // 1 else label)
-    if label is None or isinstance(label, str):
-        return _inputs.well_formed((label or "").strip()) or None
-    raise _Malformed(line, f"the label {label!r:.60} is neither text nor number; set label to another column")
+def _to_class(labels: Iterable[Any], where: str, way_out: str) -> Callable[[Any, int | None], str | None]:
+    """What makes a class of a label and its line, by a look at all of them."""
+    try:
+        one_hot = _values.are_one_hot(labels)
+    except ValueError as error:
+        raise _Malformed(None, f"the labels of {where} {error}; {way_out}") from error
+
+    def to_class(label: Any, line: int | None) -> str | None:
+        try:
+            return _values.class_name(_values.place(label) if one_hot else label)
+        except ValueError as error:
+            raise _Malformed(line, f"the label {error}; {way_out}") from error
+
+    return to_class
 
 
 def _key(name: str) -> str:
     """A name as it is compared: macOS writes é as two characters, others as one."""
     return unicodedata.normalize("NFC", _inputs.well_formed(name))
-
-
-def _first(columns: list[str], known: tuple[str, ...]) -> str | None:
-    return next((column for name in known for column in columns if column.lower() == name), None)
 
 
 def _no_column(what: str, columns: list[str], known: tuple[str, ...]) -> _Malformed:

@@ -88,7 +88,7 @@ def blocks(config: Config, path: Path) -> Iterator[_inputs.Pictures]:
             reason = unsafe or _reason_against(member, limit)
             reason = reason or ("has the name of an earlier one" if name in seen else "")
             name = _unique(name, position, seen)
-            content = _inputs.Refusal(reason, member.num_bytes) if reason else member.read(limit)
+            content = _inputs.Refusal(reason, member.num_bytes) if reason else classes.instead(name) or member.read(limit)
             class_name, part = (None, None) if unsafe else classes.of(name)
             yield from gatherer.add(name, class_name, content, part)
     except _Damage as error:
@@ -373,9 +373,9 @@ def _zip(path: Path, limit: int) -> Iterator[_Member]:
             yield from _salvaged(file, limit)
             raise _Damage(f"is cut off or damaged, and was read up to there: {_reason(error)}") from error
         for info in archive.infolist():
-            if not info.is_dir():
+            if not (name := _slashed(info.orig_filename)).endswith("/"):  # the other is cut at a NUL
                 read = functools.partial(_zip_content, archive, info)
-                yield _Member(info.orig_filename, info.file_size, read, _not_plain(info))  # the other is cut at a NUL
+                yield _Member(name, info.file_size, read, _not_plain(info))
 
 
 def _opened_zip(file: BinaryIO) -> zipfile.ZipFile:
@@ -399,6 +399,11 @@ def _opened_zip(file: BinaryIO) -> zipfile.ZipFile:
         if info.header_offset + 30 + info.compress_size > start_of_next:
             raise ValueError(f"its directory has {info.filename!r:.99} overlap another member")
     return archive
+
+
+def _slashed(name: str) -> str:
+    """A zip's names have forward slashes, whatever packers on Windows write (APPNOTE.TXT 4.4.17.1)."""
+    return name.replace("\\", "/")
 
 
 def _not_plain(info: zipfile.ZipInfo) -> str:
@@ -447,7 +452,7 @@ def _salvaged(file: BinaryIO, limit: int) -> Iterator[_Member]:
             return
         if isinstance(content, bytes) and checksum not in (None, zlib.crc32(content)):
             content = _inputs.Refusal("cannot be read: its checksum is wrong", len(content))
-        text = _decoded(name)
+        text = _slashed(_decoded(name))
         if not text.endswith("/"):
             yield _Member(text, size, lambda limit, content=content: content)
 

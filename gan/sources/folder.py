@@ -36,7 +36,7 @@ def blocks(config: Config, path: Path) -> Iterator[_inputs.Pictures]:
     for name, content in _files(path, ""):
         if name not in classes.files:
             class_name, part = classes.of(name)
-            yield from gatherer.add(name, class_name, content, part)
+            yield from gatherer.add(name, class_name, classes.instead(name) or content, part)
     for listed in classes.missing():
         yield from gatherer.add(*listed)
     yield from gatherer.rest()

@@ -4,7 +4,7 @@ Images are (N, H, W), (N, H, W, C) or (N, C, H, W) with 1 to 4 channels. uint8 i
 the high byte; floats must lie in [0, 1] or in [-1, 1], whichever the first block fits (a negative value decides), and become
 the nearest of 0 to 255. Labels are the array that is called labels, y, target, … in the archive or beside the .npy, also in
 capitals, or else the only other one with a whole number or a text for each image; of x_train, y_train, x_test, … all are
-read. Pickles are never read. Format: numpy.lib.format.
+read, as published parts. Pickles are never read. Format: numpy.lib.format.
 """
 
 import functools
@@ -21,12 +21,12 @@ from typing import BinaryIO
 import numpy as np
 
 from .. import choices
-from . import _arrays, _inputs, _values
+from . import _arrays, _inputs, _splits, _values
 
 _MAGIC = b"\x93NUMPY"
 _BESIDE = (".md", ".txt", ".json", ".yaml")  # what else may lie in a folder of arrays that has no images.npy
 _IMAGES = ("images", "image", "x", "data", "arr_0")
-_PARTS = ("train", "val", "test")
+_PARTS = {word: part for part, words in _splits.WORDS.items() for word in words}
 _TOLERANCE = 1e-3  # of a float's range, for the rounding of those who scaled
 _MOST_HEADER_BYTES = 10_000  # as numpy
 _MOST_LABEL_BYTES = 4096
@@ -57,7 +57,7 @@ def blocks(config: Config, path: Path) -> Iterator[_inputs.Block]:
     with ExitStack() as stack:
         for found in _found(config, path, stack):
             images = found.arrays[found.images](stack)
-            yield from _images(images).blocks(_labels(found.arrays[found.labels](stack), images) if found.labels else None)
+            yield from images_of(images, found.part).blocks(_labels(found.arrays[found.labels](stack), images) if found.labels else None)
 
 
 def notes(config: Config, path: Path) -> list[str]:
@@ -76,7 +76,7 @@ def notes(config: Config, path: Path) -> list[str]:
 
 
 @dataclass(frozen=True)
-class _Array:
+class Array:
     name: str
     file: BinaryIO  # stands at the first item
     dtype: str  # "<f4"
@@ -94,11 +94,12 @@ class _Found:
 
     images: str
     labels: str | None
+    part: str | None  # as published: train, val, test
     others: list[str]  # arrays with a row for each image, that are not read
     arrays: "_Arrays"
 
 
-_Arrays = dict[str, Callable[[ExitStack], _Array]]  # name -> what opens it
+_Arrays = dict[str, Callable[[ExitStack], Array]]  # name -> what opens it
 
 
 def _files(folder: Path) -> dict[str, Path]:
@@ -115,7 +116,7 @@ def _found(config: Config, path: Path, stack: ExitStack) -> list[_Found]:
         raise ValueError(f"{path} is neither a file of numpy nor a folder with images.npy")
     files = _files(path) if path.is_dir() else {path.name: path} | _files(path.parent)
 
-    def opened(file: Path, stack: ExitStack) -> _Array:
+    def opened(file: Path, stack: ExitStack) -> Array:
         if not file.is_file():  # a pipe would hang whoever opens it
             raise ValueError(f"{file.name} is no regular file")
         return _array(file.name, stack.enter_context(file.open("rb")))
@@ -132,7 +133,7 @@ def _members(stack: ExitStack, path: Path) -> _Arrays:
     except (*_arrays.TROUBLES, IndexError, KeyError) as error:
         raise ValueError(f"{path.name} is a damaged archive ({error}); write it again with numpy.savez") from error
 
-    def member(name: str, stack: ExitStack) -> _Array:
+    def member(name: str, stack: ExitStack) -> Array:
         try:
             file = archive.open(f"{name}.npy")
         except (*_arrays.TROUBLES, KeyError) as error:
@@ -145,9 +146,9 @@ def _members(stack: ExitStack, path: Path) -> _Arrays:
 def _base(name: str) -> tuple[str, str]:
     """What an array is called, and of which part: X_train or train_x -> ("x", "train")."""
     words = [word for word in re.split(r"[_\-. ]+", name.lower()) if word]
-    part = next((word for word in words if word in _PARTS), "")
-    base = [word for word in words if word != part]
-    return (name.lower() if base[:1] == ["arr"] else "".join(base)), part
+    word = next((word for word in words if word in _PARTS), "")
+    base = [one for one in words if one != word]
+    return (name.lower() if base[:1] == ["arr"] else "".join(base)), _PARTS.get(word, "")
 
 
 def _pairs(config: Config, where: str, arrays: _Arrays, only: str) -> list[_Found]:
@@ -158,7 +159,7 @@ def _pairs(config: Config, where: str, arrays: _Arrays, only: str) -> list[_Foun
     if only or config.image:
         chosen = [config.image or only]
     else:
-        named = {part: [name for name in arrays if _base(name)[1] == part] for part in ("", *_PARTS)}
+        named = {part: [name for name in arrays if _base(name)[1] == part] for part in ("", *_splits.WORDS)}
         chosen = [name for names in named.values() if (name := _values.best(names, _IMAGES, lambda one: _base(one)[0]))]
     if not chosen:
         shaped = [name for name in arrays if len(_shape(arrays[name])) > 2]
@@ -178,15 +179,15 @@ def _pair(config: Config, images: str, chosen: list[str], arrays: _Arrays) -> _F
     if config.label is not None:
         of_this_part = [name for name in (config.label, *same) if _base(name) == (_base(config.label)[0], _base(stem)[1])]
         labels = config.label and (config.label if len(chosen) == 1 else next(iter(of_this_part), None))
-        return _Found(images, labels or None, [], arrays)
+        return _Found(images, labels or None, _base(stem)[1] or None, [], arrays)
     alike = [name for name in same[:_MOST_OTHERS] if name != labels and _shape(arrays[name])[:1] == rows != ()]
     if labels is None:
         only = [name for name in alike if _may_be_labels(name, arrays[name])]
         labels = only[0] if len(only) == 1 else None
-    return _Found(images, labels, [name for name in alike if name != labels], arrays)
+    return _Found(images, labels, _base(stem)[1] or None, [name for name in alike if name != labels], arrays)
 
 
-def _header(array: Callable[[ExitStack], _Array]) -> _Array | None:
+def _header(array: Callable[[ExitStack], Array]) -> Array | None:
     """None of what is no array; `blocks` says so where it is to be read."""
     with ExitStack() as stack:
         try:
@@ -195,19 +196,19 @@ def _header(array: Callable[[ExitStack], _Array]) -> _Array | None:
             return None
 
 
-def _shape(array: Callable[[ExitStack], _Array]) -> tuple[int, ...]:
+def _shape(array: Callable[[ExitStack], Array]) -> tuple[int, ...]:
     header = _header(array)
     return header.shape if header else ()
 
 
-def _may_be_labels(name: str, array: Callable[[ExitStack], _Array]) -> bool:
+def _may_be_labels(name: str, array: Callable[[ExitStack], Array]) -> bool:
     """One whole number or text for each image, by whatever name."""
     header = _header(array)
     kind = header and re.fullmatch(r"[<>|=]?(b1|[iu][1248]|[SU]\d+)", header.dtype)
     return bool(kind) and math.prod(header.shape[1:]) == 1 and _values.may_be_labels(name)
 
 
-def _array(name: str, file: BinaryIO) -> _Array:
+def _array(name: str, file: BinaryIO) -> Array:
     """An array's header, without the eval that numpy does."""
     start, trouble = _arrays.up_to(file, 8)
     if trouble:
@@ -226,10 +227,11 @@ def _array(name: str, file: BinaryIO) -> _Array:
     sizes = tuple(int(number) for number in re.findall(r"\d+", shape[1]))
     if order[1] == "True" and len(sizes) > 1:
         raise ValueError(f"{name} lies in Fortran's order, image within image; save numpy.ascontiguousarray of it")
-    return _Array(name, file, dtype[1], sizes)
+    return Array(name, file, dtype[1], sizes)
 
 
-def _images(array: _Array) -> _arrays.Images:
+def images_of(array: Array, part: str | None = None) -> _arrays.Images:
+    """ValueError says why an array is none of images."""
     kind = array.dtype.lstrip("<>|=")
     if kind not in ("u1", "b1", "u2", "f2", "f4", "f8"):
         raise ValueError(f"{array.name} is an array of {array.dtype!r}; images are uint8, uint16, bool or floats; save uint8")
@@ -238,7 +240,7 @@ def _images(array: _Array) -> _arrays.Images:
             f"{array.name} has the shape {array.shape}; images are (N, H, W), (N, H, W, C) or (N, C, H, W) with 1 to 4 channels"
         )
     count, *shape = array.shape
-    return _arrays.Images(array.name, array.file, count, math.prod(shape) * int(kind[1:]), _ToPixels(array))
+    return _arrays.Images(array.name, array.file, count, math.prod(shape) * int(kind[1:]), _ToPixels(array), part)
 
 
 def _channels(shape: tuple[int, ...]) -> str:
@@ -250,7 +252,7 @@ def _channels(shape: tuple[int, ...]) -> str:
 class _ToPixels:
     """Whole images as stored -> (n, H, W) or (n, H, W, C) uint8."""
 
-    array: _Array
+    array: Array
     lowest: float | None = None  # of floats: 0 or -1, once the first block is seen
 
     def __call__(self, data: bytearray) -> np.ndarray:
@@ -277,7 +279,7 @@ class _ToPixels:
         return np.ascontiguousarray(np.rint(above * np.float32(255 / (1 - self.lowest))), np.uint8)
 
 
-def _labels(array: _Array, images: _Array) -> _arrays.Labels:
+def _labels(array: Array, images: Array) -> _arrays.Labels:
     numbers, text = (re.fullmatch(rf"[<>|=]?{kind}", array.dtype) for kind in (r"(b1|[iu][1248]|f[248])", r"[SU]\d+"))
     if not (numbers or text):
         raise ValueError(f"{array.name} is an array of {array.dtype!r}; labels are numbers or strings; {_CHOOSE}")
