@@ -10,13 +10,14 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from apps import answer
 from gan.preparation import form, pictures
+from gan.sources import _splits
 from gan.sources import folder as source
 
 MOST_LOOKED_AT = 2000  # pictures, evenly over all; shares are then known to about two in a hundred
@@ -26,6 +27,8 @@ LOOK = form.Form(  # the small copy that colour and transparency are judged by
 GREY_REACH = 12  # of 255, between red, green and blue: what JPEG makes of a grey picture
 ALPHA_SHARE = 0.01  # mean share of pixels that are not opaque from which transparency is a part of the pictures
 LEAST_IMAGES = 50  # fewer leave ten held-out pictures, and a score of ten says nothing
+LEAST_HELDOUT = 10  # pictures of a published test part, for the same reason
+MOST_OF_NO_PART = 0.05  # of the pictures, where others have a published part: more were meant to be used
 JPEG = b"\xff\xd8"  # how such a file starts
 MOSTLY = 0.5  # share of JPEG pictures from which their decoder's own halving is worth its other bytes
 MOST_UNUSABLE = 0.5  # a folder of which more cannot be used is not what was meant
@@ -52,6 +55,7 @@ R3GAN_ADAM = {"lr": 2.0e-4, "betas": [0, 0.99]}  # the paper's first values (arX
 KEYS = {
     "resolution": ["prepare.resolution"],
     "channels": ["prepare.channels"],
+    "heldout": ["prepare.heldout"],
     "alpha": ["prepare.alpha"],
     "jpeg_draft": ["prepare.jpeg_draft"],
     "min_class_images": ["prepare.min_class_images"],
@@ -99,13 +103,14 @@ class Facts:
     looked_at: int
     unreadable: list[str]  # name and reason of those looked at
     outside: int  # files beside the class folders
-    classes: dict[str, int]  # files of each
+    classes: dict[str, int]  # files of each; of the training part, where a published part is held out
     short_side: dict[str, int]  # pixels: least, tenth (percentile), median, most
     modes: dict[str, int]
     jpeg: float  # share of pictures
     grey: float  # share of pictures
     transparent: float  # mean share of a picture's pixels
     handed: float  # share of what tells pictures from their mirror images that all have in common: 0 none, 1 all
+    parts: dict[str | None, int] = field(default_factory=dict)  # files of each published part, those beside the classes aside
 
     @property
     def unusable(self) -> float:
@@ -116,7 +121,25 @@ class Facts:
     @property
     def images(self) -> int:
         """About how many pictures can be used."""
-        return round(self.files * (1 - self.unusable))
+        return round(self.files * (1 - self.unusable)) if self.published is None else self.training + self.heldout
+
+    @property
+    def published(self) -> str | None:
+        """The published part that can be held out, if there is one."""
+        return published(self.parts)
+
+    @property
+    def training(self) -> int:
+        """About how many pictures are trained on."""
+        return round(self.images * (1 - HELDOUT)) if self.published is None else self._of_part("train")
+
+    @property
+    def heldout(self) -> int:
+        """About how many pictures are not."""
+        return self.images - self.training if self.published is None else self._of_part(self.published)
+
+    def _of_part(self, part: str) -> int:
+        return round(self.parts[part] * (1 - len(self.unreadable) / self.looked_at))
 
 
 @dataclass(frozen=True)
@@ -128,25 +151,36 @@ class Choice:
     reason: str
 
 
+def published(parts: dict[str | None, int]) -> str | None:
+    """Which part to hold out, of files by their published part: test, else val; None where a share of all is better."""
+    part = "test" if parts.get("test") else "val"
+    enough = parts.get("train", 0) >= LEAST_IMAGES - LEAST_HELDOUT and parts.get(part, 0) >= LEAST_HELDOUT
+    return part if enough and parts.get(None, 0) <= MOST_OF_NO_PART * sum(parts.values()) else None
+
+
 def look_at(folder: Path) -> Facts:
     """The facts about a folder; ValueError says why nothing can be made of it."""
     files = list(_files(folder))
     count = min(len(files), MOST_LOOKED_AT)
     chosen = [files[place * len(files) // count] for place in range(count)]
-    looks = [_look(content) for _, _, content in chosen]
-    unreadable = [f"{name}: {look}" for (name, _, _), look in zip(chosen, looks, strict=True) if isinstance(look, str)]
+    looks = [_look(content) for _, _, content, _ in chosen]
+    unreadable = [f"{name}: {look}" for (name, *_), look in zip(chosen, looks, strict=True) if isinstance(look, str)]
     seen = [look for look in looks if isinstance(look, Look)]
-    seen_classes = [class_name for (_, class_name, _), look in zip(chosen, looks, strict=True) if isinstance(look, Look)]
+    seen_classes = [class_name for (_, class_name, *_), look in zip(chosen, looks, strict=True) if isinstance(look, Look)]
     if not seen:
         found = f"{len(files)} files, as {unreadable[0]}" if unreadable else "0 files"
         raise ValueError(f"{folder} holds no picture that can be read among {found}; name a folder of pictures")
-    classes = Counter(class_name for _, class_name, _ in files if class_name)
+    classes = Counter(class_name for _, class_name, *_ in files if class_name)
+    parts = Counter(part for _, class_name, _, part in files if class_name or not classes)
+    if published(parts):
+        trained = Counter(class_name for _, class_name, _, part in files if part == "train")
+        classes = {name: trained[name] for name in classes}
     least, tenth, median, most = (int(side) for side in np.percentile([look.short_side for look in seen], [0, 10, 50, 100]))
     facts = Facts(
         files=len(files),
         looked_at=len(looks),
         unreadable=unreadable,
-        outside=sum(class_name is None for _, class_name, _ in files),
+        outside=sum(class_name is None for _, class_name, *_ in files),
         classes=dict(sorted(classes.items())),
         short_side={"least": least, "tenth": tenth, "median": median, "most": most},
         modes=dict(Counter(look.mode for look in seen).most_common()),
@@ -154,15 +188,16 @@ def look_at(folder: Path) -> Facts:
         grey=float(np.mean([look.grey for look in seen])),
         transparent=float(np.mean([look.transparent for look in seen])),
         handed=handedness(np.stack([look.mirrored for look in seen]), np.array([name or "" for name in seen_classes])),
+        parts=dict(parts) if set(parts) != {None} else {},
     )
     _refuse_poor(folder, facts)
     return facts
 
 
-def _files(folder: Path) -> Iterator[tuple[str, str | None, object]]:
-    """Name, class and content of everything that the prepare stage would find there."""
+def _files(folder: Path) -> Iterator[tuple[str, str | None, object, str | None]]:
+    """Name, class, content and published part of everything that the prepare stage would find there."""
     for block in source.blocks(source.Config(), folder):
-        yield from zip(block.names, block.classes, block.contents, strict=True)
+        yield from zip(block.names, block.classes, block.contents, block.parts or [None] * len(block.names), strict=True)
 
 
 def _look(content: object) -> Look | str:
@@ -219,7 +254,7 @@ def propose(facts: Facts, device: str, resolution: int | list[int] | None = None
     sides = size.value if isinstance(size.value, list) else [size.value, size.value]
     side = math.prod(sides) ** 0.5
     return [
-        size, *_channels(facts), *_draft(facts, min(sides)), *_small_folder(facts), *_classes(facts), *_network(side, device), *_length(facts, side, device),
+        size, *_channels(facts), *_draft(facts, min(sides)), *_heldout(facts), *_small_folder(facts), *_classes(facts), *_network(side, device), *_length(facts, side, device),
         _augment(facts),
         Choice("gamma", _round(GAMMA_AT_16 * (side / 16) ** 2), f"{GAMMA_AT_16} at 16 pixels a side, ×4 at each doubling"),
     ]  # fmt: skip
@@ -255,9 +290,23 @@ def _draft(facts: Facts, side: int) -> list[Choice]:
     return [Choice("jpeg_draft", True, "large JPEG pictures: halved while they are decoded, twice as quick")]
 
 
+def _heldout(facts: Facts) -> list[Choice]:
+    """Where the pictures come in published parts, what becomes of them."""
+    if not facts.parts:
+        return []
+    if facts.published is None:
+        counts = ", ".join(f"{facts.parts[part]} {part or 'of none'}" for part in ("train", "val", "test", None) if facts.parts.get(part))
+        return [Choice("heldout", HELDOUT, f"a share of all: published are {counts}, no test part large enough beside one to train on")]
+    why = f"the part {facts.published}, as others score by; {facts.heldout} pictures"
+    if facts.published == "test" and facts.parts.get("val"):
+        why += f", and the {facts.parts['val']} of val are not used"
+    return [Choice("heldout", "published", why)]
+
+
 def _small_folder(facts: Facts) -> list[Choice]:
     """What a folder of few pictures, or with some that cannot be used, has to lower."""
-    heldout = int(facts.images * HELDOUT - 3 * (facts.images * HELDOUT * (1 - HELDOUT)) ** 0.5)  # chance takes no more
+    chance = 3 * (facts.images * HELDOUT * (1 - HELDOUT)) ** 0.5  # takes no more of a share
+    heldout = facts.heldout if facts.published else int(facts.images * HELDOUT - chance)
     choices = []
     if facts.images * 0.8 < MIN_IMAGES:
         least = int(facts.images * 0.8)
@@ -276,7 +325,8 @@ def _classes(facts: Facts) -> list[Choice]:
     smallest = min(facts.classes.items(), key=lambda item: item[1], default=None)
     number = len(facts.classes)
     if number >= 2 and smallest[1] >= CLASS_IMAGES:
-        conditional = Choice("conditional", True, f"{number} class folders, the smallest of {smallest[1]} pictures")
+        of = "training pictures" if facts.published else "pictures"
+        conditional = Choice("conditional", True, f"{number} class folders, the smallest of {smallest[1]} {of}")
         if facts.images < CLASSIFIER_IMAGES:
             return [conditional, *_pretext(f"{facts.images} pictures are too few to train a classifier on")]
         return [
@@ -285,7 +335,8 @@ def _classes(facts: Facts) -> list[Choice]:
             Choice("min_accuracy", _above(1 / number), f"guessing one of {number} classes gives {1 / number:.2g}"),
         ]
     if number >= 2:
-        why = f"the class folder {smallest[0]!r} has {smallest[1]} pictures, fewer than {CLASS_IMAGES}"
+        of = "training pictures" if facts.published else "pictures"
+        why = f"the class folder {smallest[0]!r} has {smallest[1]} {of}, fewer than {CLASS_IMAGES}"
     else:
         why = "the pictures lie in one folder" if facts.classes else "there are no class folders"
     unused = Choice("min_class_images", 0, "the classes are not used")
@@ -321,7 +372,7 @@ def _network(side: float, device: str) -> list[Choice]:
 
 def _length(facts: Facts, side: float, device: str) -> list[Choice]:
     images_per_s = IMAGES_PER_S[device] * 16 / max(side, 16)
-    in_time, in_passes = TRAINING_S * images_per_s / 1000, PASSES * facts.images * (1 - HELDOUT) / 1000
+    in_time, in_passes = TRAINING_S * images_per_s / 1000, PASSES * facts.training / 1000
     total = _round(max(LEAST_KIMG, min(in_time, in_passes)))
     minutes = max(1, round(total * 1000 / images_per_s / 60))
     passes = f"{PASSES} passes over the pictures" if in_passes > LEAST_KIMG else "the least that shows something"
@@ -335,7 +386,7 @@ def _length(facts: Facts, side: float, device: str) -> list[Choice]:
 
 def _augment(facts: Facts) -> Choice:
     """What makes few pictures go further."""
-    count = round(facts.images * (1 - HELDOUT))
+    count = facts.training
     flip, reasons = [], []
     if count < MANY and facts.handed < HANDED:
         flip, reasons = [FLIP], ["mirror images look like the pictures (writing will be mirrored too)"]
@@ -371,7 +422,7 @@ def main(arguments: list[str]) -> int:
         {"key": key, "value": choice.value, "reason": choice.reason} for choice in choices for key in KEYS[choice.name]
     ]
     said = {"files": facts.files, "images": facts.images, "looked_at": facts.looked_at, "unreadable": facts.unreadable[:3],
-            "modes": facts.modes, "short_side": facts.short_side, "classes": len(facts.classes)}  # fmt: skip
+            "modes": facts.modes, "short_side": facts.short_side, "classes": len(facts.classes), "parts": [part for part in _splits.WORDS if facts.parts.get(part)]}  # fmt: skip
     print(json.dumps({"facts": said, "base": BASE, "settings": settings}, indent=2))
     return 0
 

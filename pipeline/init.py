@@ -125,7 +125,8 @@ def _params(proposal: dict, place: Path, name: str) -> str:
     """The text of the base recipe with the proposed settings, each with its reason behind it, under a header of its own."""
     facts = proposal["facts"]
     text = recipe.read(proposal["base"])
-    classes = f" in {facts['classes']} folders" if facts["classes"] > 1 else ""
+    classes = f" in {facts['classes']} {'classes' if facts['parts'] else 'folders'}" if facts["classes"] > 1 else ""
+    classes += f", published as {' and '.join(facts['parts'])}" if facts["parts"] else ""
     text = PROPOSED.format(folder=place, images=f"about {facts['images']:,}", classes=classes) + text[_first_key(text) :]
     own = [
         {"key": "prepare.source.path", "value": place.as_posix(), "reason": "the pictures, as DVC has them"},

@@ -151,10 +151,11 @@ def test_a_stages_own_folder_is_refused(project):
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("parts", [{}, {"train": 100, "test": 20}])
 @pytest.mark.parametrize("classes", [{}, {"a": 60, "b: c": 60}, {"a": 900, "b: c": 600}])
-def test_what_is_proposed_for_any_machine_passes_the_door(device, classes, tmp_path, monkeypatch):
+def test_what_is_proposed_for_any_machine_passes_the_door(device, classes, parts, tmp_path, monkeypatch):
     count = sum(classes.values()) or 120
-    found = facts(classes=classes, files=count, looked_at=count, outside=0 if classes else count)
+    found = facts(classes=classes, files=count, looked_at=count, outside=0 if classes else count, parts=parts)
     monkeypatch.setattr(propose, "look_at", lambda folder: found)
     monkeypatch.setattr(propose, "device_here", lambda: device)
     with contextlib.redirect_stdout(io.StringIO()) as said:
@@ -164,6 +165,8 @@ def test_what_is_proposed_for_any_machine_passes_the_door(device, classes, tmp_p
     written = params.load(tmp_path / "params.yaml")
     assert written.train.device == device and written.train.network["name"] == {"cpu": "dcgan", "cuda": "r3gan"}[device]
     assert written.prepare.source["path"] == "data/ü: mine" and written.train.conditional == bool(classes)
+    assert written.prepare.heldout == ("published" if parts else 0.2)
+    assert ("published as train and test." in text) == bool(parts)
     for setting in json.loads(said.getvalue())["settings"]:
         assert f"# {setting['reason']}" in text
 

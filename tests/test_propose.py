@@ -152,6 +152,37 @@ def test_handedness_is_the_share_that_all_pictures_have_in_common():
     assert propose.handedness(np.zeros((2, 4, 16, 16)), classes[:2]) == 0
 
 
+def test_a_published_test_part_is_proposed_and_counted_as_it_is(tmp_path):
+    counts = {"train/cat": 60, "train/dog": 55, "val/cat": 10, "test/cat": 8, "test/dog": 7}
+    found = propose.look_at(draw(tmp_path, counts))
+    assert (found.classes, found.published, found.training, found.heldout) == ({"cat": 60, "dog": 55}, "test", 115, 15)
+    choices = {choice.name: choice for choice in propose.propose(found, "cpu")}
+    assert choices["heldout"].value == "published"
+    assert choices["heldout"].reason == "the part test, as others score by; 15 pictures, and the 10 of val are not used"
+    assert choices["conditional"].reason == "2 class folders, the smallest of 55 training pictures"
+    assert choices["kid_subset_size"].value == 15 and choices["isc_splits"].value == 7
+    assert choices["total_kimg"].value == pytest.approx(propose.PASSES * 115 / 1000, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("parts", "published"),
+    [
+        ({"train": 100, "test": 10}, "test"),
+        ({"train": 100, "val": 10}, "val"),
+        ({"train": 100, "val": 10, "test": 10, None: 6}, "test"),
+        ({"train": 100, "val": 10, "test": 9}, None),
+        ({"train": 39, "test": 100}, None),
+        ({"train": 100, "test": 10, None: 7}, None),
+        ({"train": 100}, None),
+        ({}, None),
+    ],
+)
+def test_a_published_part_is_held_out_where_it_says_enough(parts, published):
+    found = {one.name: one for one in propose.propose(facts(files=sum(parts.values()) or 5000, outside=0, parts=parts), "cpu")}
+    assert propose.published(parts) == published
+    assert ("heldout" in found) == bool(parts) and (not parts or found["heldout"].value == ("published" if published else 0.2))
+
+
 def test_a_gpu_gets_the_larger_network():
     found = proposed("cuda")
     assert (found["device"], found["network"]["name"]) == ("cuda", "r3gan") and "generator_width" not in found
