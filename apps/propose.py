@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from apps import answer
-from gan.preparation import form, pictures
+from gan.preparation import form, pictures, selection
 from gan.sources import _splits
 from gan.sources import folder as source
 
@@ -110,6 +110,7 @@ class Facts:
     grey: float  # share of pictures
     transparent: float  # mean share of a picture's pixels
     handed: float  # share of what tells pictures from their mirror images that all have in common: 0 none, 1 all
+    captions: int = 0  # different labels, where they are too many to be classes
     parts: dict[str | None, int] = field(default_factory=dict)  # files of each published part, those beside the classes aside
 
     @property
@@ -171,6 +172,8 @@ def look_at(folder: Path) -> Facts:
         found = f"{len(files)} files, as {unreadable[0]}" if unreadable else "0 files"
         raise ValueError(f"{folder} holds no picture that can be read among {found}; name a folder of pictures")
     classes = Counter(class_name for _, class_name, *_ in files if class_name)
+    captions = 0 if selection.are_classes(len(classes), classes.total()) else len(classes)
+    classes = Counter() if captions else classes
     parts = Counter(part for _, class_name, _, part in files if class_name or not classes)
     if published(parts):
         trained = Counter(class_name for _, class_name, _, part in files if part == "train")
@@ -182,6 +185,7 @@ def look_at(folder: Path) -> Facts:
         unreadable=unreadable,
         outside=sum(class_name is None for _, class_name, *_ in files),
         classes=dict(sorted(classes.items())),
+        captions=captions,
         short_side={"least": least, "tenth": tenth, "median": median, "most": most},
         modes=dict(Counter(look.mode for look in seen).most_common()),
         jpeg=float(np.mean([look.jpeg for look in seen])),
@@ -324,6 +328,9 @@ def _small_folder(facts: Facts) -> list[Choice]:
 def _classes(facts: Facts) -> list[Choice]:
     smallest = min(facts.classes.items(), key=lambda item: item[1], default=None)
     number = len(facts.classes)
+    if facts.captions:
+        why = f"{facts.captions:,} different labels are nearly as many as pictures: captions, ids or measurements, not classes"
+        return [Choice("conditional", False, why), Choice("min_class_images", 0, "there are no classes"), *_pretext(why)]
     if number >= 2 and smallest[1] >= CLASS_IMAGES:
         of = "training pictures" if facts.published else "pictures"
         conditional = Choice("conditional", True, f"{number} class folders, the smallest of {smallest[1]} {of}")

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import PIL
@@ -61,6 +62,8 @@ def _prepare(chosen: params.Params, workers: executors.Workers | None) -> None:
         counts = card["counts"]
         track.metrics({f"prepare/{name}": float(count) for name, count in counts.items()}, step=0)
         heldout = f"held-out images (the published {choice.part} part)" if choice.part else "held-out images"
+        for note in choice.notes:
+            print(f"prepare: {note}")
         print(f"prepare: {counts['train']} train and {counts['heldout']} {heldout}, {counts['set_aside']} set aside")
 
 
@@ -71,6 +74,7 @@ class Inputs:
         self.form = wanted
         self.shape = wanted.shape
         self.classes: dict[str, int] = {}  # name -> its number, in the order they were met
+        self.notes: list[str] = []  # of the source, about labels that are there and are not read
         self.columns = {
             "records": [np.empty(0, np.int64)], "content": [np.empty((0, 2), np.uint64)], "perceptual": [np.empty(0, np.uint64)],
             "colour": [np.empty((0, 4), np.uint8)], "class": [np.empty(0, np.int32)], "published": [np.empty(0, np.int8)],
@@ -96,7 +100,9 @@ class Inputs:
         """Decode every input of the source that is not known yet."""
         job = decoding.Job(self.form, str(self.store_folder.absolute()))
         decode, give_up = partial(decoding.decode, job), partial(decoding.given_up, job)
-        blocks = _blocks(source)
+        module, config, path = _opened(source)
+        self.notes = module.notes(config, path) if hasattr(module, "notes") else []
+        blocks = module.blocks(config, path)
         with (
             pa.OSFile(str(self.rows_path), "wb") as file,
             pa.ipc.new_stream(file, _READ) as writer,
@@ -174,7 +180,8 @@ class Choice:
 
     def __init__(self, inputs: Inputs, config: params.Prepare):
         self.inputs, self.config = inputs, config
-        self.classes = _sorted(inputs.classes) if len(inputs.classes) > 1 else []  # one class tells nothing apart
+        self.notes = list(inputs.notes)
+        self.classes = self._classes()
         ranks = {name: rank for rank, name in enumerate(self.classes)}
         self.label = np.append([ranks.get(name, -1) for name in inputs.classes], -1).astype(np.int32)[getattr(inputs, "class")]
         count = len(self.label)
@@ -199,6 +206,19 @@ class Choice:
         self.order = order[self.twin[order] < 0]  # the inputs that are kept, by content
         self.shard, self.index = np.full(count, -1, np.int32), np.full(count, -1, np.int32)
         self.shard_names: list[str] = []
+
+    def _classes(self) -> list[str]:
+        """The classes' names in order; none where the labels tell no classes apart, which a note says."""
+        numbers = getattr(self.inputs, "class")[self.inputs.records != decoding.NONE]
+        number, labelled = len(np.unique(numbers[numbers >= 0])), int((numbers >= 0).sum())
+        if not self.config.source.get("label") and not selection.are_classes(number, labelled):
+            example = next(iter(self.inputs.classes))
+            self.notes.append(
+                f"{number:,} different labels of {labelled:,} images, such as {example[:60]!r}, are captions, ids or measurements, "
+                "so there are no classes; to choose, set prepare.source.name and prepare.source.label (a column or an array)"
+            )
+            return []
+        return _sorted(self.inputs.classes) if len(self.inputs.classes) > 1 else []  # one class tells nothing apart
 
     def _published(self, usable: np.ndarray) -> str:
         """The part that is held out: test, else val. ValueError if none is published, or nothing to train on."""
@@ -325,6 +345,7 @@ class Choice:
             "shape": list(self.inputs.shape),
             "classes": self.classes,
             "class_counts": self._class_counts(),  # of the train split
+            **({"notes": self.notes} if self.notes else {}),
             "counts": counts | {split: len(self._of_split(split)) for split in dataset.SPLITS},
             **({"heldout": f"the published {self.part} part"} if self.part else {}),
             "made_with": _versions(),
@@ -342,8 +363,8 @@ def _bytes_of_rows(array: np.ndarray) -> list[bytes]:
     return array.view(f"V{array[0].nbytes}").ravel().tolist()
 
 
-def _blocks(source: dict) -> Iterator:
-    """Every input of a source, by its name or by what it is."""
+def _opened(source: dict) -> tuple[ModuleType, choices.Config, Path]:
+    """The module that reads a source, by its name or by what it is, and what to give it."""
     place, name = source["path"], source["name"]
     if "://" in place:
         with progress.bar("prepare: fetch", None, "MB") as bar:
@@ -354,7 +375,7 @@ def _blocks(source: dict) -> Iterator:
             raise FileNotFoundError(f"{place} does not exist; put images there, or name another folder in prepare.source.path")
     name = _detect.detect(path) if name == "auto" else name
     settings = {key: value for key, value in source.items() if key != "path"} | {"name": name}
-    return choices.module("sources", name).blocks(choices.config("sources", settings), path)
+    return choices.module("sources", name), choices.config("sources", settings), path
 
 
 def _larger(rows: Iterator[tuple[int, pa.RecordBatch]]) -> Iterator[pa.Table]:

@@ -239,6 +239,7 @@ def _content(card: dict, tally: _Tally, pairs: _Pairs, levels: np.ndarray) -> di
         "shape": card["shape"],
         "form": card["form"],
         "counts": tally.counts(),
+        **({"notes": card["notes"]} if card.get("notes") else {}),  # about labels that are not read
         "set_aside": [
             {"kind": kind, "count": count, "examples": tally.examples[kind]}
             for kind, count in sorted(tally.reasons.items(), key=lambda item: (-item[1], item[0]))

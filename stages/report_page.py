@@ -9,7 +9,7 @@ from stages import page
 from stages.page import visible
 
 THUMBNAIL = 64  # pixels, the longer side at most
-_LONGEST_REASON = 200  # characters shown
+_LONGEST_REASON, _LONGEST_NOTE = 200, 500  # characters shown
 _MOST_CLASSES = 60  # bars; of more classes the largest and the smallest are shown
 _MOST_KINDS = 12
 
@@ -76,6 +76,7 @@ def findings(content: dict) -> list[tuple[str, str]]:
     if leaks := content["twins"]["set_aside"]:
         found.append(("odd", f"{leaks:,} {'input' if leaks == 1 else 'inputs'} would have leaked from one split into the other, "
                              "and so were set aside"))  # fmt: skip
+    found += [("odd", visible(note, _LONGEST_NOTE)) for note in content.get("notes", [])]
     if counts["set_aside"] > 0.05 * counts["inputs"]:
         found.append(("odd", f"{share(counts['set_aside'], counts['inputs'])} of the inputs were set aside"))
     sizes = [one["train"] for one in named]

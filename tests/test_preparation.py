@@ -401,3 +401,8 @@ def test_a_store_gives_back_what_was_added_and_forgets_what_was_never_named(tmp_
     assert (again.records.read(np.array([1, 0])) == pixels[[2, 0]]).all()
     assert store.Reader(tmp_path).find([b"one", b"two"]) == {b"one": KNOWN}
     again.close()
+
+
+def test_labels_that_are_nearly_as_many_as_images_are_no_classes():
+    assert selection.are_classes(500, 1000) and selection.are_classes(2, 1000) and selection.are_classes(0, 0) and selection.are_classes(9, 9)
+    assert not selection.are_classes(501, 1000) and not selection.are_classes(10, 10)

@@ -76,6 +76,35 @@ def check_sums(folder, count: int) -> pd.DataFrame:
     return rows
 
 
+def test_captions_are_no_classes_and_the_report_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(project(tmp_path, classes=0))
+    rows = [{"file_name": f"{number:03d}.png", "text": f"picture {number}"} for number in range(29)]
+    (tmp_path / "data/mine/metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    prepare.main()
+    assert len(check_sums(tmp_path, 30)) == card(tmp_path)["counts"]["kept"] and card(tmp_path)["classes"] == []
+    (note,) = card(tmp_path)["notes"]
+    assert note.startswith("29 different labels of 29 images, such as 'picture 0', are captions, ids or measurements, so there are no")
+    assert json.loads((tmp_path / "artifacts/prepare/report.json").read_text())["notes"] == [note]
+    assert "are captions, ids or measurements" in (tmp_path / "artifacts/prepare/report.html").read_text()
+    assert f"prepare: {note}" in capsys.readouterr().out
+    named = {"path": "data/mine", "name": "folder", "label": "text"}
+    small.write_params(tmp_path, {**SETTINGS, "prepare.source": named, "prepare.min_class_images": 1})
+    with pytest.raises(ValueError, match="with fewer training images than prepare.min_class_images 1: picture "):
+        prepare.main()
+
+
+def test_arrays_that_may_be_labels_are_named_in_the_report(tmp_path, monkeypatch):
+    monkeypatch.chdir(project(tmp_path, 0, **{"prepare.source.path": "data/set.npz"}))
+    kinds = np.arange(30) % 2
+    arrays = np.random.default_rng(0).integers(0, 256, (30, 12, 12), np.uint8)
+    np.savez(tmp_path / "data/set.npz", images=arrays, breed=kinds, colour=1 - kinds)
+    prepare.main()
+    assert card(tmp_path)["classes"] == [] and card(tmp_path)["notes"][0].startswith("no array gives images classes, not breed, colour")
+    small.write_params(tmp_path, {**SETTINGS, "prepare.source": {"path": "data/set.npz", "name": "npy", "label": "breed"}})
+    prepare.main()
+    assert card(tmp_path)["classes"] == ["0", "1"] and "notes" not in card(tmp_path)
+
+
 def test_prepared_images_are_the_files_pixels(tmp_path):
     """At the files' own size nothing is resized: the shards hold the pixels of the rows they belong to."""
     project(tmp_path, **{"prepare.resolution": 12, "prepare.shard_mb": 0.001})

@@ -183,6 +183,18 @@ def test_a_published_part_is_held_out_where_it_says_enough(parts, published):
     assert ("heldout" in found) == bool(parts) and (not parts or found["heldout"].value == ("published" if published else 0.2))
 
 
+@pytest.mark.parametrize("num_labelled", [60, 50])
+def test_captions_are_no_classes_and_said_to_be_none(num_labelled, tmp_path):
+    draw(tmp_path, {"": 60})
+    rows = [f'{{"file_name": "{number:04d}.png", "text": "a picture of {number // 1.1:.0f}"}}\n' for number in range(num_labelled)]
+    (tmp_path / "metadata.jsonl").write_text("".join(rows))
+    found = propose.look_at(tmp_path)
+    assert (found.classes, found.images) == ({}, 60)
+    conditional = next(one for one in propose.propose(found, "cpu") if one.name == "conditional")
+    assert not conditional.value
+    assert conditional.reason == f"{found.captions} different labels are nearly as many as pictures: captions, ids or measurements, not classes"
+
+
 def test_a_gpu_gets_the_larger_network():
     found = proposed("cuda")
     assert (found["device"], found["network"]["name"]) == ("cuda", "r3gan") and "generator_width" not in found

@@ -10,6 +10,7 @@ import numpy as np
 
 COLOUR_REACH = 12  # levels by which the mean colours of near duplicates may differ
 _BLOCK = 2048  # hashes compared with a whole group at a time
+_LEAST_LABELLED = 10  # images; of fewer nothing can be told
 _MOST_COMPARISONS = 10**12  # some hours; more means that the hash tells these images apart too badly
 
 
@@ -52,6 +53,13 @@ def select(images: Fingerprints, heldout: np.ndarray, distance: int | None) -> S
         found = alike >= 0
         twin[kept[found]], near[kept[found]] = kept[alike[found]], True
     return Selection(order, twin, near)
+
+
+def are_classes(number: int, labelled: int) -> bool:
+    """Whether `number` different labels of `labelled` images can be classes; captions, ids and measured values are nearly all
+    different.
+    """
+    return labelled < _LEAST_LABELLED or number <= labelled / 2
 
 
 def to_heldout(prefixes: np.ndarray, share: float) -> np.ndarray:

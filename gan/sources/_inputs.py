@@ -5,6 +5,7 @@ A source is a module of this room with
     class Config(choices.Config)                                  # settings of its own in params.yaml, usually none
     def recognises(path: Path) -> bool                            # by content, never by ending; cheap
     def blocks(config: Config, path: Path) -> Iterator[Block]     # every input in a block, usable or not
+    def notes(config: Config, path: Path) -> list[str]            # optional: labels that are there and are not read; cheap
 
 Nothing is lost: what a source will not read (a link, a name that leads outside, too many bytes) it hands over as an input
 with the reason. Memory stays flat in the number of inputs.
