@@ -21,11 +21,12 @@ import pyarrow.parquet as pq
 
 from gan import choices, dataset
 from gan.preparation import form, perceptual, pictures, resampling, selection, store
-from gan.sources import _detect, _remote, _splits
+from gan.sources import _detect, _labels, _remote, _splits
 from stages import artifacts, decoding, ending, executors, guard, params, progress, report, tracking
 
 _WORK = artifacts.WORK / "prepare"
 _STORES_KEPT = 2  # of forms used before
+_MOST_TABLES = 3  # that a note names
 _ROWS_AT_ONCE = 1 << 15
 _READ = pa.schema([
     ("path", pa.string()), ("bytes", pa.int64()), ("sha256", pa.string()), ("width", pa.int32()), ("height", pa.int32()),
@@ -75,6 +76,7 @@ class Inputs:
         self.shape = wanted.shape
         self.classes: dict[str, int] = {}  # name -> its number, in the order they were met
         self.notes: list[str] = []  # of the source, about labels that are there and are not read
+        self.tables: list[str] = []  # the first inputs that are no pictures and may have been meant to give the classes
         self.columns = {
             "records": [np.empty(0, np.int64)], "content": [np.empty((0, 2), np.uint64)], "perceptual": [np.empty(0, np.uint64)],
             "colour": [np.empty((0, 4), np.uint8)], "class": [np.empty(0, np.int32)], "published": [np.empty(0, np.int8)],
@@ -126,6 +128,8 @@ class Inputs:
         elif len(new):
             records[new] = -2 - (self.scratch.append(decoded.pixels) + np.arange(len(new)))
         numbers = [-1 if name is None else self.classes.setdefault(name, len(self.classes)) for name in decoded.columns["class"]]
+        refused = (path for path, reason in zip(decoded.columns["path"], decoded.columns["reason"]) if reason)
+        self.tables += [path for path in refused if _labels.may_list(path)][: _MOST_TABLES - len(self.tables)]
         self.columns["records"].append(records)
         self.columns["content"].append(decoded.content.view(">u8").astype(np.uint64))
         self.columns["perceptual"].append(decoded.perceptual)
@@ -218,6 +222,11 @@ class Choice:
                 "so there are no classes; to choose, set prepare.source.name and prepare.source.label (a column or an array)"
             )
             return []
+        if not self.inputs.classes and self.inputs.tables:
+            self.notes.append(
+                f"there are no classes, but {', '.join(self.inputs.tables)} beside the pictures: if they are to be given by it, make it "
+                f"one of {', '.join(_labels.FILES)}"
+            )
         return _sorted(self.inputs.classes) if len(self.inputs.classes) > 1 else []  # one class tells nothing apart
 
     def _published(self, usable: np.ndarray) -> str:

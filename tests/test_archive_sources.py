@@ -554,7 +554,7 @@ def test_one_hot_labels_are_the_place_of_the_one_and_other_vectors_are_refused(p
 def test_vectors_in_place_of_labels_are_refused_with_the_way_out(vector, tmp_path):
     pairs = [["0.png", [0, 1]], ["1.png", vector]]
     path = write(tmp_path / "a" / "dataset.json", json.dumps({"labels": pairs}).encode()).parent
-    with pytest.raises(ValueError, match=r'dataset.json: the labels of "labels" are .* no classes; write {"labels": null}'):
+    with pytest.raises(ValueError, match=r'dataset.json: the labels of "labels" are .* no classes; write {"labels": null}, or set label to ""'):
         inputs(path)
     (path / "dataset.json").rename(path / "labels.jsonl")
     (path / "labels.jsonl").write_text("".join(json.dumps({"file": name, "label": label}) + "\n" for name, label in pairs))
@@ -589,10 +589,22 @@ def test_a_labels_file_that_lists_no_file_that_is_there_is_refused(pack):
         inputs(path)
 
 
-def test_a_table_of_another_name_says_how_it_would_give_the_classes(pack):
-    path = pack({"train_labels.csv": b"file,label\n1.png,cat\n", "a/1.png": b"1", "a/2.csv": b"2"})
-    assert reasons(path) == {"train_labels.csv": reasons(path)["train_labels.csv"]}
-    assert reasons(path)["train_labels.csv"].startswith("is no picture; if it is to give the classes, call it labels.csv (or one of")
+def test_no_classes_can_be_asked_for(pack):
+    path = pack({"dataset.json": b'{"labels": [["a/1.png", [0.5, 0.25]]]}', "a/1.png": b"1", "b/2.png": b"2"})
+    assert classes(path, label="") == {"a/1.png": None, "b/2.png": None}
+
+
+def test_no_classes_can_be_asked_for_where_folders_or_a_table_would_give_them(pack):
+    path = pack({"a/1.png": b"1", "b/2.png": b"2", "labels.csv": b"file,x,y,split\na/1.png,3,4,train\nb/2.png,5,6,test\n"})
+    assert classes(path, label="") == {"a/1.png": None, "b/2.png": None}
+    source = archive if path.is_file() else folder
+    assert [block.parts for block in source.blocks(source.Config(label=""), path)] == [["train", "test"]]
+
+
+def test_whole_numbers_that_pandas_wrote_as_floats_are_whole(pack):
+    names = {f"{number}.png": b"x" for number in range(4)}
+    path = pack({"labels.csv": b"file,label\n0.png,3.0\n1.png,\n2.png,-1.0\n3.png,nan\n", **names})
+    assert ordered(path)[:3] == ["3", None, "-1"] and ordered(path)[3] is None
 
 
 def test_the_column_of_the_labels_can_be_chosen(pack):

@@ -93,6 +93,19 @@ def test_captions_are_no_classes_and_the_report_says_so(tmp_path, monkeypatch, c
         prepare.main()
 
 
+def test_a_table_of_another_name_is_said_not_to_give_the_classes(tmp_path, monkeypatch):
+    monkeypatch.chdir(project(tmp_path, classes=0))
+    (tmp_path / "data/mine/annotations.csv").write_text("file,label\n000.png,cat\n")
+    (tmp_path / "data/mine/README.txt").write_text("no picture, no table")
+    prepare.main()
+    (note,) = card(tmp_path)["notes"]
+    assert note.startswith("there are no classes, but annotations.csv beside the pictures: if they are to be given by it, make it one of labels.csv,")
+    (tmp_path / "data/mine/annotations.csv").write_text("".join(f"{number:03d}.png,{number % 2}\n" for number in range(30)))
+    (tmp_path / "data/mine/annotations.csv").rename(tmp_path / "data/mine/labels.csv")
+    with pytest.raises(ValueError, match="its columns .* do not tell which is the file"):
+        prepare.main()
+
+
 def test_arrays_that_may_be_labels_are_named_in_the_report(tmp_path, monkeypatch):
     monkeypatch.chdir(project(tmp_path, 0, **{"prepare.source.path": "data/set.npz"}))
     kinds = np.arange(30) % 2

@@ -17,7 +17,8 @@ from typing import Any
 from . import _inputs, _splits, _values
 
 FILES = (*(f"{name}.{kind}" for kind in ("csv", "tsv", "jsonl", "parquet") for name in ("labels", "metadata")), "dataset.json")
-_TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".xls", ".xlsx", ".ods")  # endings of what is no picture and may list some
+_TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".xls", ".xlsx", ".ods", ".npy", ".npz", ".mat", ".pkl")  # endings of what is no picture and may list some
+_WHOLE = re.compile(r"(-?\d+\.0+)?|nan", re.IGNORECASE)  # as pandas writes whole numbers of which some are missing
 _MOST_REMEMBERED = 100_000  # files that no labels file lists, to find the near one of a listed file that is not there
 _FILE_COLUMNS = ("file_name", "file", "filename", "path", "image")
 _LABEL_COLUMNS = ("label", "class", "target", "category")
@@ -40,6 +41,8 @@ class Classes:
     def of(self, name: str) -> tuple[str | None, str | None]:
         """Class and part of a file; no class for one the labels file does not list, or, without one, that lies in no folder."""
         class_name, part = self.layout.of(name)
+        if not self.files:
+            return class_name if self.by_folder else None, part
         found = self.listed.pop(_key(name), None) or self.listed.pop(_key(_stem(name)), None)
         self.num_found += found is not None
         if found is None and len(self.unlisted) < _MOST_REMEMBERED:
@@ -59,12 +62,6 @@ class Classes:
             )
         for name, (class_name, part, file) in self.listed.items():
             yield name, class_name, _inputs.Refusal(f"is listed in {file} and is not there{near.hint(name)}"), part
-
-    def instead(self, name: str) -> _inputs.Refusal | None:
-        """Why a file is no picture that may have been meant to give the classes, where no labels file does."""
-        if self.files or "/" in name or name in FILES or not name.lower().endswith(_TABLES):
-            return None
-        return _inputs.Refusal(f"is no picture; if it is to give the classes, call it {FILES[0]} (or one of {', '.join(FILES[1:])})")
 
 
 class _Near:
@@ -102,18 +99,24 @@ class _Table:
     by_folder: bool = False  # it has parts only
 
 
+def may_list(name: str) -> bool:
+    """Whether an input that is no picture may have been meant to give the classes: a table beside the pictures or their folders."""
+    return "/" not in name and name not in FILES and name.lower().endswith(_TABLES)
+
+
 def find(read: Callable[[str], bytes | None], where: str, column: str | None, layout: _splits.Layout) -> Classes:
     """The classes by the labels files that `read` (None: no such file) finds in `where`, a folder or an archive.
 
-    `column` is the column of the labels, where it is not to be guessed. ValueError says what is wrong, and in which line.
+    `column` is the column of the labels, where it is not to be guessed; "": there are to be no classes. ValueError says what is wrong, and in which line.
     """
     found = _tables(read, "", where, column)
     for folder in () if found else layout.parts:
         found |= _tables(read, folder, where, column)
-    if not found and column is not None:
+    if not found and column:
         raise ValueError(f"label is {column!r}, a column of a labels file, but {where} has none of {', '.join(FILES)}")
     listed = {name: (*one, file) for file, table in found.items() for name, one in table.listed.items()}
-    return Classes(layout, list(found), listed, all(table.by_folder for table in found.values()), where)
+    by_folder = column != "" and all(table.by_folder for table in found.values())
+    return Classes(layout, list(found), listed, by_folder, where)
 
 
 def _tables(read: Callable[[str], bytes | None], folder: str, where: str, column: str | None) -> dict[str, _Table]:
@@ -134,7 +137,7 @@ def _parse(content: bytes, file: str, where: str, column: str | None) -> _Table 
             return _of_rows(*_parquet(content), column)
         text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8").lstrip("\ufeff")
         if file.endswith("dataset.json"):
-            return _of_pairs(text)
+            return _of_pairs(text, column)
         columns, rows = _table(text) if file.endswith((".csv", ".tsv")) else _lines(text)
         return _of_rows(columns, rows, column)
     except UnicodeDecodeError as error:
@@ -216,14 +219,15 @@ def _of_rows(columns: list[str], rows: _Rows, column: str | None) -> _Table:
     rows = list(rows)
     split_column = _split_column(columns, rows, (file_column, column))
     others = [other for other in dict.fromkeys(columns) if other not in (file_column, split_column)]
-    if column is not None and column not in others:
+    if column and column not in others:
         raise _Malformed(None, f"has no column {column!r} for the labels but {', '.join(others)}; set label to one of these")
     likely = [other for other in others if _values.may_be_labels(other)] if len(others) > 1 else others
-    label_column = column or _values.labels_of(others) or (likely[0] if len(likely) == 1 else None)
-    if label_column is None and (others or not split_column):
+    label_column = None if column == "" else column or _values.labels_of(others) or (likely[0] if len(likely) == 1 else None)
+    if label_column is None and column != "" and (others or not split_column):
         raise _no_column("label", columns, _LABEL_COLUMNS)
     table = _Table({}, by_folder=label_column is None)
-    to_class = _to_class((row.get(label_column) for _, row in rows), f"the column {label_column!r}", "set label to another column")
+    way_out = 'set label to another column, or to "" for no classes'
+    to_class = _to_class([row.get(label_column) for _, row in rows], f"the column {label_column!r}", way_out)
     for line, row in rows:
         part = _splits.of_value(row.get(split_column))
         _list(table.listed, row.get(file_column), to_class(row.get(label_column), line), line, part)
@@ -236,7 +240,7 @@ def _split_column(columns: list[str], rows: list[tuple[int, dict[str, Any]]], ot
     return next((column for column in named if any(_splits.of_value(row.get(column)) for _, row in rows)), None)
 
 
-def _of_pairs(text: str) -> _Table | None:
+def _of_pairs(text: str, column: str | None) -> _Table | None:
     """StyleGAN's {"labels": [[file, label], …]} or {"labels": null}."""
     content = _json(text, None)
     if not isinstance(content, dict) or "labels" not in content:
@@ -245,8 +249,9 @@ def _of_pairs(text: str) -> _Table | None:
     pairs = content["labels"] or []
     if not isinstance(pairs, list) or any(not isinstance(pair, list) or len(pair) != 2 for pair in pairs):
         raise _Malformed(None, '"labels" is no list of [file, label]; write {"labels": [["00000/1.png", 3], …]}')
-    to_class = _to_class((label for _, label in pairs), '"labels"', 'write {"labels": null} for no classes')
-    for file, label in pairs:
+    labels = [None if column == "" else label for _, label in pairs]
+    to_class = _to_class(labels, '"labels"', 'write {"labels": null}, or set label to "", for no classes')
+    for (file, _), label in zip(pairs, labels):
         _list(table.listed, file, to_class(label, None), None)
     return table
 
@@ -265,8 +270,9 @@ def _list(listed: dict[str, tuple], file: Any, class_name: str | None, line: int
         raise _Malformed(line, f"{key} is of the part {part} here and of {before[1]} before; list it once")
 
 
-def _to_class(labels: Iterable[Any], where: str, way_out: str) -> Callable[[Any, int | None], str | None]:
+def _to_class(labels: list[Any], where: str, way_out: str) -> Callable[[Any, int | None], str | None]:
     """What makes a class of a label and its line, by a look at all of them."""
+    floats = all(label is None or isinstance(label, str) and _WHOLE.fullmatch(label.strip()) for label in labels)
     try:
         one_hot = _values.are_one_hot(labels)
     except ValueError as error:
@@ -274,7 +280,8 @@ def _to_class(labels: Iterable[Any], where: str, way_out: str) -> Callable[[Any,
 
     def to_class(label: Any, line: int | None) -> str | None:
         try:
-            return _values.class_name(_values.place(label) if one_hot else label)
+            label = _values.place(label) if one_hot else label
+            return _values.class_name(label.strip().partition(".")[0] if floats and label else label)
         except ValueError as error:
             raise _Malformed(line, f"the label {error}; {way_out}") from error
 

@@ -44,7 +44,7 @@ _REST = 16 << 20  # bytes looked at after a tar's end mark; real ones fill at mo
 class Config(choices.Config):
     """How to read the labels file, if there is one, and the folders, and how much to read at most."""
 
-    label: str | None = None  # the column that names the classes, where there are several
+    label: str | None = None  # the column that names the classes, where there are several; "": no classes
     splits: bool | None = None  # whether folders called train, val, test are published parts; None: by the names beside them
     max_member_mb: pydantic.PositiveFloat = 256
     max_members: pydantic.PositiveInt = 10_000_000
@@ -88,7 +88,7 @@ def blocks(config: Config, path: Path) -> Iterator[_inputs.Pictures]:
             reason = unsafe or _reason_against(member, limit)
             reason = reason or ("has the name of an earlier one" if name in seen else "")
             name = _unique(name, position, seen)
-            content = _inputs.Refusal(reason, member.num_bytes) if reason else classes.instead(name) or member.read(limit)
+            content = _inputs.Refusal(reason, member.num_bytes) if reason else member.read(limit)
             class_name, part = (None, None) if unsafe else classes.of(name)
             yield from gatherer.add(name, class_name, content, part)
     except _Damage as error:

@@ -15,7 +15,7 @@ from . import _inputs, _labels, _splits
 class Config(choices.Config):
     """How to read the labels file, if there is one, and the folders."""
 
-    label: str | None = None  # the column that names the classes, where there are several
+    label: str | None = None  # the column that names the classes, where there are several; "": no classes
     splits: bool | None = None  # whether folders called train, val, test are published parts; None: by the names beside them
 
 
@@ -36,7 +36,7 @@ def blocks(config: Config, path: Path) -> Iterator[_inputs.Pictures]:
     for name, content in _files(path, ""):
         if name not in classes.files:
             class_name, part = classes.of(name)
-            yield from gatherer.add(name, class_name, classes.instead(name) or content, part)
+            yield from gatherer.add(name, class_name, content, part)
     for listed in classes.missing():
         yield from gatherer.add(*listed)
     yield from gatherer.rest()
