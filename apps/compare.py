@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apps import answer
-from stages import models
+from stages import models, yaml_files
 
 if TYPE_CHECKING:
     from apps.comparison.table import Group
@@ -77,10 +77,8 @@ def _groups(asked: argparse.Namespace) -> list["Group"]:
 
 def _experiment() -> str:
     """This checkout's, which is called as its registered model is."""
-    import yaml
-
     path = Path("params.yaml")
-    content = yaml.safe_load(path.read_text("utf-8")) if path.is_file() else {}
+    content = yaml_files.read(path) or {} if path.is_file() else {}
     return str((content.get("register") or {}).get("name", "ganline"))
 
 

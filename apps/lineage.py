@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apps import answer
-from stages import artifacts, models, store
+from stages import artifacts, models, store, yaml_files
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -111,10 +111,9 @@ def _data(uri: str, version: "ModelVersion") -> str:
     identity = f"{version.tags.get('data', '')[:12]} {version.tags.get('data_counts', '')}".strip()
     if "dvc_lock_sha256" not in version.tags:
         raise ValueError(NOT_RECORDED)
-    import yaml
 
     folder = models.made_from(uri, version)
-    lock, params = (yaml.safe_load((folder / name).read_text("utf-8")) for name in ("dvc.lock", "params.yaml"))
+    lock, params = (yaml_files.read(folder / name) for name in ("dvc.lock", "params.yaml"))
     if "prepare" not in (lock or {}).get("stages", {}):
         raise ValueError(f"{identity}: its dvc.lock has no stage prepare")
     prepare, path = lock["stages"]["prepare"], params["prepare"]["source"]["path"]

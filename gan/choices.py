@@ -13,9 +13,9 @@ import pydantic
 
 
 class Config(pydantic.BaseModel):
-    """Frozen, typed, and refusing keys it does not know."""
+    """Frozen, refusing keys it does not know, and strict: true is no number, 1 no boolean; a whole number may stand for a float."""
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
 
 def names(room: str) -> list[str]:

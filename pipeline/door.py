@@ -4,11 +4,12 @@ import hashlib
 import sys
 from pathlib import Path
 
+from . import dvc
 from .checkout import WORK, environment, recall, remember
 from .errors import Mistake
 from .processes import answer
 
-PARAMS = Path("params.yaml")
+PARAMS = dvc.PARAMS
 PASSED = WORK / "door.json"
 ROOMS = ("gan", "stages")  # the code that knows which params are valid
 
@@ -18,6 +19,8 @@ def check(params: Path = PARAMS) -> None:
     key = _key(params)
     if key is not None and recall(PASSED).get("key") == key:
         return
+    if key is not None:
+        dvc.read_yaml(params, PARAMS)  # what cannot be read is said at once
     result = answer([sys.executable, "-m", "stages.params", str(params)], environment())
     if result.returncode == 2:
         raise Mistake(result.stderr.strip().replace(f"{params}: ", f"{PARAMS}: "))

@@ -11,15 +11,18 @@ from pathlib import Path
 
 import psutil
 
+from stages import yaml_files
+
 from .checkout import WORK, environment
 from .durations import seconds
-from .errors import Away, Busy, Failure
+from .errors import Away, Busy, Failure, Mistake
 from .processes import answer, stream
 
 DVC = [sys.executable, "-m", "dvc"]
 CODE = ("gan/", "stages/")  # deps that are no data
 RWLOCK = Path(".dvc/tmp/rwlock")
 LOCK_FILE = Path("dvc.lock")
+PARAMS = Path("params.yaml")
 TORN = re.compile(r"'(\./)?dvc\.lock'(,| is invalid| validation failed)")
 CHATTER = re.compile(  # said once a stage, of no use here; blank lines too
     r"|To track the changes with git, run:|\s+git add .*|To enable auto staging, run:|\s+dvc config core.autostage true"
@@ -55,7 +58,11 @@ def ask(*arguments: str) -> str:
 
 
 def status() -> dict[str, list]:
-    """Stale stages and what changed, as `dvc status --json` says it; {} when nothing is stale."""
+    """Stale stages and what changed, as `dvc status --json` says it; {} when nothing is stale.
+
+    Mistake where params.yaml cannot be read: DVC would work on some files of a kilobyte for hours.
+    """
+    read_yaml(PARAMS)
     return json.loads(ask("--wait-for-lock", "status", "--json") or "{}")
 
 
@@ -89,7 +96,7 @@ def graph() -> dict[str, set[str]]:
 
 def inputs() -> list[str]:
     """Files, folders and URLs that stages read and no stage makes, code apart: what new data change."""
-    params = read_yaml(Path("params.yaml"))
+    params = read_yaml(PARAMS)
     stages = (read_yaml(Path("dvc.yaml")).get("stages") or {}).values()
     outs = [next(iter(out)) if isinstance(out, dict) else out for stage in stages for out in stage.get("outs", [])]
     made = [_resolved(out, params) for out in outs]
@@ -115,11 +122,22 @@ def locked_params() -> dict[str, dict]:
     return {name: stage.get("params") or {} for name, stage in stages.items()}
 
 
-def read_yaml(path: Path) -> dict:
-    """A YAML file as plain values; {} if there is none."""
-    from ruamel.yaml import YAML
+def read_yaml(path: Path, called: Path | None = None) -> dict:
+    """A YAML file of sections, as plain values; {} if there is none, or nothing in it. Mistake says why it cannot be read."""
+    try:
+        content = (yaml_files.read(path, called or path) if path.is_file() else None) or {}
+    except yaml_files.Unreadable as unreadable:
+        raise Mistake(str(unreadable)) from None
+    if not isinstance(content, dict):
+        raise Mistake(f"{called or path} holds no sections; git checkout {called or path} brings back the last one that did")
+    return content
 
-    return (YAML(typ="safe").load(path) if path.is_file() else None) or {}
+
+def at(content: object, key: str) -> object:
+    """The value at "a.b.c"; None if there is none."""
+    for part in key.split("."):
+        content = content.get(part) if isinstance(content, dict) else None
+    return content
 
 
 def repro(stage: str, force: bool, session: str, line: Callable[[str], None], longest: str | None = None, pull: bool = False) -> str:

@@ -114,8 +114,7 @@ def _copies(versions: list[Version], days: float) -> Iterator[Garbage]:
 
 def _init() -> str | None:
     """The weights that the recipe of now begins with: they must be here even without the registry."""
-    init = (dvc.read_yaml(Path("params.yaml")).get("train") or {}).get("init")
-    return init.get("sha256") if isinstance(init, dict) else None
+    return dvc.at(dvc.read_yaml(dvc.PARAMS), "train.init.sha256")
 
 
 def _snapshots(versions: list[Version]) -> Iterator[Garbage]:

@@ -3,26 +3,22 @@
 The door (stages/params.py) has checked it. What is not there has the default that stands here.
 """
 
-from pathlib import Path
-
 from .durations import seconds
-from .dvc import read_yaml
-
-PARAMS = Path("params.yaml")
+from .dvc import PARAMS, at, read_yaml
+from .errors import Mistake
 
 
 def section(name: str) -> dict:
     """A part of it; {} if it is not there."""
-    return (_params().get("machine") or {}).get(name) or {}
+    found = at(_params(), f"machine.{name}")
+    return found if isinstance(found, dict) else {}
 
 
 def _params() -> dict:
     """{} where the door will say what is wrong with the file."""
-    from ruamel.yaml import YAMLError
-
     try:
         return read_yaml(PARAMS)
-    except YAMLError:
+    except Mistake:
         return {}
 
 
@@ -47,10 +43,10 @@ def watch_s(key: str) -> int:
 def notices() -> list[dict]:
     """Whom to tell, each with `url` or `command`, and the events of which."""
     every = ["promoted", "registered", "failed", "drift", "age"]
-    written = (_params().get("machine") or {}).get("notify") or []
+    written = at(_params(), "machine.notify") or []
     return [{"events": every} | (one if isinstance(one, dict) else {"url": one}) for one in written]
 
 
 def model_name() -> str | None:
     """What the registered model is called."""
-    return (_params().get("register") or {}).get("name")
+    return at(_params(), "register.name")

@@ -92,15 +92,7 @@ def _file_in_words(path: str, state: str | dict, ran_with: dict) -> list[str]:
         return [f"{path} {verbs.get(state, state)}"]
     params = dvc.read_yaml(Path(path))
     return [words for key, how in state.items() for words in
-            _differences(key, ran_with.get(key), _at(params, key)) or [f"{key} {verbs.get(how, how)}"]]
-
-
-def _at(params: dict, key: str) -> object:
-    """The value at "a.b.c"; None if there is none."""
-    place: object = params
-    for part in key.split("."):
-        place = place.get(part) if isinstance(place, dict) else None
-    return place
+            _differences(key, ran_with.get(key), dvc.at(params, key)) or [f"{key} {verbs.get(how, how)}"]]
 
 
 def _differences(key: str, old: object, new: object) -> list[str]:

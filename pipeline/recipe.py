@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from stages import yaml_files
+
 from . import door
 from . import settings as edits
 from .checkout import WORK, environment, recall, remember
@@ -29,15 +31,15 @@ def apply(recipe: str | None, settings: list[str]) -> bool:
 
     Mistake, with params.yaml untouched: no such recipe, a setting the door refuses, edits that git does not hold.
     """
-    current = _current()
-    text = current if recipe is None else read(recipe)
+    before = params_text()
+    text = before if recipe is None else read(recipe)
     if text is None:
         raise Mistake(f"{door.PARAMS} does not exist; copy a recipe: gan run --recipe digits (there are: {_listed()})")
     asked = edits.put(text, settings)
     text = _with_path_for_url(asked)
-    if text == current:
+    if text == before:
         return False
-    with replacing(text, loses_edits=asked != current):
+    with replacing(text, loses_edits=asked != before):
         return True
 
 
@@ -69,15 +71,23 @@ def replacing(text: str, loses_edits: bool = True) -> Iterator[None]:
 
 def remember_as_own() -> None:
     """params.yaml as it is now was written by a command of ours: another may replace it."""
-    remember(_written(), {"sha256": _sha256(_current() or "")})
+    remember(_written(), {"sha256": _sha256(params_text() or "")})
 
 
 def _written() -> Path:
     return Path(answer(["git", "rev-parse", "--git-path", WRITTEN], environment()).stdout.rstrip("\n"))
 
 
-def _current() -> str | None:
-    return door.PARAMS.read_text("utf-8") if door.PARAMS.is_file() else None
+def params_text() -> str | None:
+    """The text of params.yaml; None if there is none."""
+    return _text(door.PARAMS) if door.PARAMS.is_file() else None
+
+
+def _text(path: Path) -> str:
+    try:
+        return yaml_files.decoded(path.read_bytes(), path)
+    except yaml_files.Unreadable as unreadable:
+        raise Mistake(str(unreadable)) from None
 
 
 def names() -> list[str]:
@@ -95,12 +105,12 @@ def read(name: str) -> str:
         near = difflib.get_close_matches(name, names(), n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise Mistake(f"recipe {name!r} is not in {RECIPES}/; there are: {_listed()}{hint}")
-    return (RECIPES / f"{name}.yaml").read_text("utf-8")
+    return _text(RECIPES / f"{name}.yaml")
 
 
 def loses_nothing() -> bool:
     """Whether params.yaml may be replaced: it is in a commit or a recipe, or was written by a command of ours."""
-    current = _current()
+    current = params_text()
     if current is None or recall(_written()).get("sha256") == _sha256(current):
         return True
     committed = answer(["git", "show", f"HEAD:./{door.PARAMS}"], environment())

@@ -18,7 +18,7 @@ CURE = "dvc push --run-cache"
 
 def shares() -> bool:
     """Whether params.yaml says so."""
-    return (dvc.read_yaml(door.PARAMS).get("machine") or {}).get("share") is True
+    return dvc.at(dvc.read_yaml(door.PARAMS), "machine.share") is True
 
 
 def check() -> None:

@@ -7,13 +7,18 @@ import io
 import re
 from typing import Any
 
+from stages import yaml_files
+
 from .errors import Mistake
 
+MOST_SHOWN = 200  # characters of a setting that is wrong
 COMMENT_COLUMN = 32  # where the recipes' comments stand
 
 
 def put(text: str, settings: list[str]) -> str:
-    """YAML text with every setting in it; Mistake if one names nothing or its value is not YAML."""
+    """The text of a params file with every setting in it; Mistake if one names nothing or its value is not YAML."""
+    if settings and not isinstance(_read(text, "params.yaml"), dict):
+        raise Mistake("params.yaml holds no sections; copy a recipe: gan run --recipe digits")
     for setting in settings:
         text = _put(text, setting)
     return text
@@ -22,7 +27,7 @@ def put(text: str, settings: list[str]) -> str:
 def get(text: str, key: str) -> Any:
     """The value of a key in YAML text; None if it is not there."""
     try:
-        return _at(_yaml("safe").load(text), key.split("."))
+        return _at(_read(text, "params.yaml"), key.split("."))
     except (KeyError, TypeError, IndexError):
         return None
 
@@ -69,12 +74,18 @@ def _yaml(kind: str, pure: bool = True) -> Any:
 
 
 def _load(typed: str, setting: str) -> Any:
-    from ruamel.yaml import YAMLError
-
     try:
-        return _yaml("safe").load(typed)
-    except YAMLError as error:
-        raise Mistake(f"--set {setting}: the value is not YAML ({getattr(error, 'problem', error)}); quote it") from None
+        return _read(typed, "the value")
+    except Mistake as mistake:
+        shown = setting if len(setting) <= MOST_SHOWN else f"{setting[:MOST_SHOWN]}…"
+        raise Mistake(f"--set {shown}: {mistake}; quote it if it is text") from None
+
+
+def _read(text: str, name: str) -> Any:
+    try:
+        return yaml_files.parse(text, name)
+    except yaml_files.Unreadable as unreadable:
+        raise Mistake(str(unreadable)) from None
 
 
 def _spelled(typed: str, value: Any) -> str:

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from . import checkout, dvc, summary, tracking
-from .errors import Failure
+from .errors import Failure, Mistake
 from .plan import time_in_words
 from .service import up
 
@@ -34,8 +34,8 @@ def show() -> None:
 def _stale() -> str:
     try:
         return ", ".join(dvc.status()) or "none"
-    except Failure as failure:
-        return str(failure)
+    except (Failure, Mistake) as problem:
+        return str(problem)
 
 
 def _version() -> str:

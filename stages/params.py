@@ -3,6 +3,7 @@
     python -m stages.params [FILE...]  # exit 0: fine; exit 2: one sentence a mistake on standard error
 """
 
+import datetime
 import re
 import sys
 import urllib.parse
@@ -12,12 +13,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pydantic
-import yaml
 
 from gan import choices
 from gan.choices import Config
 from gan.preparation.form import Form
 from gan.training.config import AverageConfig, GuardConfig, LoopConfig, QuickConfig
+from stages import yaml_files
 
 PUBLISHED = "published"  # of prepare.heldout: the part that the data come with
 Share = Annotated[float, pydantic.Field(ge=0, lt=1)]
@@ -281,6 +282,9 @@ with warnings.catch_warnings():  # pydantic's metaclass has a method `register`,
         machine: Machine = Machine()
 
 
+MOST_SHOWN = 200  # characters of a value that is wrong
+
+
 class Refused(ValueError):
     """What the door says: one sentence for each mistake."""
 
@@ -288,13 +292,10 @@ class Refused(ValueError):
 def load(path: Path = Path("params.yaml")) -> Params:
     """Read and check a params file; Refused says key, value and way out of each mistake."""
     content = _content(path)
-    _refuse_what_dvc_cannot_read(path)
-    mistakes = list(_numbers_read_as_text(content))
-    if not mistakes:
-        try:
-            return Params.model_validate(content)
-        except pydantic.ValidationError as error:
-            mistakes = _without_echoes([found for one in error.errors() for found in _sentences(one, Params)])
+    try:
+        return Params.model_validate(content)
+    except pydantic.ValidationError as error:
+        mistakes = _without_echoes([found for one in error.errors() for found in _sentences(one, Params)])
     raise Refused("\n".join(f"{path}: {mistake}" for mistake in mistakes))
 
 
@@ -309,43 +310,13 @@ def machine(path: Path = Path("params.yaml")) -> Machine | None:
 def _content(path: Path) -> dict:
     if not path.is_file():
         raise Refused(f"{path} does not exist; copy a recipe: gan run --recipe digits")
-    text = path.read_text("utf-8")
     try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f", line {mark.line + 1}" if mark else ""
-        raise Refused(f"{path}{place}: not YAML: {getattr(error, 'problem', error)}") from None
+        content = yaml_files.read(path)
+    except yaml_files.Unreadable as unreadable:
+        raise Refused(str(unreadable)) from None
     if not isinstance(content, dict):
         raise Refused(f"{path} holds no sections; copy a recipe: gan run --recipe digits")
     return content
-
-
-def _refuse_what_dvc_cannot_read(path: Path) -> None:
-    """DVC's parser is stricter than PyYAML: no key twice, and in braces no bare text with a colon, such as models:/digits/7."""
-    from ruamel.yaml import YAML, YAMLError
-
-    try:
-        YAML(typ="safe").load(path.read_text("utf-8"))
-    except YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", str(error))
-        way_out = "; put text that holds a colon in quotes" if "':'" in problem else ""
-        raise Refused(f"{path}{place}: DVC cannot read this: {problem}{way_out}") from None
-
-
-def _numbers_read_as_text(value: Any, key: str = "") -> list[str]:
-    """PyYAML reads 1e-3 as text where DVC reads a number: refused, with the spelling that both read alike."""
-    if isinstance(value, dict):
-        return [one for name, item in value.items() for one in _numbers_read_as_text(item, f"{key}.{name}".strip("."))]
-    if isinstance(value, list):
-        return [one for place, item in enumerate(value) for one in _numbers_read_as_text(item, f"{key}[{place}]")]
-    if isinstance(value, str) and re.fullmatch(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+", value):
-        mantissa, exponent = re.split("[eE]", value)
-        sign = "" if exponent[0] in "+-" else "+"
-        return [f"{key} is {value}, which YAML reads as text; write {float(mantissa)}e{sign}{exponent}"]
-    return []
 
 
 def _sentences(error: dict, model: type[Config], place: tuple = ()) -> Iterator[str]:
@@ -361,7 +332,7 @@ def _sentences(error: dict, model: type[Config], place: tuple = ()) -> Iterator[
 def _sentence(error: dict, model: type[Config], place: tuple) -> str:
     """The key, the value, the valid ones and the nearest."""
     key, value = ".".join(map(str, (*place, *error["loc"]))), error.get("input")
-    if error["type"] == "extra_forbidden":
+    if error["type"] in ("extra_forbidden", "invalid_key"):
         valid = _keys(model, error["loc"][:-1])
         return f"{key} is no key; {_listed(valid)}{choices.did_you_mean(error['loc'][-1], valid)}"
     if error["type"] == "missing":
@@ -372,7 +343,28 @@ def _sentence(error: dict, model: type[Config], place: tuple) -> str:
         key, value = f"{key}.name", value["name"]
     message = error["msg"].removeprefix("Value error, ")
     valid = re.findall(r"'([^']+)'", str(error.get("ctx", {}).get("expected", "")))
-    return f"{key} is {value!r}: {message[0].lower() + message[1:]}{choices.did_you_mean(value, valid)}"
+    hint = _as_it_is_meant(error["type"], value) or choices.did_you_mean(value, valid)
+    return f"{key} is {_shown(value)}: {message[0].lower() + message[1:]}{hint}"
+
+
+def _as_it_is_meant(kind: str, value: Any) -> str:
+    """"; put it in quotes" where a value's type alone is wrong: 7 for a text, 64.0 for a count, off or 1 for a boolean."""
+    if kind in ("string_type", "literal_error") and isinstance(value, bool | int | float | datetime.date):
+        return "; text that looks like a number, a boolean or a date stands in quotes" if kind == "string_type" else ""
+    if kind == "bool_type":
+        return "; write true or false, without quotes"
+    if kind in ("int_type", "float_type") and isinstance(value, str) and re.fullmatch(r"[-+]?[0-9.]+([eE][-+]?[0-9]+)?", value):
+        return "; a number stands without quotes"
+    if kind == "int_type" and isinstance(value, float) and value.is_integer():
+        return f"; write {int(value)}"
+    return ""
+
+
+def _shown(value: Any) -> str:
+    """A value as YAML has it, in quotes if it is text; of a long one the beginning."""
+    words = str(value) if isinstance(value, datetime.date) else repr(value)
+    words = {"True": "true", "False": "false", "None": "null"}.get(words, words)
+    return words if len(words) <= MOST_SHOWN else f"{words[:MOST_SHOWN]}…"
 
 
 def _without_echoes(mistakes: list[str]) -> list[str]:

@@ -10,9 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from stages import artifacts
+from stages import artifacts, yaml_files
 from stages.journal import Journal
 
 LARGEST_ARTIFACT = 64 * 1024**2  # bytes; larger files stay with DVC, and the registry has the weights anyway
@@ -42,7 +40,7 @@ def flat(content: Any, between: str, key: str = "") -> dict[str, Any]:
 def stage_names() -> list[str]:
     """The stages of dvc.yaml, in its order, which is the order of the work."""
     path = Path("dvc.yaml")
-    return list(yaml.safe_load(path.read_text("utf-8"))["stages"]) if path.is_file() else []
+    return list(yaml_files.read(path)["stages"]) if path.is_file() else []
 
 
 def stages_before(stage: str) -> list[str]:
@@ -74,7 +72,7 @@ def complete(journal: Journal) -> None:
 def _belongs(stage: str) -> bool:
     """Whether dvc.lock records the stage as made from the artifacts that the stages before it made last."""
     path = Path("dvc.lock")
-    stages = (yaml.safe_load(path.read_text("utf-8")) or {}).get("stages", {}) if path.is_file() else {}
+    stages = (yaml_files.read(path) or {}).get("stages", {}) if path.is_file() else {}
     made = {out["path"]: out.get("md5") for one in stages.values() for out in one.get("outs", [])}
     used = {dep["path"]: dep.get("md5") for dep in stages.get(stage, {}).get("deps", [])}
     return stage in stages and all(made.get(path, md5) == md5 for path, md5 in used.items())
@@ -99,7 +97,7 @@ def publish(journal: Journal, stage: str, how: str, said: set[tuple[str, int]] =
 def _data(journal: Journal) -> None:
     """The prepared data as MLflow's data set: its digest is the identity of what prepare made."""
     card = artifacts.card_of("prepare")
-    source = yaml.safe_load(Path("params.yaml").read_text("utf-8"))["prepare"]["source"]["path"]
+    source = yaml_files.read(Path("params.yaml"))["prepare"]["source"]["path"]
     profile = {key: card[key] for key in ("shape", "counts") if key in card}
     journal.append(
         "data", name=Path(source).name, source=source, digest=artifacts.identity("prepare")[:36], profile=profile

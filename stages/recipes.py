@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-import yaml
-
-from stages import publication
+from stages import publication, yaml_files
 
 FOLDER = Path("recipes")
 OWN = "own"  # no recipe is of these data
@@ -26,7 +24,7 @@ def tags(params: Path = Path("params.yaml")) -> dict[str, str]:
 
 
 def _flat(path: Path) -> dict:
-    content = yaml.safe_load(path.read_text("utf-8")) if path.is_file() else {}
+    content = yaml_files.read(path) if path.is_file() else {}
     return publication.flat({section: value for section, value in (content or {}).items() if section not in ASIDE}, ".")
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -103,10 +104,25 @@ def test_an_app_imports_no_stage(file):
     assert not top(file) & {"pipeline", "prefect"}, f"{file}: the pipeline starts apps, not the other way round"
 
 
+BY_BOTH_SIDES = "stages/yaml_files.py"  # params.yaml is read alike by those who start the stages and by the stages
+
+
 @pytest.mark.parametrize("file", sources("pipeline"))
 def test_the_pipeline_opens_no_model(file):
-    wrong = top(file) & {"gan", "stages", "apps", "torch"}
+    wrong = top(file) & {"gan", "apps", "torch"} | {other for other in own_files(file) if other.startswith("stages/")} - {BY_BOTH_SIDES}
     assert not wrong, f"{file} imports {wrong}: run `python -m …` as a process instead"
+
+
+def test_what_both_sides_import_loads_nothing_of_ours_and_no_torch():
+    foreign = top(BY_BOTH_SIDES) - set(sys.stdlib_module_names) - {"ruamel"}
+    assert not foreign, f"{BY_BOTH_SIDES} imports {foreign}: the pipeline answers in a moment and opens no model"
+
+
+def test_yaml_is_read_by_the_one_bounded_reader():
+    """What DVC takes for a text no other parser may take for a boolean; and a kilobyte of aliases ends in a sentence."""
+    users = {file for package in PACKAGES for file in sources(package) if top(file) & {"yaml", "ruamel"}}
+    others = users - {BY_BOTH_SIDES, "pipeline/settings.py", "stages/model_card.py"}  # edits text that was read; writes
+    assert not others, f"{others} read YAML by themselves; use {BY_BOTH_SIDES}"
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -1,13 +1,15 @@
 """params.yaml, edited by `gan run`: comments stay, the door is asked first, nothing uncommitted is lost."""
 
 import shutil
+import time
 
 import pytest
 from pipeline_project import FILES, call, make
 
-from pipeline import recipe
+from pipeline import door, dvc, machine, recipe, remote, status
 from pipeline import settings as edits
 from pipeline.errors import Mistake
+from pipeline.sweeps import space, sweep
 
 
 @pytest.fixture
@@ -102,3 +104,34 @@ def test_a_file_url_becomes_the_path_that_dvc_watches_even_among_edits_that_no_c
     assert now.splitlines()[3:] == text.splitlines()[3:] and "# mine" in now
     assert edits.get(now, "prepare.source.path") == (path or url)
     assert not recipe.apply(None, [])
+
+
+UNREADABLE = [b"a: " + 100_000 * b"[", b"a: &a [*a]", b"fetch: \xff", b"- 1"]
+
+
+@pytest.mark.parametrize("content", UNREADABLE)
+def test_what_dvc_would_choke_on_is_a_sentence_of_every_command_at_once(project, content):
+    """Before DVC is started: with some of these it would not come back."""
+    (project / "params.yaml").write_bytes(content)
+    axes, asked = space.parse(["train.seconds=1,2"]), {"search": "grid", "seed": 0}
+    commands = [
+        dvc.status, remote.shares, door.check, lambda: recipe.apply(None, ["train.seconds=1"]),
+        lambda: sweep._begun(axes, asked, "x", None, True, print),
+    ]  # fmt: skip
+    for command in commands:
+        started_s = time.monotonic()
+        with pytest.raises(Mistake) as refusal:
+            command()
+        assert str(refusal.value).startswith("params.yaml") and len(str(refusal.value).splitlines()) == 1
+        assert time.monotonic() - started_s < 2
+    assert machine.section("watch") == {} and "params.yaml" in status._stale()
+    assert (project / "params.yaml").read_bytes() == content
+
+
+@pytest.mark.parametrize("text", [100_000 * "[", "&a [*a]", 5000 * "9", "\udcff", "2026-13-01"])
+def test_what_is_typed_is_bounded_too(text):
+    with pytest.raises(Mistake, match="--set train.seconds=.*the value") as refusal:
+        edits.put("train: {seconds: 0}", [f"train.seconds={text}"])
+    assert len(str(refusal.value)) < 1000
+    with pytest.raises(Mistake, match="train.seconds=.*the values"):
+        space.parse([f"train.seconds={text}"])

@@ -91,7 +91,7 @@ def test_a_section_of_many_lines_takes_no_comment():
         ("train.lr.x=1", "train.lr is 5.0e-4, a value that holds no 'x'"),
         ("train.lr.x.y=1", "train.lr is 5.0e-4, a value that holds no 'x'"),
         ("train.betas.2=1", "'2' names no item of train.betas, a list of 2"),
-        ("train.lr=[1", "the value is not YAML"),
+        ("train.lr=[1", "DVC cannot read this"),
         ("train.loss.name=a, b", "quote it"),
         ("train.loss={name: models:/digits/7}", "quote it"),
     ],

@@ -65,7 +65,7 @@ def test_a_drawn_value_arrives_in_params_yaml_as_it_is(value):
         (["a=4..1"], "4 is not below 1"),
         (["a=0..1:log"], "0 has no logarithm"),
         (["a=1..2:lin"], "'lin' is no scale; write :log or :linear"),
-        (["a=[1,2"], "not YAML"),
+        (["a=[1,2"], "DVC cannot read this"),
         (["machine.workers=1,2"], "changes no byte of any result"),
     ],
 )

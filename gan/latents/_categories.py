@@ -17,7 +17,7 @@ def _drawable(weights: tuple[int, ...]) -> tuple[int, ...]:
 
 
 # Probabilities up to a factor, as integers, so that draws are exact on every machine.
-Weights = Annotated[tuple[Annotated[int, pydantic.Field(ge=0, strict=True)], ...], pydantic.AfterValidator(_drawable)]
+Weights = Annotated[tuple[Annotated[int, pydantic.Field(ge=0, strict=True)], ...], pydantic.Field(strict=False), pydantic.AfterValidator(_drawable)]
 
 
 def check_number(weights: tuple[int, ...] | None, count: int) -> None:

@@ -24,8 +24,8 @@ class Config(choices.Config):
     `embedding`: learned numbers a factor is turned into, or None, where the network gets the one-hot numbers.
     """
 
-    factors: tuple[Annotated[int, pydantic.Field(ge=2, strict=True)], ...] = pydantic.Field(min_length=1)
-    weights: tuple[Weights, ...] | None = None
+    factors: tuple[Annotated[int, pydantic.Field(ge=2, strict=True)], ...] = pydantic.Field(min_length=1, strict=False)
+    weights: Annotated[tuple[Weights, ...], pydantic.Field(strict=False)] | None = None
     embedding: Count | None = None
 
     @pydantic.model_validator(mode="after")

@@ -42,7 +42,7 @@ def _checked(section: Any) -> dict:
 class Config(choices.Config):
     """`parts`: sections {name, **fields} of the other latent spaces, whose numbers are joined in this order."""
 
-    parts: tuple[Annotated[dict, pydantic.PlainValidator(_checked)], ...] = pydantic.Field(min_length=1)
+    parts: tuple[Annotated[dict, pydantic.PlainValidator(_checked)], ...] = pydantic.Field(min_length=1, strict=False)
 
     @property
     def size(self) -> int:

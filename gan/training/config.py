@@ -27,7 +27,7 @@ class LoopConfig(Config):
     micro_batch_size: Annotated[int, pydantic.Field(ge=2, strict=True)] | None = None  # images at a time; None: the batch
     lr: Positive  # Adam's
     lr_schedule: ScheduleConfig
-    betas: tuple[Share, Share]  # Adam's
+    betas: Annotated[tuple[Share, Share], pydantic.Field(strict=False)]  # Adam's; a list in YAML and JSON
     clip_norm: Positive | None = None  # largest norm of a network's gradient; None: any
     penalty_schedule: ScheduleConfig = ScheduleConfig(name="constant")  # of the weight of all penalties
 

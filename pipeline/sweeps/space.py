@@ -4,6 +4,7 @@ A range is drawn evenly in its logarithm where it spans a factor of ten or more 
 behind it says otherwise. Between two whole numbers whole numbers are drawn.
 """
 
+import datetime
 import itertools
 import json
 import math
@@ -11,6 +12,8 @@ import random
 import re
 from dataclasses import dataclass
 from typing import Any
+
+from stages import yaml_files
 
 from ..errors import Mistake
 
@@ -89,14 +92,12 @@ def _range(key: str, low_text: str, high_text: str, scale: str | None) -> Range:
 
 
 def _choice(key: str, text: str) -> Choice:
-    from ruamel.yaml import YAML, YAMLError
-
     try:
-        values = YAML(typ="safe", pure=True).load(f"[{text}]")
-    except YAMLError as error:
-        raise Mistake(
-            f"{key}={text}: the values are not YAML ({getattr(error, 'problem', error)}); quote those with commas"
-        ) from None
+        values = yaml_files.parse(f"[{text}]", "the values")
+    except yaml_files.Unreadable as unreadable:
+        raise Mistake(f"{key}={text[:200]}: {unreadable}; quote those with commas") from None
+    if dates := [str(value) for value in values if isinstance(value, datetime.date)]:
+        raise Mistake(f"{key}={text[:200]}: {dates[0]} is a date; put it in quotes if it is text")
     different = [value for place, value in enumerate(values) if value not in values[:place]]
     return Choice(key, tuple(different))
 
@@ -137,12 +138,10 @@ def setting(key: str, value: Any) -> str:
 
 def spelled(value: Any) -> str:
     """A value as YAML of one line; words without quotes where they are the same word without."""
-    from ruamel.yaml import YAML, YAMLError
-
     if isinstance(value, str):
         try:
-            plain = YAML(typ="safe", pure=True).load(f"[{value}]") == [value]
-        except YAMLError:
+            plain = yaml_files.parse(f"[{value}]", "the value") == [value]
+        except yaml_files.Unreadable:
             plain = False
         return value if plain else json.dumps(value)
     return json.dumps(value)

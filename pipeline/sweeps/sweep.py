@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-from .. import checkout, door, settings, workspace
+from .. import checkout, door, recipe, settings, workspace
 from ..checkout import environment, recall, remember
 from ..errors import Mistake
 from ..processes import answer
@@ -136,7 +136,7 @@ def _new_name(name: str | None) -> str:
 
 
 def _begun(axes: list, asked: dict, name: str, trials: int | None, early_stop: bool, say: Callable[[str], None]) -> Sweep:
-    text = door.PARAMS.read_text("utf-8") if door.PARAMS.is_file() else ""
+    text = recipe.params_text() or ""
     points = space.points(axes, asked["search"], trials, asked["seed"])
     made = [Trial(f"{name}-{number:02d}", point) for number, point in enumerate(points, start=1)]
     _check(made, text)
