@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from gan import disk
 from stages import models, session, store
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def with_sentences(name: str, main: Callable[[list[str]], int], arguments: list[
             print(f"{name}: {ENDED[code]}; run the same command again", file=sys.stderr, flush=True)
         return code
     except (models.NotFound, store.Refused, store.Unreachable, ValueError, OSError) as error:
-        print(f"{name}: {error}", file=sys.stderr)
+        print(f"{name}: {disk.in_words(error) if disk.is_full(error) else error}", file=sys.stderr)
         return 2
 
 

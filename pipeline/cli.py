@@ -1,12 +1,13 @@
 """The `gan` command. Each subcommand imports what it needs when it is called: `gan --help` answers at once."""
 
 import contextlib
-import errno
 import os
 import sys
 from typing import Annotated
 
 import typer
+
+from gan import disk
 
 from . import checkout, processes
 from .errors import Failure, Mistake
@@ -327,7 +328,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not disk.is_full(error):
             raise
-        print(f"gan: {error.strerror}: {error.filename or 'here'}; free some (gan gc lists what may go), and the same command goes on", file=sys.stderr)
+        print(f"gan: {disk.in_words(error)}", file=sys.stderr)
         sys.exit(1)

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+from gan import disk
+
 from . import checkout, door, dvc, relocation, server, tracking
 from .errors import Failure, Mistake
 from .processes import answer
@@ -132,9 +134,10 @@ def check_folders() -> str:
 
 
 def check_disk() -> str:
-    free_gb = shutil.disk_usage(".").free / 1e9
+    folder = disk.least_room(disk.in_use())
+    free_gb = shutil.disk_usage(folder).free / 1e9
     if free_gb < MIN_FREE_GB:
-        raise Broken(f"{free_gb:.1f} GB are free, {MIN_FREE_GB} are wanted",
+        raise Broken(f"{free_gb:.1f} GB are free in {folder}, {MIN_FREE_GB} are wanted",
                      "free some; gan gc lists what nothing needs any more, and gan gc --yes removes it")
     return f"{free_gb:.0f} GB free"
 

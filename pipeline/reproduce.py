@@ -25,7 +25,7 @@ def reproduce(model: str) -> int:
     known = _lineage(model)
     here = f"{known['name']} version {known['version']}"
     place = _worktree(known, here)
-    env = _environment()
+    env = _environment(place)
     _share_dvc(place, env)
     _dvc(place, env, f"{here}: the data and what was made of it", ["pull", "--with-deps", BEFORE], may_fail=True)
     _dvc(place, env, f"{here}: up to {BEFORE}", ["repro", BEFORE])
@@ -70,9 +70,9 @@ def _worktree(known: dict, here: str) -> Path:
     return place
 
 
-def _environment() -> dict[str, str]:
+def _environment(place: Path) -> dict[str, str]:
     """Of what runs there: nothing of a session of here, nothing told to MLflow; the registry, for a warm start's weights."""
-    return workspace.environment(GANLINE_TRACKING="off", MLFLOW_TRACKING_URI=tracking.address())
+    return workspace.environment(GANLINE_TRACKING="off", MLFLOW_TRACKING_URI=tracking.address_from(place))
 
 
 def _share_dvc(place: Path, env: dict[str, str]) -> None:

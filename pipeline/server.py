@@ -81,6 +81,8 @@ def prepared(home: Path = PREFECT_HOME) -> dict[str, str]:
     env = environment() | {"PREFECT_HOME": str(home.absolute()), "PREFECT_SERVER_LOGGING_LEVEL": "WARNING"} | FORGETS
     env.pop("PREFECT_API_URL", None)
     elsewhere = any(key.endswith("DATABASE_CONNECTION_URL") for key in env)
+    if not elsewhere and "?" in str(home.absolute()):  # SQLAlchemy ends the path there
+        env["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = f"sqlite+aiosqlite:///{os.path.relpath(home / DATABASE)}"
     if not elsewhere and (home / DATABASE).is_file() and recall(home / SCHEMA) == _this_prefect():
         env.setdefault("PREFECT_SERVER_DATABASE_MIGRATE_ON_START", "false")  # a second's look for nothing
     return env

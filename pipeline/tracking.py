@@ -48,12 +48,24 @@ class Champion:
 
 def address() -> str:
     """MLFLOW_TRACKING_URI, or the SQLite file of this checkout."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{DATABASE.absolute()}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or address_of_file(DATABASE)
+
+
+def address_of_file(path: Path, seen_from: Path = Path()) -> str:
+    """Of SQLite: from a folder where the whole path has a ?, behind which SQLAlchemy reads options (stages/session.py)."""
+    whole = os.path.abspath(path)
+    return f"sqlite:///{os.path.relpath(whole, seen_from) if '?' in whole else whole}"
+
+
+def address_from(folder: Path) -> str:
+    """`address` for a process that works in another folder."""
+    file = database(address())
+    return address() if file is None else address_of_file(file, folder)
 
 
 def database(uri: str) -> Path | None:
     """The file of a SQLite address; None for a server."""
-    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+    return Path(uri.removeprefix("sqlite:///").partition("?")[0]) if uri.startswith("sqlite:///") else None
 
 
 def last_runs(count: int) -> list[Run]:

@@ -29,6 +29,7 @@ class _Delivery:
         self.journal = journal
         self.state = journal.state()
         self.uri = next((entry["uri"] or session.own_store() for entry in journal.of_kind("run")), session.tracking_uri())
+        self.place: str | None = None
         self.pictures: set[str] | None = None  # names of those the run has, listed before the first is sent
 
     def run(self) -> str | None:
@@ -71,13 +72,17 @@ class _Delivery:
         entry = batch[0]
         experiment = store.experiment_id(self.client, self.uri, entry["experiment"])
         tags = entry["tags"] | self._parent(experiment, entry["tags"].get(session.PARENT))
-        found = self._run_of(experiment, entry["tags"]["ganline.session"])
-        run = found or self.client.create_run(
-            experiment, start_time=entry["time_ms"], tags=_short(tags), run_name=entry["name"]
-        )  # fmt: skip
-        self.state.run_id = run.info.run_id
-        if found:
+        key = entry["tags"]["ganline.session"]
+        self.state.run_id, new = self._found_or_made(experiment, key, start_time=entry["time_ms"], tags=_short(tags), run_name=entry["name"])
+        if not new:
             self._send_tags([{"tags": tags}])
+
+    def _found_or_made(self, experiment: str, key: str, **settings: Any) -> tuple[str, bool]:
+        """The id of a session's run, and whether it is new. A sweep's may be wanted by itself and by its trials at once."""
+        with lock(spool() / "runs.lock"):
+            if found := self._run_of(experiment, key):
+                return found.info.run_id, False
+            return self.client.create_run(experiment, **settings).info.run_id, True
 
     def _run_of(self, experiment: str, key: str) -> Any:
         """The run of a session; None if there is none."""
@@ -88,11 +93,8 @@ class _Delivery:
         """The tag that MLflow's page nests a run by; its parent is made if the parent's own words have not arrived yet."""
         if key is None:
             return {}
-        with lock(spool() / "parents.lock"):
-            parent = self._run_of(experiment, key) or self.client.create_run(
-                experiment, tags={"ganline.session": key}, run_name=session.name_of_sweep(key)
-            )
-        return {"mlflow.parentRunId": parent.info.run_id}
+        parent, _ = self._found_or_made(experiment, key, tags={"ganline.session": key}, run_name=session.name_of_sweep(key))
+        return {"mlflow.parentRunId": parent}
 
     def _send_metrics(self, batch: list[dict]) -> None:
         from mlflow.entities import Metric
@@ -121,7 +123,7 @@ class _Delivery:
         entry = batch[0]
         if self._has_image(entry):
             return
-        with Image.open(self._copy(entry)) as image:
+        with Image.open(self._copy(entry)) as image, store.named(self._copy(entry), f"{self._artifacts()}/images"):
             self.client.log_image(
                 self.state.run_id, image.copy(), key=entry["key"], step=entry["step"], timestamp=entry["time_ms"],
                 synchronous=True,
@@ -139,7 +141,8 @@ class _Delivery:
         with tempfile.TemporaryDirectory(dir=self.journal.folder) as temporary:
             named = Path(temporary) / entry["name"]  # MLflow names an artifact after its file
             os.link(self._copy(entry), named)
-            self.client.log_artifact(self.state.run_id, str(named), entry["place"] or None)
+            with store.named(named, f"{self._artifacts()}/{entry['place']}"):
+                self.client.log_artifact(self.state.run_id, str(named), entry["place"] or None)
 
     def _send_data(self, batch: list[dict]) -> None:
         from mlflow.entities import Dataset, DatasetInput
@@ -183,6 +186,12 @@ class _Delivery:
             self.client.update_run(self.state.run_id, status=status)
         else:
             self.client.set_terminated(self.state.run_id, status, end_time=time_ms)
+
+    def _artifacts(self) -> str:
+        """Where the run's artifacts lie."""
+        if self.place is None:
+            self.place = self.client.get_run(self.state.run_id).info.artifact_uri
+        return self.place
 
     def _experiment(self) -> str:
         return self.client.get_run(self.state.run_id).info.experiment_id

@@ -1,18 +1,15 @@
 """How a stage ends: with a sentence and an exit code that says whose turn it is, and a traceback only where we are wrong."""
 
-import errno
-import shutil
 import socket
 import sys
 import traceback
 import urllib.error
 from collections.abc import Callable
-from pathlib import Path
 
+from gan import disk
 from stages import params, store
 
 PASSES = 75  # exit code of what may pass by itself: EX_TEMPFAIL of sysexits.h
-AWAY = {errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.ETIMEDOUT}
 
 
 def exit_code(main: Callable[[], None]) -> int:
@@ -38,7 +35,7 @@ def exit_code(main: Callable[[], None]) -> int:
         raised_by_us = isinstance(error, ValueError | LookupError) and last_line.startswith("raise ")
         if not (isinstance(error, OSError) or raised_by_us):
             raise
-        print(f"error: {error}{_way_out(error)}", file=sys.stderr)
+        print(f"error: {disk.in_words(error) if disk.is_full(error) else error}", file=sys.stderr)
         return PASSES if _may_pass(error) else 1
     return 0
 
@@ -48,19 +45,14 @@ def _may_pass(error: BaseException | None) -> bool:
     while error is not None:
         reason = error.reason if isinstance(error, urllib.error.URLError) else None
         inner = reason if isinstance(reason, OSError) else error
-        if isinstance(error, urllib.error.HTTPError):
-            return error.code == 429 or error.code >= 500
+        status = getattr(error, "code" if isinstance(error, urllib.error.HTTPError) else "status", None)  # aiohttp calls it so
+        if isinstance(status, int):
+            return status in store.MAY_PASS or status >= 500
+        if isinstance(inner, store.Unusable):
+            return False
         if isinstance(inner, store.Unreachable | ConnectionError | TimeoutError | socket.gaierror):
             return True
-        if isinstance(inner, OSError) and inner.errno in AWAY:
+        if isinstance(inner, OSError) and inner.errno in store.AWAY:
             return True
         error = error.__cause__ or error.__context__
     return False
-
-
-def _way_out(error: Exception) -> str:
-    """What to do about a full disk; other errors say it themselves."""
-    if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
-        return ""
-    free_mb = shutil.disk_usage(Path.cwd()).free // 2**20
-    return f"; {free_mb} MB are free in {Path.cwd()}. Make room and run the same command again: what was finished is kept"

@@ -4,6 +4,7 @@ It is started by the session's first stage, in a process group of its own: when 
 half a second, says how that run ended, and leaves. Should it die too, the next session delivers.
 """
 
+import math
 import time
 
 from stages import delivery, publication, session, store
@@ -74,8 +75,8 @@ class _Follower:
         try:
             delivery.deliver(self.journal)
             self.size = size
-        except store.Unreachable:
-            self.rests_until_s = time.monotonic() + REST_S
+        except store.Unreachable as error:
+            self._rest(error)
 
     def _tidy(self) -> None:
         """What former sessions left: words that MLflow missed, runs that still count as running."""
@@ -85,5 +86,9 @@ class _Follower:
                     delivery.deliver(journal)
             delivery.reap(session.tracking_uri(), reaper=self.journal.state().run_id)
             delivery.sweep()
-        except store.Unreachable:
-            self.rests_until_s = time.monotonic() + REST_S
+        except store.Unreachable as error:
+            self._rest(error)
+
+    def _rest(self, error: store.Unreachable) -> None:
+        """What no waiting mends is tried again at the end of the session, when somebody may have mended it."""
+        self.rests_until_s = math.inf if isinstance(error, store.Unusable) else time.monotonic() + REST_S

@@ -97,7 +97,8 @@ def _upload(client, run_id: str, name: str, tags: dict[str, str]):
         facts.write(folder)
         model_card.write(folder, name, tags)
         code = facts.code_sha256(folder / "artifacts" / "generator" / "code")
-        client.log_model_artifacts(model.model_id, str(folder))
+        with store.named(folder, model.artifact_location):
+            client.log_model_artifacts(model.model_id, str(folder))
     for key, value in registry.headline(registry.score_tags(_scores()[1])).items():
         client.log_metric(run_id, key, value, run.start_time, 0, model_id=model.model_id)
     client.finalize_logged_model(model.model_id, "READY")

@@ -3,7 +3,7 @@
 import json
 from typing import TYPE_CHECKING, Any
 
-from stages import publication
+from stages import publication, store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -31,7 +31,7 @@ def version_called(client: "MlflowClient", name: str, alias: str) -> Any | None:
 def ensure_model(client: "MlflowClient", name: str) -> None:
     """Make the registered model if there is none of this name."""
     if not client.search_registered_models(f"name = '{name}'"):
-        client.create_registered_model(name, description="Made by Ganline: images from seeds.")
+        store.whoever_is_first(lambda: client.create_registered_model(name, description="Made by Ganline: images from seeds."))
 
 
 def differences(one: dict, other: dict) -> list[str]:

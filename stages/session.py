@@ -80,7 +80,15 @@ def named_store() -> str | None:
 
 def own_store() -> str:
     """SQLite in the main checkout, wherever that lies by now."""
-    return f"sqlite:///{root() / 'mlflow.db'}"
+    return address_of_file(root() / "mlflow.db")
+
+
+def address_of_file(path: Path) -> str:
+    """Of SQLite: from the current folder where the whole path has a ?, behind which SQLAlchemy reads options.
+
+    pipeline/tracking.py does it likewise.
+    """
+    return f"sqlite:///{os.path.relpath(path) if '?' in str(path) else path}"
 
 
 def switched_off() -> bool:

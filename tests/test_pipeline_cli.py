@@ -140,4 +140,4 @@ def test_a_full_disk_is_a_sentence_and_exit_code_1(monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 1
-    assert capsys.readouterr().err.startswith("gan: No space left on device: work/door.json; free some (gan gc lists what may go)")
+    assert capsys.readouterr().err.startswith("gan: work/door.json: No space left on device; ")

@@ -3,6 +3,7 @@
 import importlib.metadata
 import shutil
 import socket
+from pathlib import Path
 
 import pytest
 from pipeline_project import call, gan, make
@@ -75,7 +76,7 @@ def test_a_folder_that_cannot_be_written_is_found(project):
 
 def test_a_full_disk_is_found(monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: type("Usage", (), {"free": 5e8}))
-    assert "0.5 GB are free, 2 are wanted | free some" in broken(doctor.check_disk)
+    assert f"0.5 GB are free in {Path.cwd()}, 2 are wanted | free some" in broken(doctor.check_disk)
 
 
 def test_a_broken_tracking_database_is_found(project):

@@ -15,13 +15,16 @@ from tracked_project import (
     command,
     empty_store,
     enter_session,
+    execute,
     make_evaluate,
     make_prepare,
     make_train,
     picture,
+    picture_steps,
     project,
     recipe,
     runs,
+    send,
 )  # fmt: skip
 
 from stages import artifacts, delivery, publication, session, store, tracking
@@ -37,25 +40,8 @@ def no_follower(monkeypatch):
     monkeypatch.setattr(tracking, "follow", lambda journal: None)
 
 
-def execute(*stages: str, seed: int = 0) -> None:
-    """Stages that say nothing live."""
-    make = {"prepare": make_prepare, "train": lambda: make_train(seed), "evaluate": make_evaluate}
-    for stage in stages:
-        with tracking.stage(stage, recipe()):
-            make[stage]()
-
-
-def send() -> str:
-    return delivery.deliver(Journal.of(session.current().key))
-
-
 def points(run, key: str) -> dict[int, float]:
     return {point.step: point.value for point in client().get_metric_history(run.info.run_id, key)}
-
-
-def picture_steps(run) -> list[int]:
-    paths = [one.path for one in client().list_artifacts(run.info.run_id, "images") if one.path.endswith(".png")]
-    return sorted(int(path.split("+")[2]) for path in paths)
 
 
 def files(run, folder: str) -> set[str]:

@@ -41,7 +41,7 @@ class Records:
     """A file of equal records, (C, H, W) uint8 each, that grows at its end."""
 
     def __init__(self, path: Path, shape: tuple[int, int, int], count: int = 0):
-        self.shape, self.size, self.count = shape, int(np.prod(shape)), count
+        self.path, self.shape, self.size, self.count = path, shape, int(np.prod(shape)), count
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         os.ftruncate(self._file, count * self.size)  # what a kill left behind the last one that counts
 
@@ -49,7 +49,8 @@ class Records:
         """(n, C, H, W) uint8 -> the number of the first."""
         flat, start = np.ascontiguousarray(pixels).reshape(-1), self.count * self.size
         while len(flat):
-            written = os.pwrite(self._file, flat, start)
+            with _named(self.path):
+                written = os.pwrite(self._file, flat, start)
             flat, start = flat[written:], start + written
         first, self.count = self.count, self.count + len(pixels)
         return first
@@ -70,8 +71,9 @@ class Store:
 
     def __init__(self, folder: Path, shape: tuple[int, int, int]):
         folder.mkdir(parents=True, exist_ok=True)
-        with _disk_errors():
-            self._index = sqlite3.connect(index_of(folder), isolation_level=None)
+        self._path = index_of(folder)
+        with _named(self._path):
+            self._index = sqlite3.connect(self._path, isolation_level=None)
             self._index.execute("PRAGMA journal_mode=WAL")
             self._index.execute("PRAGMA synchronous=NORMAL")
             self._index.execute(_TABLE)
@@ -80,7 +82,7 @@ class Store:
 
     def add(self, keys: list[bytes], known: list[Known]) -> None:
         """Name results whose pixels are appended already."""
-        with _disk_errors():
+        with _named(self._path):
             self._index.execute("BEGIN")
             self._index.executemany(
                 "INSERT OR IGNORE INTO decoded VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -114,11 +116,14 @@ def index_of(folder: Path) -> Path:
 
 
 @contextmanager
-def _disk_errors() -> Iterator[None]:
-    """SQLite's word for a full disk as the operating system's."""
+def _named(path: Path) -> Iterator[None]:
+    """The operating system's word for a full disk, with the file: it names none that is open, and SQLite has words of its own."""
     try:
         yield
+    except OSError as error:
+        error.filename = str(path)
+        raise
     except sqlite3.OperationalError as error:
         if "full" in str(error):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "work/prepare") from error
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
         raise

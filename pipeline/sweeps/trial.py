@@ -76,9 +76,7 @@ class Attempt:
 
     def _start(self, session: str) -> subprocess.Popen:
         command = [*dvc.DVC, "exp", "run", "--name", self.trial.name]
-        address = tracking.address()
-        file = tracking.database(address)
-        own = {"MLFLOW_TRACKING_URI": f"sqlite:///{file.absolute()}" if file else address, "GANLINE_SWEEP": session}
+        own = {"MLFLOW_TRACKING_URI": tracking.address_from(self.root), "GANLINE_SWEEP": session}
         with open(self.log, "wb") as log:
             return self._stack.enter_context(
                 tethered(command, workspace.environment(**own), cwd=self.root, stdout=log, stderr=subprocess.STDOUT)
