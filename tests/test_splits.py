@@ -17,7 +17,7 @@ import small
 from PIL import Image
 
 from gan.preparation import selection
-from gan.sources import _inputs, archive, cifar, folder, idx, parquet
+from gan.sources import _inputs, archive, cifar, folder, idx, npy, parquet
 from stages import report
 
 LAYOUTS = {  # paths -> the (class, part) of each
@@ -183,6 +183,16 @@ def test_a_file_of_two_parts_in_a_table_is_a_sentence(tmp_path):
 def test_idx_files_are_parts_by_their_names(name, part, tmp_path):
     (tmp_path / f"{name}-images-idx3-ubyte").write_bytes(struct.pack(">4I", 0x803, 3, 2, 2) + bytes(12))
     assert {one for _, one in found(idx, tmp_path).values()} == {part}
+
+
+def test_arrays_are_parts_by_their_names(tmp_path):
+    array, labels = np.zeros((2, 4, 4), np.uint8), np.arange(2)
+    np.savez(tmp_path / "keras.npz", x_train=array, y_train=labels, x_test=array, y_test=labels)
+    assert [part for _, part in found(npy, tmp_path / "keras.npz").values()] == ["train", "train", "test", "test"]
+    np.savez(tmp_path / "other.npz", train_images=array, valid_images=array, valid_labels=labels)
+    assert [part for _, part in found(npy, tmp_path / "other.npz").values()] == ["train", "train", "val", "val"]
+    np.savez(tmp_path / "plain.npz", images=array, labels=labels)
+    assert {part for _, part in found(npy, tmp_path / "plain.npz").values()} == {None}
 
 
 def pickled(batch: dict) -> bytes:
