@@ -126,7 +126,9 @@ def _params(proposal: dict, place: Path, name: str) -> str:
     facts = proposal["facts"]
     text = recipe.read(proposal["base"])
     classes = f" in {facts['classes']} {'classes' if facts['parts'] else 'folders'}" if facts["classes"] > 1 else ""
-    classes += f", published as {' and '.join(facts['parts'])}" if facts["parts"] else ""
+    if facts["parts"]:
+        *before, last = facts["parts"]
+        classes += f", published as {' and '.join([', '.join(before), last]) if before else last}"
     text = PROPOSED.format(folder=place, images=f"about {facts['images']:,}", classes=classes) + text[_first_key(text) :]
     own = [
         {"key": "prepare.source.path", "value": place.as_posix(), "reason": "the pictures, as DVC has them"},
