@@ -37,6 +37,13 @@ LAYOUTS = {  # paths -> the (class, part) of each
     "folders that repeat the part": {
         "seg_train/seg_train/sea/1.png": ("sea", "train"), "seg_test/seg_test/sea/2.png": ("sea", "test"),
     },
+    "folders that repeat the part, without classes": {"train/train/1.png": (None, "train"), "test/test/2.png": (None, "test")},
+    "folders of what is no picture": {
+        "train2017/1.png": (None, "train"), "val2017/2.png": (None, "val"), "annotations/train/3.json": (None, None),
+    },
+    "images and labels": {
+        "images/train/a/1.png": ("a", "train"), "images/val/b/2.png": ("b", "val"), "labels/train/a/1.txt": (None, None),
+    },
     "folders that say nothing": {"train/images/cat/1.png": ("cat", "train"), "test/images/dog/2.png": ("dog", "test")},
     "two domains": {
         "trainA/1.png": ("A", "train"), "trainB/2.png": ("B", "train"), "testA/3.png": ("A", "test"), "testB/4.png": ("B", "test"),

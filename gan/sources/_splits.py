@@ -18,7 +18,8 @@ WORDS = {
 COLUMNS = ("split", "subset", "partition", "set")  # of a table, that may name parts
 _PARTS = {word: part for part, words in WORDS.items() for word in words}
 _SAY_NOTHING = {"data", "dataset", "files", "image", "images", "img", "imgs", "photos", "pictures", "set", "split"}
-_MOST_FOLDERS = 100_000  # whose own folders are looked at
+_BESIDE = {"annotations", "labels"}  # folders of what is no picture, which lie beside parts or beside images/
+_MOST_FOLDERS = 100_000  # of one level, whose own folders are looked at
 
 
 def of_value(value: object) -> str | None:
@@ -55,13 +56,18 @@ class Layout:
         return [folder for folder, (part, _) in self.folders.items() if part]
 
 
-def find(folders: Callable[[str], list[str]], where: str, wanted: bool | None = None) -> Layout:
-    """The parts among the folders of `where`; `folders` gives the names of those that hold files in "train/" or in "" (all).
+def find(every: Callable[[str], list[str]], where: str, wanted: bool | None = None) -> Layout:
+    """The parts among the folders of `where`; `every` gives the names of those that hold files in "train/" or in "" (all).
 
     `wanted`: whether such names are parts, where that is not to be found out. ValueError: it cannot be.
     """
     if wanted is False:
         return Layout()
+
+    def folders(place: str) -> list[str]:
+        names = every(place)
+        return [name for name in names if name.lower() not in _BESIDE] or names
+
     place, names, outer = "", folders(""), {}
     while len(names) == 1:  # a folder that holds all; the innermost names that part something count
         place += f"{names[0]}/"
@@ -73,7 +79,8 @@ def find(folders: Callable[[str], list[str]], where: str, wanted: bool | None = 
         return Layout(_with_wrappers(level, folders))
     if outer:
         return Layout(_with_wrappers(outer, folders))
-    if inside := _inside_classes(names[:_MOST_FOLDERS], place, folders, where, wanted):
+    inside = _inside_classes(names, place, folders, where, wanted) if len(names) <= _MOST_FOLDERS else {}
+    if inside:
         return Layout(inside)
     if wanted:
         raise ValueError(f"splits is true, but {where} has no folders called train, val or test; leave it out")
@@ -160,7 +167,7 @@ def _with_wrappers(level: dict[str, tuple], folders: Callable[[str], list[str]])
     """With the only folder in one of a part, where its name says nothing more: seg_train/seg_train/, train/images/."""
     for folder, found in list(level.items()):
         inner = folder
-        while len(names := folders(inner)) == 1 and folders(f"{inner}{names[0]}/"):
+        while len(names := folders(inner)) == 1:
             named = _named(names[0])
             if not (names[0].lower() in _SAY_NOTHING or named and named.part == found[0]):
                 break
