@@ -78,7 +78,7 @@ def _read(paths: Sequence[Path], card: dict) -> tuple[list[tuple[Path, np.ndarra
     read, skipped = [], []
     for path in paths:
         try:
-            found = pictures.decode(path.read_bytes(), wanted)
+            found = pictures.decode(path.read_bytes(), wanted, path.name)
         except OSError as error:
             found = pictures.Decoded(None, str(error).replace(f" '{path}'", ""))
         if found.pixels is None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from apps import answer
-from gan.preparation import form, pictures, selection
+from gan.preparation import form, levels, pictures, selection
 from gan.sources import _splits
 from gan.sources import folder as source
 
@@ -57,6 +57,7 @@ KEYS = {
     "channels": ["prepare.channels"],
     "heldout": ["prepare.heldout"],
     "alpha": ["prepare.alpha"],
+    "range": ["prepare.range"],
     "jpeg_draft": ["prepare.jpeg_draft"],
     "min_class_images": ["prepare.min_class_images"],
     "min_images": ["prepare.min_images"],
@@ -96,6 +97,16 @@ class Look:
 
 
 @dataclass(frozen=True)
+class Deep:
+    """The pictures with more than 8 bits, where their type does not say what their levels stand for."""
+
+    count: int
+    lowest: float
+    highest: float
+    range: levels.Range  # the levels that are black and white
+
+
+@dataclass(frozen=True)
 class Facts:
     """What a folder holds, as far as it was looked at."""
 
@@ -112,6 +123,7 @@ class Facts:
     handed: float  # share of what tells pictures from their mirror images that all have in common: 0 none, 1 all
     captions: int = 0  # different labels, where they are too many to be classes
     parts: dict[str | None, int] = field(default_factory=dict)  # files of each published part, those beside the classes aside
+    deep: Deep | None = None
 
     @property
     def unusable(self) -> float:
@@ -164,7 +176,13 @@ def look_at(folder: Path) -> Facts:
     files = list(_files(folder))
     count = min(len(files), MOST_LOOKED_AT)
     chosen = [files[place * len(files) // count] for place in range(count)]
-    looks = [_look(content) for _, _, content, _ in chosen]
+    opened = [_opened(name, content, LOOK) for name, _, content, _ in chosen]
+    if deep := _deep([found for found, _ in opened]):
+        wanted = LOOK.model_copy(update={"range": deep.range})
+        opened = [
+            one if one[0].highest is None else _opened(name, content, wanted) for one, (name, _, content, _) in zip(opened, chosen, strict=True)
+        ]
+    looks = [_look(*one) for one in opened]
     unreadable = [f"{name}: {look}" for (name, *_), look in zip(chosen, looks, strict=True) if isinstance(look, str)]
     seen = [look for look in looks if isinstance(look, Look)]
     seen_classes = [class_name for (_, class_name, *_), look in zip(chosen, looks, strict=True) if isinstance(look, Look)]
@@ -191,6 +209,7 @@ def look_at(folder: Path) -> Facts:
         jpeg=float(np.mean([look.jpeg for look in seen])),
         grey=float(np.mean([look.grey for look in seen])),
         transparent=float(np.mean([look.transparent for look in seen])),
+        deep=deep,
         handed=handedness(np.stack([look.mirrored for look in seen]), np.array([name or "" for name in seen_classes])),
         parts=dict(parts) if set(parts) != {None} else {},
     )
@@ -204,14 +223,46 @@ def _files(folder: Path) -> Iterator[tuple[str, str | None, object, str | None]]
         yield from zip(block.names, block.classes, block.contents, block.parts or [None] * len(block.names), strict=True)
 
 
-def _look(content: object) -> Look | str:
-    """A picture, or why it cannot be read."""
+def _opened(name: str, content: object, wanted: form.Form) -> tuple[pictures.Decoded, bool]:
+    """What becomes of a file, and whether it starts as a JPEG does."""
     if not isinstance(content, str):
-        return getattr(content, "reason", "cannot be read")
+        return pictures.Decoded(None, getattr(content, "reason", "cannot be read")), False
     try:
-        found = pictures.decode(data := Path(content).read_bytes(), LOOK)
+        data = Path(content).read_bytes()
     except OSError as error:
-        return f"cannot be read: {error.strerror}"
+        return pictures.Decoded(None, f"cannot be read: {error.strerror}"), False
+    return pictures.decode(data, wanted, name), data.startswith(JPEG)
+
+
+def _deep(opened: list[pictures.Decoded]) -> Deep | None:
+    """What the levels of pictures with more than 8 bits stand for, by all of them; None where there are none, or it is what
+    their types say."""
+    found = [one for one in opened if one.highest is not None and one.mode[0] in "IF"]
+    if not found:
+        return None
+    low, high = min(one.lowest for one in found), max(one.highest for one in found)
+    floats = any(one.mode == "F" for one in found)
+    reach = _range_of_floats(low, high) if floats else _range_of_whole_numbers(int(low), int(high))
+    by_type = reach == ((0, 1) if floats else (0, 65535)) and all(one.pixels is not None for one in found)
+    return None if by_type else Deep(len(found), low, high, reach)
+
+
+def _range_of_floats(low: float, high: float) -> levels.Range:
+    reach = 1 + levels.ROUNDING
+    if high <= reach and low >= -reach:
+        return (0 if low >= -levels.ROUNDING else -1), 1
+    return (0, 255) if low >= 0 and high <= 255 else (low, high)
+
+
+def _range_of_whole_numbers(low: int, high: int) -> levels.Range:
+    """By the number of bits that hold them, 8 to 16."""
+    if low < 0 or high > 65535:
+        return min(low, 0), high
+    return 0, 2 ** max(8, high.bit_length()) - 1
+
+
+def _look(found: pictures.Decoded, jpeg: bool) -> Look | str:
+    """A picture, or why it cannot be read."""
     if found.pixels is None:
         return found.reason
     pixels = found.pixels.astype(int)
@@ -220,7 +271,7 @@ def _look(content: object) -> Look | str:
     step = LOOK.shape[1] // MIRROR_SIDE
     small = np.concatenate([colours, alpha[None]]).reshape(-1, MIRROR_SIDE, step, MIRROR_SIDE, step).mean(axis=(2, 4))
     return Look(
-        min(found.width, found.height), found.mode, data.startswith(JPEG), grey, float((alpha < 255).mean()), small - small[:, :, ::-1]
+        min(found.width, found.height), found.mode, jpeg, grey, float((alpha < 255).mean()), small - small[:, :, ::-1]
     )
 
 
@@ -258,7 +309,7 @@ def propose(facts: Facts, device: str, resolution: int | list[int] | None = None
     sides = size.value if isinstance(size.value, list) else [size.value, size.value]
     side = math.prod(sides) ** 0.5
     return [
-        size, *_channels(facts), *_draft(facts, min(sides)), *_heldout(facts), *_small_folder(facts), *_classes(facts), *_network(side, device), *_length(facts, side, device),
+        size, *_channels(facts), *_range(facts), *_draft(facts, min(sides)), *_heldout(facts), *_small_folder(facts), *_classes(facts), *_network(side, device), *_length(facts, side, device),
         _augment(facts),
         Choice("gamma", _round(GAMMA_AT_16 * (side / 16) ** 2), f"{GAMMA_AT_16} at 16 pixels a side, ×4 at each doubling"),
     ]  # fmt: skip
@@ -286,6 +337,13 @@ def _channels(facts: Facts) -> list[Choice]:
     if facts.grey == 1:
         return [Choice("channels", 1, "every picture is grey"), laid]
     return [Choice("channels", 3, f"RGB: {1 - facts.grey:.0%} of the pictures have colours; none has transparency to speak of"), laid]
+
+
+def _range(facts: Facts) -> list[Choice]:
+    if facts.deep is None:
+        return []
+    found = f"{facts.deep.count} pictures with more than 8 bits hold levels from {levels.words(facts.deep.lowest)} to {levels.words(facts.deep.highest)}"
+    return [Choice("range", list(facts.deep.range), f"black and white: {found}")]
 
 
 def _draft(facts: Facts, side: int) -> list[Choice]:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from gan.preparation import perceptual, pictures, resampling, store
+from gan.preparation import levels, perceptual, pictures, resampling, store
 from gan.preparation.form import Form
 from gan.sources import _inputs
 
 LARGEST_FILE = 1 << 30  # bytes; a larger one is no picture that anybody wants decoded
 NONE, NEW = -1, -2  # of `Decoded.records`
-FACTS = ("width", "height", "mode", "frames", "reason")  # of a picture, as it is decoded
+FACTS = ("width", "height", "mode", "frames", "lowest", "highest", "reason")  # of a picture, as it is decoded
 _MOST_OF_A_FACT, _MOST_BYTES = 2**31 - 1, 2**63 - 1  # that the manifest can hold; a header may claim anything
 
 
@@ -30,7 +30,7 @@ class Job:
 class Decoded:
     """The n inputs of a block, column by column, and the pixels that are new."""
 
-    columns: dict[str, list]  # path, bytes, sha256, width, height, mode, frames, class, published, reason: each of length n
+    columns: dict[str, list]  # path, bytes, sha256, width, height, mode, frames, lowest, highest, class, published, reason: each (n,)
     records: np.ndarray  # (n,) int64: a record of the store; NEW: the next of `pixels`; NONE: set aside, for `reason`
     content: np.ndarray  # (n, 16) uint8: the start of the SHA-256 of the prepared pixels
     perceptual: np.ndarray  # (n,) uint64
@@ -102,11 +102,11 @@ def _key(digest: bytes, name: str) -> bytes:
     return digest if unsigned is None else hashlib.sha256(digest + unsigned.encode()).digest()
 
 
-def _fact(value: str | int | None) -> str | int | None:
+def _fact(value: str | float | None) -> str | float | None:
     """What a file says of itself, as a row can hold it: text that can be written, -1 for a number that no picture has."""
     if isinstance(value, str):
         return _inputs.well_formed(value)
-    return value if value is None or -1 <= value <= _MOST_OF_A_FACT else -1
+    return -1 if isinstance(value, int) and not -1 <= value <= _MOST_OF_A_FACT else value
 
 
 class _Pictures:
@@ -123,13 +123,12 @@ class _Pictures:
             "height": [-1] * count,
             "mode": [None] * count,
             "frames": [-1] * count,
+            "lowest": [None] * count,
+            "highest": [None] * count,
             "class": [None if name is None else _inputs.well_formed(name) for name in block.classes],
             "published": _parts(block),
             "reason": [None] * count,
         }
-        self.records = np.full(count, NONE, np.int64)
-        self.content = np.zeros((count, 16), np.uint8)
-        self.perceptual, self.colour = np.zeros(count, np.uint64), np.zeros((count, 4), np.uint8)
         self.keys: list[bytes | None] = [None] * count
 
     def decoded(self) -> Decoded:
@@ -140,12 +139,13 @@ class _Pictures:
         known = reader.find([key for key in keys if key is not None]) if reader else {}
         new: list[np.ndarray] = []
         places: list[int] = []
+        remembered: dict[int, store.Known] = {}
         for number, (content, digest, key) in enumerate(zip(contents, digests, keys)):
             if content is None:
                 continue
             self.columns["sha256"][number] = digest.hex()
             if key in known:
-                self._remember(number, known[key])
+                remembered[number] = known[key]
                 continue
             self.keys[number] = key
             found = pictures.decode(content, self.job.form, self.block.names[number])
@@ -155,8 +155,10 @@ class _Pictures:
                 new.append(found.pixels)
                 places.append(number)
         pixels = np.stack(new) if new else np.empty((0, *self.job.form.shape), np.uint8)
-        self._fingerprint(places, pixels)
-        return Decoded(self.columns, self.records, self.content, self.perceptual, self.colour, pixels, self.keys)
+        prints = _fingerprints(len(contents), places, pixels)
+        for number, fact in remembered.items():
+            self._remember(number, fact, *prints)
+        return Decoded(self.columns, *prints, pixels, self.keys)
 
     def _read(self, number: int, content: bytes | str | _inputs.Refusal) -> bytes | None:
         """An input's bytes, or None with the reason in its row."""
@@ -176,20 +178,14 @@ class _Pictures:
         self.columns["bytes"][number] = len(content)
         return content
 
-    def _remember(self, number: int, known: store.Known) -> None:
+    def _remember(self, number: int, known: store.Known, records, content, hashes, colours) -> None:
         for fact in FACTS:
             self.columns[fact][number] = getattr(known, fact)
         if known.record is not None:
-            self.records[number] = known.record
-            self.content[number] = np.frombuffer(known.content, np.uint8)
-            self.perceptual[number] = np.frombuffer(known.perceptual, np.uint64)[0]
-            self.colour[number] = np.frombuffer(known.colour, np.uint8)
-
-    def _fingerprint(self, places: list[int], pixels: np.ndarray) -> None:
-        if places:
-            self.records[places] = NEW
-            self.content[places] = contents_of(pixels)
-            self.perceptual[places], self.colour[places] = perceptual.hashes(pixels)
+            records[number] = known.record
+            content[number] = np.frombuffer(known.content, np.uint8)
+            hashes[number] = np.frombuffer(known.perceptual, np.uint64)[0]
+            colours[number] = np.frombuffer(known.colour, np.uint8)
 
 
 def _decode_pixels(job: Job, block: _inputs.Pixels) -> Decoded:
@@ -199,7 +195,12 @@ def _decode_pixels(job: Job, block: _inputs.Pixels) -> Decoded:
     if reason := _size_reason(height, width, job.form):
         refused = [_inputs.Refusal(reason, block.array[0].nbytes)] * count
         return _Pictures(job, _inputs.Pictures(block.names, block.classes, refused, block.parts)).decoded()
-    pixels = resampling.arrays(block.array, job.form)
+    array, lowest, highest, reasons = block.array, [None] * count, [None] * count, [None] * count
+    if array.dtype != np.uint8:
+        found = levels.to_eight_bits(array, block.own or levels.own_range(array.dtype), job.form.range)
+        array, lowest, highest, reasons = found.pixels, found.lowest, found.highest, found.reasons
+    places = [number for number, reason in enumerate(reasons) if reason is None]
+    pixels = resampling.arrays(array, job.form) if places else np.empty((0, *job.form.shape), np.uint8)
     digests = [hashlib.sha256(picture.tobytes()).hexdigest() for picture in block.array]
     columns = {
         "path": [_inputs.well_formed(name) for name in block.names],
@@ -209,12 +210,23 @@ def _decode_pixels(job: Job, block: _inputs.Pixels) -> Decoded:
         "height": [height] * count,
         "mode": [{1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels]] * count,
         "frames": [1] * count,
+        "lowest": lowest,
+        "highest": highest,
         "class": [None if name is None else _inputs.well_formed(name) for name in block.classes],
         "published": _parts(block),
-        "reason": [None] * count,
+        "reason": reasons,
     }
-    hashes, colours = perceptual.hashes(pixels)
-    return Decoded(columns, np.full(count, NEW, np.int64), contents_of(pixels), hashes, colours, pixels, [None] * count)
+    return Decoded(columns, *_fingerprints(count, places, pixels), pixels, [None] * count)
+
+
+def _fingerprints(count: int, places: list[int], pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Records, contents, hashes and colours of `count` inputs, of which those at `places` have pixels, new ones."""
+    records, content = np.full(count, NONE, np.int64), np.zeros((count, 16), np.uint8)
+    hashes, colours = np.zeros(count, np.uint64), np.zeros((count, 4), np.uint8)
+    if places:
+        records[places], content[places] = NEW, contents_of(pixels)
+        hashes[places], colours[places] = perceptual.hashes(pixels)
+    return records, content, hashes, colours
 
 
 def _size_reason(height: int, width: int, form: Form) -> str | None:

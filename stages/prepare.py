@@ -3,12 +3,14 @@
 import contextlib
 import hashlib
 import json
+import math
 import os
 import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -20,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gan import choices, dataset
-from gan.preparation import form, perceptual, pictures, resampling, selection, store
+from gan.preparation import form, levels, perceptual, pictures, resampling, selection, store
 from gan.sources import _detect, _labels, _remote, _splits
 from stages import artifacts, decoding, ending, executors, guard, params, progress, report, tracking
 
@@ -30,14 +32,17 @@ _MOST_TABLES = 3  # that a note names
 _ROWS_AT_ONCE = 1 << 15
 _READ = pa.schema([
     ("path", pa.string()), ("bytes", pa.int64()), ("sha256", pa.string()), ("width", pa.int32()), ("height", pa.int32()),
-    ("mode", pa.string()), ("frames", pa.int32()), ("class", pa.string()),
+    ("mode", pa.string()), ("frames", pa.int32()), ("lowest", pa.float64()), ("highest", pa.float64()), ("class", pa.string()),
     ("published", pa.string()), ("reason", pa.string()),
 ])  # fmt: skip
+_DEEP = ("lowest", "highest")  # of the manifest only where an input has more than 8 bits
 _MANIFEST = pa.schema([
     *list(_READ)[:-1], ("label", pa.int32()), ("split", pa.string()), ("shard", pa.string()), ("index", pa.int32()),
     ("verdict", pa.string()), ("reason", pa.string()), ("twin", pa.string()),
 ])  # fmt: skip
 _MOST_DIGITS = 1000  # of a class that is a number
+_FLAT = 17  # levels of 256, a sixteenth and the rounding; what stays below them looks black
+_FLAT_AT_ONCE = 1024
 _NO_CLASS = "has no class, where others have one"
 _PARTS = tuple(_splits.WORDS)  # train, val, test
 
@@ -65,6 +70,8 @@ def _prepare(chosen: params.Params, workers: executors.Workers | None) -> None:
         heldout = f"held-out images (the published {choice.part} part)" if choice.part else "held-out images"
         for note in choice.notes:
             print(f"prepare: {note}")
+        if inputs.deep.count:
+            print(f"prepare: {inputs.deep.count} inputs with more than 8 bits hold levels from {inputs.deep.reach}; prepare.range decides what they become")
         print(f"prepare: {counts['train']} train and {counts['heldout']} {heldout}, {counts['set_aside']} set aside")
 
 
@@ -74,6 +81,7 @@ class Inputs:
     def __init__(self, wanted: form.Form):
         self.form = wanted
         self.shape = wanted.shape
+        self.deep = Deep()
         self.classes: dict[str, int] = {}  # name -> its number, in the order they were met
         self.notes: list[str] = []  # of the source, about labels that are there and are not read
         self.tables: list[str] = []  # the first inputs that are no pictures and may have been meant to give the classes
@@ -113,6 +121,7 @@ class Inputs:
             for decoded in executors.in_order(decode, blocks, machine, decoding.apart, give_up, workers):
                 writer.write_batch(pa.record_batch([pa.array(decoded.columns[field.name], field.type) for field in _READ], _READ))
                 self._take(decoded)
+                self.deep.add(decoded, self.form.range)
                 bar.update(len(decoded.records))
         for name in list(self.columns):
             setattr(self, name, np.concatenate(self.columns.pop(name)))
@@ -179,6 +188,36 @@ class Inputs:
         return found
 
 
+@dataclass
+class Deep:
+    """What is known of the inputs with more than 8 bits."""
+
+    count: int = 0
+    lowest: float = math.inf  # level of them all
+    highest: float = -math.inf
+    clipped: int = 0  # usable ones with levels beyond the range that was named
+
+    def add(self, decoded: decoding.Decoded, named: levels.Range | None) -> None:
+        """Count those of a block."""
+        pairs = zip(decoded.columns["lowest"], decoded.columns["highest"], decoded.records.tolist())
+        for low, high, record in pairs:
+            if low is None or math.isnan(low):
+                continue
+            self.count += 1
+            self.lowest, self.highest = min(self.lowest, low), max(self.highest, high)
+            if named is not None and record != decoding.NONE:
+                self.clipped += low < named[0] or high > named[1]
+
+    @property
+    def reach(self) -> str:
+        return f"{levels.words(self.lowest)} to {levels.words(self.highest)}"
+
+    @property
+    def words(self) -> str:
+        """What to add where nothing is to be seen, or nothing can be used."""
+        return f" Those with more than 8 bits hold levels from {self.reach} in all (prepare.range)." if self.count else ""
+
+
 class Choice:
     """Which inputs are kept, and where they go."""
 
@@ -195,6 +234,9 @@ class Choice:
         taken = [_PARTS.index(part) for part in ("train", self.part)] if self.part else range(-1, len(_PARTS))
         self.left_out = usable & ~np.isin(inputs.published, list(taken))
         usable = np.flatnonzero(usable & ~self.left_out).astype(np.int32)
+        shades = inputs.colour[usable, :3]
+        self.shade = (int(shades.min()), int(shades.max())) if len(usable) else (0, 255)  # of the means, each channel for itself
+        del shades
         prints = inputs.fingerprints(usable)
         if self.part:
             heldout = inputs.published[usable] == _PARTS.index(self.part)
@@ -244,16 +286,17 @@ class Choice:
     def refuse_poor(self) -> None:
         """ValueError if too few images can be used, too many inputs cannot, or a class is missing or nearly so."""
         config, count, kept = self.config, len(self.label), len(self.order)
+        self._refuse_flat()
         if kept < config.min_images:
             raise ValueError(
                 f"{config.source['path']} holds {kept} usable images in {count} inputs; prepare.min_images is {config.min_images}. "
-                f"Add images, name another folder in prepare.source.path, or lower min_images.{self._examples()}"
+                f"Add images, name another folder in prepare.source.path, or lower min_images.{self._examples()}{self.inputs.deep.words}"
             )
         unusable = count - kept - int((self.left_out & (self.inputs.published >= 0)).sum())  # a part left out is no fault
         if unusable > config.max_set_aside * count:
             raise ValueError(
                 f"{unusable} of {count} inputs in {config.source['path']} cannot be used, more than prepare.max_set_aside "
-                f"{config.max_set_aside} allows. Remove them, or raise it.{self._examples()}"
+                f"{config.max_set_aside} allows. Remove them, or raise it.{self._examples()}{self.inputs.deep.words}"
             )
         for split in dataset.SPLITS:
             if (number := len(self._of_split(split))) < 2:
@@ -273,7 +316,28 @@ class Choice:
             found += [f"{row['path']} {row['reason']}" for row in rows.to_pylist()]
             if len(found) == 3:
                 break
-        return f" Set aside: {'; '.join(found)}" if found else ""
+        return f" Set aside: {'; '.join(found)}." if found else ""
+
+    def _refuse_flat(self) -> None:
+        """ValueError if all that is kept is black, or white: no level of any pixel leaves a sixteenth of them."""
+        if _FLAT <= self.shade[1] and self.shade[0] < 256 - _FLAT:  # the means are cheap to ask, and seldom leave a doubt
+            return
+        low, high = np.full(self.inputs.shape[0], 255), np.zeros(self.inputs.shape[0], int)
+        for start in range(0, len(self.order), _FLAT_AT_ONCE):
+            pixels = self.inputs.pixels(self.order[start : start + _FLAT_AT_ONCE])
+            low, high = np.minimum(low, pixels.min(axis=(0, 2, 3))), np.maximum(high, pixels.max(axis=(0, 2, 3)))
+            if (high[:3] >= _FLAT).any() and (low[:3] < 256 - _FLAT).any() or (high - low)[3:].any():
+                return
+        if len(self.order):
+            colour = "black" if high[:3].max() < _FLAT else "white"
+            ground = self.config.background
+            on_alike = max(ground[:3]) < _FLAT if colour == "black" else min(ground) >= 256 - _FLAT
+            laid = f", and {colour} shapes need another prepare.alpha" if on_alike and self.config.alpha != "keep" else ""
+            raise ValueError(
+                f"all {len(self.order)} different images of {self.config.source['path']} come out {colour}: their levels reach from "
+                f"{low[:3].min()} to {high[:3].max()} of 255.{self.inputs.deep.words} Name black and white of pictures with more than 8 bits "
+                f"in prepare.range; those of 8 bits have to be stretched before{laid}"
+            )
 
     def _of_split(self, split: str) -> np.ndarray:
         return self.order[self.heldout[self.order] == (split == "heldout")]
@@ -294,9 +358,10 @@ class Choice:
                     self.shard_names.append(name)
                     dataset.write_shard(out / name, self.inputs.shape, stop - start, self._parts(numbers[start:stop], bar))
                 dataset.write_labels(out, split, self.label[numbers])
-        with pq.ParquetWriter(out / "manifest.parquet", _MANIFEST, compression="zstd") as writer:
+        shown = [name for name in _MANIFEST.names if name not in _DEEP or self.inputs.deep.count]
+        with pq.ParquetWriter(out / "manifest.parquet", pa.schema([_MANIFEST.field(name) for name in shown]), compression="zstd") as writer:
             for batch in _larger(self._rows()):
-                writer.write_table(batch)
+                writer.write_table(batch.select(shown))
 
     def _parts(self, numbers: np.ndarray, bar) -> Iterator[np.ndarray]:
         step = max(1, int(2**22 / np.prod(self.inputs.shape)))
@@ -358,6 +423,7 @@ class Choice:
             "counts": counts | {split: len(self._of_split(split)) for split in dataset.SPLITS},
             **({"heldout": f"the published {self.part} part"} if self.part else {}),
             "made_with": _versions(),
+            **({"levels": asdict(deep)} if (deep := self.inputs.deep).count else {}),  # of pictures with more than 8 bits
         }
 
 
@@ -413,7 +479,7 @@ def _versions() -> dict[str, str]:
 
 def _key(wanted: form.Form) -> str:
     """A name for what was decoded: by which form, code and versions."""
-    code = [artifacts.sha256_of_file(Path(module.__file__)) for module in (form, pictures, resampling, perceptual, store, decoding)]
+    code = [artifacts.sha256_of_file(Path(module.__file__)) for module in (form, levels, pictures, resampling, perceptual, store, decoding)]
     content = json.dumps([wanted.model_dump(mode="json"), _versions(), np.__version__, code], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:24]
 

@@ -22,7 +22,7 @@ Thumbnail = Callable[[int], np.ndarray | None]  # number of a set-aside row -> i
 
 KINDS = (  # how a reason starts; the first that fits
     "cannot be decoded", "is empty", "is too small", "is too large", "has the pixels of", "is a near duplicate of",
-    "has no class", "cannot be read", "is a link", "is no regular file", "is of the published", "is of no published part",
+    "has no class", "cannot be read", "is a link", "is no regular file", "is of the published", "is of no published part", "has levels",
 )  # fmt: skip
 LEAK = "it would leak"  # how the reason ends of a duplicate of an image in the other split
 OTHER, SILENT = "other reasons", "no reason given"
@@ -264,6 +264,7 @@ def _content(card: dict, tally: _Tally, pairs: _Pairs, levels: np.ndarray) -> di
         "bytes": _file_sizes(np.concatenate([*tally.bytes, np.zeros(0, np.int64)])),
         "channels": _channels(levels),
         "transparent_share": _share_of_level_zero(levels[3]) if len(levels) == 4 else None,
+        **({"levels": card["levels"]} if "levels" in card else {}),  # of inputs with more than 8 bits
     }
 
 

@@ -79,6 +79,8 @@ def findings(content: dict) -> list[tuple[str, str]]:
     found += [("odd", visible(note, _LONGEST_NOTE)) for note in content.get("notes", [])]
     if counts["set_aside"] > 0.05 * counts["inputs"]:
         found.append(("odd", f"{share(counts['set_aside'], counts['inputs'])} of the inputs were set aside"))
+    if "levels" in content:
+        found += _levels(content["levels"], content["form"].get("range"))
     sizes = [one["train"] for one in named]
     if named and min(sizes) * 10 < max(sizes):
         smallest = min(named, key=lambda one: one["train"])
@@ -95,6 +97,25 @@ def findings(content: dict) -> list[tuple[str, str]]:
     if content["transparent_share"] == 0:
         found.append(("odd", "no pixel is wholly transparent: three channels may do"))
     return found or [("good", "nothing stands out")]
+
+
+def _levels(deep: dict, named: list[float] | None) -> list[tuple[str, str]]:
+    """What became of inputs with more than 8 bits, and whether that is odd."""
+    low, high = (f"{deep[end]:.6g}" for end in ("lowest", "highest"))
+    inputs = f"{deep['count']:,} {'input has' if deep['count'] == 1 else 'inputs have'} more than 8 bits, with levels from {low} to {high}"
+    if named is None:
+        found = [("good", f"{inputs}, taken as their type says: 16 bits from 0 to 65535, floats from 0 or -1 to 1")]
+        if 1 < deep["highest"] < 2**15:
+            found.append(("odd", f"no level is above {high}, so that they are dark, or have fewer than 16 bits: prepare.range says which level is white"))
+        return found
+    black, white = (f"{end:.6g}" for end in named)
+    share = (min(deep["highest"], named[1]) - max(deep["lowest"], named[0])) / (named[1] - named[0])
+    found = [("good", f"{inputs}, and prepare.range takes {black} as black and {white} as white")]
+    if deep["clipped"]:
+        found.append(("odd", f"{deep['clipped']:,} of them {'has' if deep['clipped'] == 1 else 'have'} levels beyond prepare.range, which were cut off"))
+    if share < 0.5:
+        found.append(("odd", f"they fill {max(share, 0):.1%} of prepare.range, so that they keep {max(share, 0) * 256:.0f} of 256 levels"))
+    return found
 
 
 def _classes(classes: list[dict]) -> dict:
@@ -138,6 +159,7 @@ _SETTINGS = {  # of gan/preparation/form.py: how it is called here, and its valu
     "alpha": ("transparency", lambda value: "kept as a channel" if value == "keep" else f"laid on {value}"),
     "fit": ("another aspect", lambda value: _FITS.get(value, value)),
     "filter": ("resizing", lambda value: f"{value}, antialiased"),
+    "range": ("more than 8 bits", lambda value: f"{value[0]:g} is black, {value[1]:g} is white"),
     "jpeg_draft": ("large JPEGs", lambda value: "halved by their decoder first" if value else "decoded whole"),
     "min_side": ("set aside if shorter", lambda value: f"than {value} pixels in width or height"),
     "max_pixels": ("set aside if larger", lambda value: f"than {value:,} pixels, width × height" if isinstance(value, int) else value),

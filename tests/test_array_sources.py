@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet as pyarrow_parquet
 
+from gan.preparation import levels
 from gan.sources import _arrays_only, _inputs, cifar, idx, npy, parquet, stacked_mnist
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,10 +34,10 @@ def read(source, path, **config):
     """names, classes, pixels or encoded bytes of all that is usable, and {name: reason} of the rest."""
     names, classes, contents, refusals = [], [], [], {}
     for block in source.blocks(source.Config(**config), path):
-        found = block.array if isinstance(block, _inputs.Pixels) else block.contents
+        found = _eight_bits(block) if isinstance(block, _inputs.Pixels) else block.contents
         assert len(block.names) == len(block.classes) == len(found) > 0
         if isinstance(block, _inputs.Pixels):
-            assert block.array.dtype == np.uint8 and block.array.nbytes <= _inputs.MOST_BYTES and len(block.names) <= 4096
+            assert block.array.nbytes <= _inputs.MOST_BYTES and len(block.names) <= 4096
         for name, class_name, content in zip(block.names, block.classes, found):
             if isinstance(content, _inputs.Refusal):
                 refusals[name] = content.reason
@@ -44,6 +45,15 @@ def read(source, path, **config):
                 names, classes, contents = names + [name], classes + [class_name], contents + [content]
     assert len({*names, *refusals}) == len(names) + len(refusals), "a name is there twice"
     return names, classes, contents, refusals
+
+
+def _eight_bits(block):
+    """Pixels, or refusals, as the prepare stage makes them of a block."""
+    if block.array.dtype == np.uint8:
+        return block.array
+    made = levels.to_eight_bits(block.array, block.own or levels.own_range(block.array.dtype), None)
+    pixels = iter(made.pixels)
+    return [next(pixels) if reason is None else _inputs.Refusal(reason) for reason in made.reasons]
 
 
 def images(count, *shape, seed=0):
@@ -185,8 +195,7 @@ def test_idx_files_of_colours_are_read_and_of_other_numbers_refused(tmp_path):
     write_files(tmp_path, {"images-idx4": idx_file(array)})
     assert np.array_equal(read(idx, tmp_path)[2], array)
     write_files(tmp_path, {"images-idx4": struct.pack(">4B3I", 0, 0, 12, 3, 1, 2, 2) + bytes(16)})
-    with pytest.raises(ValueError, match="images-idx4 is an array of '>i4'; images are uint8"):
-        read(idx, tmp_path)
+    assert "in 32 bits, where nothing says what is black and what is white" in read(idx, tmp_path)[3]["images-idx4#0"]
 
 
 def test_labels_of_another_count_are_refused(tmp_path):
@@ -430,21 +439,41 @@ def test_bools_are_black_and_white_and_of_16_bits_the_high_byte_is_kept(tmp_path
 @pytest.mark.parametrize(
     "array, words",
     [
-        (np.full((2, 3, 3), 255.0), "values from 255 to 255"),
-        (np.full((2, 3, 3), np.nan), "values from nan to nan"),
-        (np.zeros((2, 3, 3), np.int64), "images are uint8"),
+        (np.zeros((2, 3, 3), complex), "images are whole numbers, bool or floats"),
         (np.zeros((2, 3), np.uint8), r"has the shape \(2, 3\)"),
         (np.zeros((2, 9, 9, 9), np.uint8), "1 to 4 channels"),
         (np.array([[["a"]], [[None]]], object), "a pickle, which is never read"),
         (np.zeros((2, 3, 3), [("red", np.uint8)]), "no plain array"),
         (np.asfortranarray(np.zeros((2, 3, 3), np.uint8)), "Fortran"),
-        (np.concatenate([np.ones((4096, 2, 2)), -np.ones((1, 2, 2))]), r"here \[0, 1\] by its first images"),
     ],
 )
 def test_arrays_that_are_no_images_are_refused_with_the_way_out(tmp_path, array, words):
     (tmp_path / "a.npy").write_bytes(npy_file(array))
     with pytest.raises(ValueError, match=words):
         read(npy, tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize(
+    "odd, words",
+    [
+        (np.full((3, 3), 255.0), "has levels from 255 to 255, beyond the [0, 1] that it is taken as; name the levels"),
+        (np.full((3, 3), np.nan), "has 9 values that are no numbers"),
+        (np.full((3, 3), -1.0), "has levels from -1 to -1, beyond the [0, 1]"),
+        (np.full((3, 3), 4000, np.uint16), "has levels from 4000 to 4000, and would come out black as a part of [0, 65535]; name the levels"),
+    ],
+)
+def test_an_image_whose_levels_do_not_fit_is_set_aside_alone(tmp_path, odd, words):
+    """Behind a block of others, by which an array's floats are taken as [0, 1]."""
+    fine = np.full((3000, 3, 3), 1 if odd.dtype.kind == "f" else 65535, odd.dtype)
+    (tmp_path / "a.npy").write_bytes(npy_file(np.concatenate([fine, odd[None], fine[:2]])))
+    names, _, pixels, refusals = read(npy, tmp_path / "a.npy")
+    assert len(names) == 3002 and (np.array(pixels) == 255).all()
+    assert list(refusals) == ["a.npy#3000"] and refusals["a.npy#3000"].startswith(words)
+
+
+def test_whole_numbers_of_which_nothing_is_known_need_a_range(tmp_path):
+    (tmp_path / "a.npy").write_bytes(npy_file(images(2, 3, 3).astype(np.int64) - 100))
+    assert "in 64 bits, where nothing says what is black and what is white" in read(npy, tmp_path / "a.npy")[3]["a.npy#1"]
 
 
 @pytest.mark.parametrize("labels", [np.arange(4), np.zeros((5, 10), int), np.full((5, 2), 0.5), np.array([None] * 5)])

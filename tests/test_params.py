@@ -46,9 +46,9 @@ MISTAKES = [
      "train.loop is", "micro_batch_size (7) must divide batch_size (64)"),
     ("conditional: true             # the class is given to generator and discriminator\n  labels: data", "conditional: false\n  labels: balanced",
      "train.labels is 'balanced'", "or labels: data"),
-    ("  precision: float32", "  seed: 1\n  precision: float32", ", line 44: DVC cannot read this", 'found duplicate key "seed"'),
+    ("  precision: float32", "  seed: 1\n  precision: float32", ", line 45: DVC cannot read this", 'found duplicate key "seed"'),
     ("- {name: r2", "- {name: r1", "train.penalties is", "r1 stands there twice"),
-    ("  init: null", "  init: {model: models:/digits/7, sha256: x}", ", line 47: DVC cannot read this", "put text that holds a colon in quotes"),
+    ("  init: null", "  init: {model: models:/digits/7, sha256: x}", ", line 48: DVC cannot read this", "put text that holds a colon in quotes"),
     ("  init: null", "  init: {model: 'models:/digits@champion', sha256: '" + "0" * 64 + "'}", "train.init.model is 'models:/digits@champion'", "pattern"),
     ("fetch:", "fetsh:", "fetsh is no key", "did you mean 'fetch'?"),
 ]

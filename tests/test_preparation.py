@@ -93,7 +93,8 @@ def test_every_mode_becomes_every_number_of_channels(mode, kind, channels):
         picture = Image.fromarray(noise(20, 24).astype(np.uint16) << 8)
     else:
         picture = Image.fromarray(noise(20, 24, 3)).convert("L" if mode == "LA" else "RGB").convert(mode)
-    found = pictures.decode(encoded(picture, kind), form(channels=channels, alpha="keep" if channels == 4 else "black"))
+    levels_named = [0, 255] if mode in ("I", "F") else "auto"
+    found = pictures.decode(encoded(picture, kind), form(channels=channels, alpha="keep" if channels == 4 else "black", range=levels_named))
     assert found.reason is None and found.pixels.shape == (channels, 16, 16)
     assert (found.width, found.height, found.mode) == (24, 20, mode)
     assert found.pixels[:3].std() > 5, "something is to be seen"
@@ -102,7 +103,86 @@ def test_every_mode_becomes_every_number_of_channels(mode, kind, channels):
 def test_sixteen_bits_keep_their_high_byte_and_float_shares_become_levels():
     levels = noise(16, 16)
     assert (whole(encoded(Image.fromarray(levels.astype(np.uint16) << 8)), form(channels=1))[0] == levels).all()
+    assert (whole(encoded(Image.fromarray(levels.astype(np.uint16) << 8), "PPM"), form(channels=1))[0] == levels).all()
     assert (whole(encoded(Image.fromarray(levels.astype(np.float32) / 255), "TIFF"), form(channels=1))[0] == levels).all()
+
+
+RAMP = np.arange(256).reshape(16, 16)
+DEEP = {  # 256 levels in more than 8 bits, and the range that they lie in
+    "12 bits": ((RAMP * 4095 // 255).astype(np.uint16), (0, 4095)),
+    "8 bits in 16": (RAMP.astype(np.uint16), (0, 255)),
+    "8 bits in 32": (RAMP.astype(np.int32), (0, 255)),
+    "32 bits": ((RAMP * 1000).astype(np.int32), (0, 255000)),
+    "signed": ((RAMP * 8 - 1024).astype(np.int32), (-1024, 1016)),
+    "floats around 0": ((RAMP / 127.5 - 1).astype(np.float32), (-1, 1)),
+    "floats as levels": (RAMP.astype(np.float32), (0, 255)),
+    "small floats": ((RAMP / 25500).astype(np.float32), (0, 0.01)),
+}
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_levels_of_more_than_eight_bits_survive_by_the_range_that_is_named_or_are_refused_without(name):
+    array, (black, white) = DEEP[name]
+    content = encoded(Image.fromarray(array), "TIFF")
+    named = pictures.decode(content, form(channels=1, range=[black, white]))
+    assert (named.pixels[0] == RAMP).all() and (named.lowest, named.highest) == (array.min(), array.max())
+    found = pictures.decode(content, form(channels=1))
+    assert found.pixels is None and found.reason.startswith(f"has levels from {black} to {white}") and "prepare.range" in found.reason
+    assert (found.lowest, found.highest) == (array.min(), array.max())
+
+
+def test_a_range_means_the_same_in_every_picture_and_cuts_off_what_lies_beyond():
+    dark, light = (encoded(Image.fromarray(np.full((16, 16), level, np.uint16)), "TIFF") for level in (100, 5000))
+    wanted = form(channels=1, range=[0, 4095])
+    assert (whole(dark, wanted) == 6).all(), "100 / 4095 of 255"
+    both = np.full((16, 16), 100, np.uint16)
+    both[0] = 5000
+    assert set(whole(encoded(Image.fromarray(both), "TIFF"), wanted)[0].ravel()) == {6, 255}
+    assert "comes out all white by prepare.range [0, 4095]" in pictures.decode(light, wanted).reason
+    assert "comes out all black by prepare.range [200, 4095]" in pictures.decode(dark, form(channels=1, range=[200, 4095])).reason
+    assert (whole(encoded(Image.fromarray(np.zeros((16, 16), np.uint16)), "TIFF"), form(channels=1)) == 0).all(), "black is black in any range"
+
+
+def test_values_that_are_no_numbers_are_counted():
+    array = np.where(RAMP < 3, np.nan, RAMP / 255).astype(np.float32)
+    found = pictures.decode(encoded(Image.fromarray(array), "TIFF"), form(channels=1))
+    assert found.reason.startswith("has 3 values that are no numbers") and found.highest == 1
+
+
+def tiff(bits: int, white_is_zero: bool, strip: bytes, bands: int = 1) -> bytes:
+    """A 16×16 TIFF, little-endian, of whole numbers, as Pillow writes none."""
+    kind = 2 if bands == 3 else 0 if white_is_zero else 1
+    tags = {256: 16, 257: 16, 258: bits, 259: 1, 262: kind, 273: 200, 277: bands, 278: 16, 279: len(strip)}
+    entries = b"".join(struct.pack("<HHII", tag, 3 if tag == 258 else 4, bands if tag == 258 else 1, value) for tag, value in tags.items())
+    if bands == 3:
+        entries = entries.replace(struct.pack("<HHII", 258, 3, 3, bits), struct.pack("<HHII", 258, 3, 3, 180))
+    head = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)
+    return head.ljust(180, b"\0") + struct.pack("<3H", bits, bits, bits).ljust(20, b"\0") + strip
+
+
+def test_a_tiff_says_itself_that_it_has_twelve_bits_and_that_zero_is_white():
+    pairs = (RAMP * 4095 // 255).reshape(-1, 2)
+    packed = b"".join((one << 12 | other).to_bytes(3) for one, other in pairs.tolist())
+    assert (whole(tiff(12, False, packed), form(channels=1))[0] == RAMP).all()
+    sixteen = (RAMP * 257).astype("<u2").tobytes()
+    assert (whole(tiff(16, False, sixteen), form(channels=1))[0] == RAMP).all()
+    assert (whole(tiff(16, True, sixteen), form(channels=1))[0] == 255 - RAMP).all()
+
+
+def test_sixteen_bit_colour_that_would_come_out_black_is_refused():
+    colours = np.repeat(RAMP[..., None], 3, axis=2)
+    assert (whole(tiff(16, False, (colours * 257).astype("<u2").tobytes(), 3), form())[0] == RAMP).all()
+    dark = pictures.decode(tiff(16, False, (colours * 16).astype("<u2").tobytes(), 3), form())
+    assert dark.reason == "has levels up to 4095 at most in 16 bits, and would come out black; write it with 8 bits, or with levels up to 65535"
+    named = pictures.decode(tiff(16, False, (colours * 16).astype("<u2").tobytes(), 3), form(range=[0, 4095]))
+    assert "which prepare.range cannot stretch" in named.reason
+
+
+@pytest.mark.parametrize("wrong", [[0], [1, 0], [0, 0], [0, float("inf")], ["0", 1], [False, True], "12 bits", 4095])
+def test_a_range_is_two_levels_the_lower_first(wrong):
+    with pytest.raises(ValueError, match="must be auto, or the levels that are black and white"):
+        form(range=wrong)
+    assert form(range=[0, 4095.0]).range == (0, 4095) and "range" not in form(range="auto").model_dump(mode="json")
 
 
 @pytest.mark.parametrize(("alpha", "expected"), [("black", 0), ("white", 255), ("#804020", (128, 64, 32))])
@@ -387,7 +467,7 @@ def test_shards_hold_every_image_once_and_none_too_many():
         assert 0 < stop - start <= 64 and {format(int(one), "064b")[: len(bits)] for one in hashes[start:stop]} == {bits}
 
 
-KNOWN = store.Known(4, 4, "L", 1, None, 0, b"c" * 16, b"p" * 8, b"o" * 4)
+KNOWN = store.Known(4, 4, "L", 1, 0.0, 4095.0, None, 0, b"c" * 16, b"p" * 8, b"o" * 4)
 
 
 def test_a_store_gives_back_what_was_added_and_forgets_what_was_never_named(tmp_path):

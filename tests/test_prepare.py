@@ -123,6 +123,7 @@ def test_prepared_images_are_the_files_pixels(tmp_path):
     project(tmp_path, **{"prepare.resolution": 12, "prepare.shard_mb": 0.001})
     small.run_stages(tmp_path, "prepare")
     rows = check_sums(tmp_path, 30)
+    assert not {"lowest", "highest"} & set(rows) and not {"levels", "range"} & {*card(tmp_path), *card(tmp_path)["form"]}
     assert rows["shard"].nunique() > 4
     splits = {name: dataset.read(tmp_path / "artifacts/prepare", name, ["0", "1"]) for name in dataset.SPLITS}
     seen = {split: {data.pixels(np.array([n])).tobytes(): data.labels[n] for n in range(len(data))} for split, data in splits.items()}
@@ -271,6 +272,62 @@ def test_poor_input_is_refused_with_a_sentence(count, changes, sentence, tmp_pat
     code, said = small.run_stage(project(tmp_path, count, **changes), "prepare")
     assert code in (1, 2) and sentence in said
     assert not (tmp_path / "artifacts/prepare/card.json").exists()
+
+
+def deep_project(folder, top: int, **changes: object):
+    """Thirty pictures of 16 bits a level, from 0 to `top`."""
+    project(folder, 0, **changes)
+    for number in range(30):
+        array = np.random.default_rng(number).integers(0, top + 1, (12, 12)).astype(np.uint16)
+        array[0, 0], array[0, 1] = 0, top
+        Image.fromarray(array).save(folder / f"data/mine/{number}.png")
+    return folder
+
+
+def test_what_became_of_more_than_eight_bits_stands_in_manifest_card_and_report(tmp_path):
+    deep_project(tmp_path, 1000, **{"prepare.range": [0, 4095]})
+    Image.fromarray(np.full((12, 12), 4095, np.uint16) + np.arange(12, dtype=np.uint16)).save(tmp_path / "data/mine/beyond.png")
+    for _ in range(2):  # decoded, and remembered
+        small.run_stages(tmp_path, "prepare")
+        rows = check_sums(tmp_path, 31).set_index("path")
+        assert rows.loc["7.png", ["lowest", "highest"]].tolist() == [0, 1000]
+        assert rows.loc["beyond.png", ["lowest", "highest"]].tolist() == [4095, 4106]
+        assert card(tmp_path)["form"]["range"] == [0, 4095]
+    assert rows.loc["beyond.png", "reason"].startswith("has levels from 4095 to 4106, and comes out all white")
+    (tmp_path / "data/mine/beyond.png").unlink()
+    deep_project(tmp_path, 1000, **{"prepare.range": [0, 990]})
+    small.run_stages(tmp_path, "prepare")
+    assert card(tmp_path)["levels"] == {"count": 30, "lowest": 0, "highest": 1000, "clipped": 30}
+    assert max(int(pixels.max()) for pixels in (stored(tmp_path, row) for row in manifest(tmp_path).to_dict("records"))) > 200
+    page = (tmp_path / "artifacts/prepare/report.html").read_text()
+    assert "30 inputs have more than 8 bits, with levels from 0 to 1000" in page and "beyond prepare.range, which were cut off" in page
+
+
+def test_a_set_that_would_come_out_black_or_white_is_refused_with_the_range_that_was_found(tmp_path):
+    code, said = small.run_stage(deep_project(tmp_path, 4095), "prepare")
+    assert code == 1 and "hold levels from 0 to 4095 in all (prepare.range)" in said and "name the levels that are black" in said
+    code, said = small.run_stage(deep_project(tmp_path, 4095, **{"prepare.range": [0, 65535]}), "prepare")
+    assert code == 1 and "30 different images of data/mine come out black: their levels reach from 0 to 16 of 255" in said
+    assert "hold levels from 0 to 4095 in all (prepare.range)" in said
+    shutil.rmtree(tmp_path / "data/mine")
+    project(tmp_path, 0)
+    for number in range(30):
+        Image.fromarray(np.asarray(noise(number)) // 16 + np.uint8(240)).save(tmp_path / f"data/mine/{number}.png")
+    code, said = small.run_stage(tmp_path, "prepare")
+    assert code == 1 and "come out white: their levels reach from 2" in said and "more than 8 bits hold" not in said
+
+
+def test_black_shapes_need_a_ground_that_is_not_black_or_their_alpha(tmp_path):
+    project(tmp_path, 0)
+    for number in range(30):
+        shape = np.zeros((12, 12, 4), np.uint8)
+        shape[..., 3] = np.asarray(noise(number))
+        Image.fromarray(shape).save(tmp_path / f"data/mine/{number}.png")
+    code, said = small.run_stage(tmp_path, "prepare")
+    assert code == 1 and "come out black" in said and "black shapes need another prepare.alpha" in said
+    project(tmp_path, 0, **{"prepare.channels": 4, "prepare.alpha": "keep"})
+    small.run_stages(tmp_path, "prepare")
+    check_sums(tmp_path, 30)
 
 
 @pytest.mark.slow

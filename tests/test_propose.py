@@ -256,3 +256,37 @@ def test_real_emoji_are_seen_as_transparent_pictures_without_classes(tmp_path):
     assert all(choices[name].reason in readme for name in ("resolution", "channels")), "README shows these"
     picked = {name: choice.value for name, choice in choices.items()}
     assert (picked["resolution"], picked["channels"], picked["protocol"], picked["conditional"]) == (32, 4, "pretext", False)
+
+
+def deep(folder: Path, array: np.ndarray, count: int = 50) -> Path:
+    """`count` pictures of noise with the levels of `array`, in its type."""
+    folder.mkdir(exist_ok=True)
+    for number in range(count):
+        picked = np.random.default_rng(number).choice(array.ravel(), (40, 40)).astype(array.dtype)
+        Image.fromarray(picked).save(folder / f"{number}.tif")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("array", "expected"),
+    [
+        (np.arange(65536, dtype=np.uint16), None),
+        (np.arange(4096, dtype=np.uint16), [0, 4095]),
+        (np.arange(9000, dtype=np.uint16), [0, 16383]),
+        (np.arange(256, dtype=np.uint16), [0, 255]),
+        (np.arange(200, dtype=np.int32), [0, 255]),
+        (np.arange(-1000, 3000, dtype=np.int32), [-1000, 2999]),
+        (np.linspace(0, 1, 999, dtype=np.float32), None),
+        (np.linspace(-1, 1, 999, dtype=np.float32), [-1, 1]),
+        (np.arange(256, dtype=np.float32), [0, 255]),
+        (np.linspace(-4, 9, 14, dtype=np.float32), [-4, 9]),
+    ],
+    ids=lambda value: str(value) if not isinstance(value, np.ndarray) else f"{value.dtype} to {value.max()}",
+)
+def test_what_levels_stand_for_is_proposed_from_those_of_all_pictures(array, expected, tmp_path):
+    found = propose.look_at(deep(tmp_path, array))
+    assert not found.unreadable and found.grey == 1
+    asked = {choice.name: choice for choice in propose.propose(found, "cpu")}
+    assert ("range" in asked) == (expected is not None)
+    if expected:
+        assert asked["range"].value == expected and "50 pictures with more than 8 bits hold levels from" in asked["range"].reason

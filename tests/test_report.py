@@ -218,7 +218,7 @@ def test_a_page_stays_below_five_megabytes_with_pictures_that_cannot_be_compress
         inputs.append(Input("&" * 500 + f"{n}", noise(n, (4, 96, 96)), "0" + "ж" * 300, reason=reason, twin=inputs[-1].path))
     inputs.append(Input("last", noise(9999, (4, 96, 96)), split="heldout"))
     _, page = written(tmp_path, inputs, (4, 96, 96))
-    assert len(Page(page).pictures()) == 204 and len(page.encode()) < 5e6
+    assert 200 <= len(Page(page).pictures()) <= 204 and len(page.encode()) < 5e6  # as many as the budget of examples leaves
 
 
 def test_thousands_of_classes_and_sizes_are_summed_up(tmp_path):

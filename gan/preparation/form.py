@@ -1,5 +1,7 @@
 """The form that every image of a data set is brought into: size, channels, and how a picture gets there."""
 
+import math
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -18,6 +20,16 @@ def _size(value: object) -> tuple[int, int]:
     return tuple(sides)
 
 
+def _range(value: object) -> tuple[float, float] | None:
+    """auto -> None; [0, 4095] -> (0, 4095)."""
+    if value is None or value == "auto":
+        return None
+    ends = value if isinstance(value, list | tuple) else ()
+    if len(ends) != 2 or not all(type(end) in (int, float) and math.isfinite(end) for end in ends) or not ends[0] < ends[1]:
+        raise ValueError("must be auto, or the levels that are black and white: [0, 4095], [-1, 1]")
+    return tuple(int(end) if float(end).is_integer() else end for end in ends)
+
+
 class Form(choices.Config):
     """All that decides a picture's prepared pixels; it is part of the data set's card."""
 
@@ -26,6 +38,7 @@ class Form(choices.Config):
     alpha: str  # keep (with 4 channels), or the colour that transparent pictures are laid on: black, "#ff8800"
     fit: Literal["crop", "random_crop", "pad", "stretch"]  # how another aspect becomes this one
     filter: Literal["box", "bilinear", "bicubic", "lanczos"]  # of resizing, antialiased
+    range: Annotated[Any, pydantic.PlainValidator(_range)] = None  # of more than 8 bits: black and white; None: by their type
     jpeg_draft: bool  # let the JPEG decoder halve large pictures while they are at least twice the size wanted
     min_side: Annotated[int, pydantic.Field(ge=1, strict=True)]  # pixels; a picture with a shorter side is set aside
     max_pixels: Annotated[int, pydantic.Field(ge=1, strict=True)]  # width × height; a larger picture is not decoded
@@ -45,6 +58,11 @@ class Form(choices.Config):
         if (self.alpha == "keep") != (self.channels == 4):
             raise ValueError(f"alpha {self.alpha!r} does not fit channels {self.channels}: keep goes with 4, a colour with 1 and 3")
         return self
+
+    @pydantic.model_serializer(mode="wrap")
+    def as_before(self, write: Callable) -> dict:
+        """Without the range where none is named: data that were prepared before there was one stay what they are."""
+        return {name: value for name, value in write(self).items() if name != "range" or value is not None}
 
     @property
     def shape(self) -> tuple[int, int, int]:

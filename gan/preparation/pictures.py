@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 import numpy as np
 from PIL import Image, ImageOps
 
+from . import levels
 from .form import Form
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
@@ -32,6 +33,8 @@ class Decoded:
     width: int = -1  # as it lies in the file, before turning
     height: int = -1
     mode: str | None = None  # Pillow's
+    lowest: float | None = None  # level in the file, where it has more than 8 bits
+    highest: float | None = None
     frames: int = -1  # more than one: animated, the first was taken; -1: the file ends before all are counted
 
 
@@ -56,7 +59,14 @@ def decode(content: bytes, form: Form, name: str = "") -> Decoded:
             Image.MAX_IMAGE_PIXELS = form.max_pixels // 2  # of pictures inside pictures (ICO): Pillow refuses twice as many
             if form.jpeg_draft and image.format in ("JPEG", "MPO"):
                 _halve(image, form)
-            pixels = from_pillow(_upright(image), form)  # before the frames are counted: a file cut off behind the first has it
+            deep = _deep(image)
+            upright = _upright(image)
+            if deep:
+                upright, reason, more = _in_eight_bits(upright, deep, form)
+                facts |= more
+                if reason:
+                    return Decoded(None, reason, **facts)
+            pixels = from_pillow(upright, form)  # before the frames are counted: a file cut off behind the first has it
             return Decoded(pixels, **facts, frames=_frames(image))
     except Image.UnidentifiedImageError:
         return Decoded(None, "cannot be decoded: it is no picture in a format that is known here, or its start is damaged")
@@ -72,6 +82,47 @@ def formats() -> list[str]:
     warnings.filterwarnings("ignore", module=r"PIL\.")
     Image.init()
     return [name for name in FORMATS if name in Image.OPEN]
+
+
+@dataclass(frozen=True)
+class _Deep:
+    """What the levels of a picture of more than 8 bits stand for."""
+
+    own: levels.Range | None  # None: its type does not say
+    inverted: bool = False  # 0 is white
+    halved: bool = False  # the decoder hands over the high byte of 16 bits
+
+
+def _deep(image: Image.Image) -> _Deep | None:
+    """None if the picture, not yet decoded, has no more than 8 bits; TIFF's tags are those of TIFF 6.0, p. 29 and 37."""
+    tags = image.tag_v2 if image.format == "TIFF" else {}
+    if image.mode == "F":
+        return _Deep((0, 1), tags.get(262) == 0)
+    if image.mode.startswith("I;16"):
+        return _Deep((0, 4095) if tags.get(258) in (12, (12,)) else (0, 65535), tags.get(262) == 0)
+    if image.mode == "I":
+        return _Deep((0, 65535) if image.format == "PPM" else None)
+    raw = [tile.args if isinstance(tile.args, str) else next(iter(tile.args or ()), "") for tile in image.tile]
+    return _Deep((0, 255), halved=True) if any(";16" in str(name) for name in raw) else None
+
+
+def _in_eight_bits(image: Image.Image, deep: _Deep, form: Form) -> tuple[Image.Image, str | None, dict]:
+    """A decoded picture of more than 8 bits as one of 8, or the reason why there is none, and its lowest and highest level."""
+    array = np.asarray(image)[None]
+    if not deep.halved:
+        found = levels.to_eight_bits(array, deep.own, form.range)
+        facts = {"lowest": found.lowest[0], "highest": found.highest[0]}
+        if reason := found.reasons[0]:
+            return image, reason, facts
+        return Image.fromarray(found.pixels[0] ^ np.uint8(255 * deep.inverted)), None, facts
+    colours = array[..., : len(image.getbands()) - (image.mode in ("LA", "RGBA"))]
+    low, high = int(colours.min()) << 8, int(colours.max()) << 8 | 255
+    facts = {"lowest": float(low), "highest": float(high)}
+    if form.range not in (None, (0, 65535)):
+        return image, "is of 16 bits in a mode that is read by its high byte, which prepare.range cannot stretch; write it with 8 bits", facts
+    if form.range is None and 255 < high < 65536 * levels.LEAST_SHARE:
+        return image, f"has levels up to {high} at most in 16 bits, and would come out black; write it with 8 bits, or with levels up to 65535", facts
+    return image, None, facts
 
 
 def _frames(image: Image.Image) -> int:
@@ -121,12 +172,6 @@ def from_pillow(image: Image.Image, form: Form) -> np.ndarray:
 
 
 def _to_mode(image: Image.Image, form: Form) -> Image.Image:
-    if image.mode.startswith("I"):  # 16 bits: keep the high byte, as a display would; 32 bits may hold levels
-        array = np.asarray(image, np.int64)
-        image = Image.fromarray((array.clip(0, 65535) >> (0 if image.mode == "I" and array.max() <= 255 else 8)).astype(np.uint8))
-    elif image.mode == "F":  # [0, 1], or levels
-        array = np.nan_to_num(np.asarray(image, np.float64))
-        image = Image.fromarray((array * (255 if array.max() <= 1 else 1)).round().clip(0, 255).astype(np.uint8))
     if image.mode in ("La", "RGBa"):
         image = image.convert("LA" if image.mode == "La" else "RGBA")
     if form.channels == 4:

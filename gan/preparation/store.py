@@ -18,8 +18,8 @@ from typing import NamedTuple
 import numpy as np
 
 _TABLE = """CREATE TABLE IF NOT EXISTS decoded (
-    sha256 BLOB PRIMARY KEY, width INTEGER, height INTEGER, mode TEXT, frames INTEGER, reason TEXT,
-    record INTEGER, content BLOB, perceptual BLOB, colour BLOB) WITHOUT ROWID"""
+    sha256 BLOB PRIMARY KEY, width INTEGER, height INTEGER, mode TEXT, frames INTEGER, lowest REAL,
+    highest REAL, reason TEXT, record INTEGER, content BLOB, perceptual BLOB, colour BLOB) WITHOUT ROWID"""
 _ASKED_AT_ONCE = 500
 
 
@@ -30,6 +30,8 @@ class Known(NamedTuple):
     height: int
     mode: str | None
     frames: int
+    lowest: float | None
+    highest: float | None
     reason: str | None
     record: int | None  # of its pixels; None: set aside, for `reason`
     content: bytes | None  # 16 bytes
@@ -85,7 +87,7 @@ class Store:
         with _named(self._path):
             self._index.execute("BEGIN")
             self._index.executemany(
-                "INSERT OR IGNORE INTO decoded VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR IGNORE INTO decoded VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [(key, *one) for key, one in zip(keys, known, strict=True)],
             )
             self._index.execute("COMMIT")

@@ -111,8 +111,9 @@ class Images:
     file: BinaryIO
     count: int
     num_bytes: int
-    to_pixels: Callable[[bytearray], np.ndarray]  # whole images -> (n, H, W) or (n, H, W, C) uint8
+    to_pixels: Callable[[bytearray], np.ndarray]  # whole images -> (n, H, W) or (n, H, W, C), uint8 or other numbers
     part: str | None = None  # train, val or test, where they are published as one
+    own: Callable[[np.ndarray], tuple[float, float] | None] = lambda array: None  # of other numbers, as in _inputs.Pixels
 
     def blocks(self, labels: Labels | None) -> Iterator[_inputs.Block]:
         """All images that are whole, then what is wrong with the rest, in one input each for images and labels."""
@@ -127,7 +128,8 @@ class Images:
                 names = [f"{self.name}#{number}" for number in range(start, start + whole)]
                 classes = labels.next(whole) if labels else [None] * whole
                 parts = [self.part] * whole if self.part else None
-                yield _inputs.Pixels(names, classes, self.to_pixels(data[: whole * self.num_bytes]), parts)
+                array = self.to_pixels(data[: whole * self.num_bytes])
+                yield _inputs.Pixels(names, classes, array, parts, self.own(array))
             start += whole
         if trouble:
             yield refused(self.name, f"{self.count - start} of its {self.count} images are missing: {trouble}")

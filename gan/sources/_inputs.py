@@ -58,8 +58,9 @@ class Pixels:
 
     names: list[str]  # "train-images-idx3-ubyte#17" is the 17th of an array, from 0
     classes: list[str | None]
-    array: np.ndarray  # (n, H, W) grey or (n, H, W, 1 | 2 | 3 | 4) grey, grey with alpha, RGB, RGBA; uint8
+    array: np.ndarray  # (n, H, W) grey or (n, H, W, 1 | 2 | 3 | 4) grey, grey with alpha, RGB, RGBA; uint8, or other numbers
     parts: list[str | None] | None = None  # as of Pictures
+    own: tuple[float, float] | None = None  # of other numbers: black and white, where the source knows more than their type says
 
 
 Block = Pictures | Pixels

@@ -1,10 +1,10 @@
 """Arrays of numpy: a .npy file or a folder of such, and a .npz archive as numpy and Keras write it.
 
-Images are (N, H, W), (N, H, W, C) or (N, C, H, W) with 1 to 4 channels. uint8 is taken as it is, bool as 0 and 255, of uint16
-the high byte; floats must lie in [0, 1] or in [-1, 1], whichever the first block fits (a negative value decides), and become
-the nearest of 0 to 255. Labels are the array that is called labels, y, target, … in the archive or beside the .npy, also in
-capitals, or else the only other one with a whole number or a text for each image; of x_train, y_train, x_test, … all are
-read, as published parts. Pickles are never read. Format: numpy.lib.format.
+Images are (N, H, W), (N, H, W, C) or (N, C, H, W) with 1 to 4 channels. uint8 is taken as it is, bool as 0 and 255; what
+other numbers stand for is decided where they are decoded (gan/preparation/levels.py), but for floats that lie in [-1, 1] and
+not in [0, 1], as the first block shows. Labels are the array that is called labels, y, target, … in the archive or beside the
+.npy, also in capitals, or else the only other one with a whole number or a text for each image; of x_train, y_train, x_test, …
+all are read, as published parts. Pickles are never read. Format: numpy.lib.format.
 """
 
 import functools
@@ -233,14 +233,15 @@ def _array(name: str, file: BinaryIO) -> Array:
 def images_of(array: Array, part: str | None = None) -> _arrays.Images:
     """ValueError says why an array is none of images."""
     kind = array.dtype.lstrip("<>|=")
-    if kind not in ("u1", "b1", "u2", "f2", "f4", "f8"):
-        raise ValueError(f"{array.name} is an array of {array.dtype!r}; images are uint8, uint16, bool or floats; save uint8")
+    if not re.fullmatch("b1|[iu][1248]|f[248]", kind):
+        raise ValueError(f"{array.name} is an array of {array.dtype!r}; images are whole numbers, bool or floats; save uint8")
     if len(array.shape) not in (3, 4) or (len(array.shape) == 4 and not _channels(array.shape)):
         raise ValueError(
             f"{array.name} has the shape {array.shape}; images are (N, H, W), (N, H, W, C) or (N, C, H, W) with 1 to 4 channels"
         )
     count, *shape = array.shape
-    return _arrays.Images(array.name, array.file, count, math.prod(shape) * int(kind[1:]), _ToPixels(array), part)
+    num_bytes = math.prod(shape) * int(kind[1:])
+    return _arrays.Images(array.name, array.file, count, num_bytes, functools.partial(_to_pixels, array), part, _Own())
 
 
 def _channels(shape: tuple[int, ...]) -> str:
@@ -248,35 +249,30 @@ def _channels(shape: tuple[int, ...]) -> str:
     return "last" if 1 <= shape[3] <= 4 else "first" if 1 <= shape[1] <= 4 else ""
 
 
+def _to_pixels(array: Array, data: bytearray) -> np.ndarray:
+    """Whole images as stored -> (n, H, W) or (n, H, W, C), of whole numbers or floats."""
+    stored = np.frombuffer(data, array.dtype).reshape(-1, *array.shape[1:])
+    if stored.ndim == 4 and _channels(array.shape) == "first":
+        stored = stored.transpose(0, 2, 3, 1)
+    if stored.dtype.kind == "b":
+        stored = (stored.view(np.uint8) != 0) * np.uint8(255)
+    return np.ascontiguousarray(stored)
+
+
 @dataclass
-class _ToPixels:
-    """Whole images as stored -> (n, H, W) or (n, H, W, C) uint8."""
+class _Own:
+    """What the levels of an array stand for: of floats that the first block shows to lie in [-1, 1], that."""
 
-    array: Array
-    lowest: float | None = None  # of floats: 0 or -1, once the first block is seen
+    found: tuple[float, float] | None = None
+    asked: bool = False
 
-    def __call__(self, data: bytearray) -> np.ndarray:
-        stored = np.frombuffer(data, self.array.dtype).reshape(-1, *self.array.shape[1:])
-        if stored.ndim == 4 and _channels(self.array.shape) == "first":
-            stored = stored.transpose(0, 2, 3, 1)
-        if stored.dtype.kind == "f":
-            return self.from_floats(stored)
-        if stored.dtype.kind == "b":
-            stored = (stored.view(np.uint8) != 0) * np.uint8(255)
-        return np.ascontiguousarray(stored >> 8 if stored.dtype.itemsize == 2 else stored, np.uint8)
-
-    def from_floats(self, stored: np.ndarray) -> np.ndarray:
-        with np.errstate(invalid="ignore"):  # of NaN, which fits no range
-            low, high = float(stored.min()), float(stored.max())
-        if self.lowest is None:
-            self.lowest = -1.0 if low < -_TOLERANCE else 0.0
-        if not (self.lowest - _TOLERANCE <= low and high <= 1 + _TOLERANCE):
-            raise ValueError(
-                f"{self.array.name} has values from {low:.6g} to {high:.6g}; floats must lie in [0, 1] or in [-1, 1], "
-                f"here [{self.lowest:g}, 1] by its first images: scale them, or save them as uint8"
-            )
-        above = stored.astype(np.float32).clip(self.lowest, 1) - np.float32(self.lowest)
-        return np.ascontiguousarray(np.rint(above * np.float32(255 / (1 - self.lowest))), np.uint8)
+    def __call__(self, images: np.ndarray) -> tuple[float, float] | None:
+        if not self.asked and images.dtype.kind == "f":
+            numbers = images[np.isfinite(images)]
+            low, high = (float(numbers.min()), float(numbers.max())) if numbers.size else (0.0, 0.0)
+            self.found = (-1, 1) if -1 - _TOLERANCE <= low < -_TOLERANCE and high <= 1 + _TOLERANCE else None
+        self.asked = True
+        return self.found
 
 
 def _labels(array: Array, images: Array) -> _arrays.Labels:
