@@ -668,7 +668,7 @@ def test_labels_that_are_no_classes_are_refused_by_their_column_with_the_way_out
 
 
 @pytest.mark.parametrize(
-    "name", ["class", "labels", "Label", "target", "targets", "category", "fine_label", "class_name", "ClassId", "y", "species"]
+    "name", ["class", "labels", "Label", "target", "targets", "cls", "category", "fine_label", "class_name", "ClassId", "y", "species"]
 )
 def test_the_column_of_the_labels_is_known_by_its_name_or_because_there_is_no_other(tmp_path, name):
     assert read(parquet, table_of(tmp_path, [1, 0], name))[1] == ["1", "0"]

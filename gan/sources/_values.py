@@ -12,7 +12,7 @@ from typing import Any
 from . import _inputs
 
 LABELS = (  # names of columns and arrays, as `plain` has them, the more telling first
-    "label", "labels", "class", "classes", "target", "targets", "category", "categories", "y",
+    "label", "labels", "class", "classes", "cls", "target", "targets", "category", "categories", "y",
     "classname", "classnames", "labelname", "labelnames", "categoryname", "classlabel", "finelabel", "finelabels",
     "classid", "classids", "labelid", "labelids", "categoryid", "targetid", "coarselabel", "coarselabels",
 )  # fmt: skip
