@@ -18,6 +18,7 @@ from .processes import answer
 WORK = Path("work")  # ignored by git and DVC
 RUN_LOCK, SERVERS_LOCK = WORK / "run.lock", WORK / "servers.lock"
 PREFECT_HOME = WORK / "prefect"
+PROFILES = ("PREFECT_PROFILES_PATH", "PREFECT_PROFILE")  # variables that name a profile of the user's
 
 
 def enter() -> Path:
@@ -58,14 +59,20 @@ def environment(session: str | None = None) -> dict[str, str]:
 
 
 def set_up_prefect() -> None:
-    """Settings of Prefect, to be made before its first import: its files in work/, its own words kept off the terminal."""
+    """Settings of Prefect, to be made before its first import: its files in work/, its own words kept off the terminal.
+
+    The project's folder wins over a PREFECT_HOME of the user's, whose profile may name another server, or another database for the
+    one that is started here. A server that is meant is named by PREFECT_API_URL in the environment.
+    """
     settings = {
-        "PREFECT_HOME": str(PREFECT_HOME.absolute()),
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
         "PREFECT_SHOW_UPDATE_NOTIFICATION": "false",
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",  # a server that Prefect starts by itself outlives who asked
     }
     PREFECT_HOME.mkdir(parents=True, exist_ok=True)
+    os.environ["PREFECT_HOME"] = str(PREFECT_HOME.absolute())
+    for key in PROFILES:
+        os.environ.pop(key, None)
     for key, value in settings.items():
         os.environ.setdefault(key, value)
     os.environ.update(environment())

@@ -20,7 +20,9 @@ from .service import schedule
 MIN_FREE_GB = 2
 DISTRIBUTION = "ganline"
 SCHEDULE_TIMEOUT_S = 30
-PREFECT_CURE = "rm -rf .venv && make install (constraints.txt holds versions that work together)"
+PREFECT_CURE = "make -B install (constraints.txt holds versions that work together)"
+BUSY_CURE = "try again when this machine is less busy ({}); nothing is wrong with what is installed"
+LAST_LINES = 5  # of the server's log
 
 
 class Broken(Failure):
@@ -176,15 +178,34 @@ def check_prefect() -> str:
     started_s = time.monotonic()
     checkout.set_up_prefect()
     often = {"PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "1"}
-    try:
-        with tempfile.TemporaryDirectory() as home, server.launched(server.any_free_port(), Path(home), often) as own:
-            own.wait()
-            runs = schedule.runs_put_in(own.url, timeout_s=SCHEDULE_TIMEOUT_S)
-    except Failure as failure:
-        raise Broken(str(failure), PREFECT_CURE) from None
+    with tempfile.TemporaryDirectory() as home:
+        try:
+            with server.launched(server.any_free_port(), Path(home), often) as own:
+                own.wait()
+                runs = schedule.runs_put_in(own.url, server.patient(SCHEDULE_TIMEOUT_S))
+        except server.Slow as slow:
+            raise Broken(_without_log(slow), _cure_of_slowness("give it more time on its first start here: gan doctor again")) from None
+        except Failure as failure:
+            raise Broken(f"{_without_log(failure)}{_last_words(Path(home))}", PREFECT_CURE) from None
     if not runs:
-        raise Broken(f"its scheduler put in no run within {SCHEDULE_TIMEOUT_S} s", PREFECT_CURE)
+        raise Broken(f"its scheduler put in no run within {SCHEDULE_TIMEOUT_S} s", _cure_of_slowness(PREFECT_CURE))
     return f"a server starts and schedules ({time.monotonic() - started_s:.0f} s)"
+
+
+def _cure_of_slowness(otherwise: str) -> str:
+    """No other versions make a busy machine faster."""
+    return BUSY_CURE.format(server.busy()) if server.busy() else otherwise
+
+
+def _without_log(failure: Failure) -> str:
+    """The log of a trial goes with its folder."""
+    return str(failure).partition("; see ")[0]
+
+
+def _last_words(home: Path) -> str:
+    lines = (home / "server.log").read_text("utf-8", "replace").split("\n") if (home / "server.log").is_file() else []
+    said = [line for line in lines if line.strip()][-LAST_LINES:]
+    return ": " + "\n".join(said) if said else ""
 
 
 CHECKS: dict[str, Callable[[], str]] = {

@@ -1,26 +1,35 @@
 """DVC, asked and run as a process: what is stale, the graph, one stage; and what a kill left torn, mended."""
 
+import contextlib
+import fcntl
 import functools
 import json
 import re
 import shutil
 import sys
+import time
 from collections.abc import Callable
+from datetime import datetime
 from graphlib import TopologicalSorter
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 
 from stages import yaml_files
 
 from .checkout import WORK, environment
+from .checkout import in_words as typed
 from .durations import seconds
 from .errors import Away, Busy, Failure, Mistake
 from .processes import answer, stream
 
+T = TypeVar("T")
 DVC = [sys.executable, "-m", "dvc"]
 CODE = ("gan/", "stages/")  # deps that are no data
 RWLOCK = Path(".dvc/tmp/rwlock")
+REPOSITORY_LOCK = Path(".dvc/tmp/lock")
+LOOK_S = 0.5  # between two looks at a dvc that is waited for
 LOCK_FILE = Path("dvc.lock")
 PARAMS = Path("params.yaml")
 TORN = re.compile(r"'(\./)?dvc\.lock'(,| is invalid| validation failed)")
@@ -200,6 +209,54 @@ def mend_rwlock(say: Callable[[str], None]) -> None:
     if holders and not any(map(_is_dvc, holders)):
         RWLOCK.unlink()
         say(f"{RWLOCK} was held by processes that are gone ({', '.join(map(str, sorted(holders)))}): removed")
+
+
+def patiently(work: Callable[[], T], say: Callable[[str], None]) -> T:
+    """What `work` gives, as soon as no other dvc stands in its way; `say` gets a sentence for each that is waited for."""
+    while True:
+        wait_for_others(say)
+        try:
+            return work()
+        except Busy:
+            if not wait_for_others(say):
+                raise
+
+
+def wait_for_others(say: Callable[[str], None]) -> bool:
+    """Until every dvc that holds a lock of this checkout's DVC has ended, whole: between two of its stages it holds none, but
+    would lose what it has just made to whoever comes between. Whether there was one."""
+    waited = False
+    while holder := _other():
+        waited = True
+        say(f"waiting for {in_words(holder)}, which works in this checkout; Ctrl-C ends the waiting")
+        while holder.is_running() and _is_dvc(holder.pid):
+            time.sleep(LOOK_S)
+    return waited
+
+
+def _other() -> psutil.Process | None:
+    """A living dvc that holds DVC's lock of this checkout, or what a stage reads and writes; none of those started here."""
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError, psutil.Error):  # torn: who asks DVC mends it
+        for pid in sorted(_holders(json.loads(RWLOCK.read_text("utf-8") or "{}"))):
+            if _is_dvc(pid):
+                return psutil.Process(pid)
+    with contextlib.suppress(OSError, ValueError, psutil.Error), open(REPOSITORY_LOCK, encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if _is_dvc(pid := int(file.read())):
+                return psutil.Process(pid)
+    return None
+
+
+def in_words(process: psutil.Process) -> str:
+    """dvc repro (process 17, since 2026-11-28T14:03:22+00:00)"""
+    since = datetime.fromtimestamp(process.create_time()).astimezone().isoformat(timespec="seconds")
+    with contextlib.suppress(psutil.Error):
+        words = process.cmdline()
+        first = next((number for number, word in enumerate(words) if Path(word).name == "dvc"), 0)
+        return f"{typed(words[first:])} (process {process.pid}, since {since})"
+    return f"a dvc (process {process.pid}, since {since})"
 
 
 def _holders(entries: dict) -> set[int]:

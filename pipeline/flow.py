@@ -70,7 +70,7 @@ def _retrain(cause: Cause, late_limit_s: float | None) -> State | None:
             remote.check()
             relocation.mend(get_run_logger().warning)
             _bring_data()
-            found = plan.find(get_run_logger().warning)
+            found = dvc.patiently(lambda: plan.find(get_run_logger().warning), _say)
             return _run(found, cause) if found else _nothing()
     except Busy as busy:
         _tell("skipped", "skipped", str(busy))
@@ -180,7 +180,7 @@ PATIENT = {
 def bring(what: str, one: incoming.Tracked) -> None:
     """Data that came, or are not here: `dvc update`, `dvc pull` or `dvc checkout` of a .dvc file."""
     get_run_logger().info(f"dvc {what} {one.file}")
-    incoming.bring(what, one)
+    dvc.patiently(lambda: incoming.bring(what, one), _say)
 
 
 @task(**PATIENT)
@@ -189,16 +189,26 @@ def run_stage(stage: str, wanted: bool, force: bool, session: str) -> State:
     state, not its data); not wanted ones are left alone, DVC is not even asked."""
     if not wanted:
         return Completed(name=UNCHANGED, message="nothing changed")
-    started_s = time.monotonic()
     share = remote.shares()
-    outcome = dvc.repro(stage, force, session, get_run_logger().info, machine.longest(stage), pull=share)
-    took_s = time.monotonic() - started_s
+
+    def reproduced() -> tuple[str, float]:
+        started_s = time.monotonic()
+        outcome = dvc.repro(stage, force, session, get_run_logger().info, machine.longest(stage), pull=share)
+        return outcome, time.monotonic() - started_s
+
+    outcome, took_s = dvc.patiently(reproduced, _say)
     if outcome == "ran":
         plan.record(stage, took_s)
         if share and took_s > remote.LONG_S:
             with contextlib.suppress(Failure):  # said at the end, when all is sent
                 remote.push(get_run_logger().info, stage)
     return Completed(name=outcome.capitalize(), message=f"{stage} {outcome}")
+
+
+def _say(sentence: str) -> None:
+    """To Prefect's log, and to who sits before the terminal."""
+    get_run_logger().info(sentence)
+    print(sentence, file=sys.stderr, flush=True)
 
 
 def _finish(session: str, status: str) -> str | None:

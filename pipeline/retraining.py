@@ -43,7 +43,7 @@ def lateness(due: datetime | None, limit_s: float | None) -> str | None:
     if late <= timedelta(seconds=limit_s):
         return None
     words = f"{time_in_words(late.total_seconds())} late, more than the limit of {time_in_words(limit_s)}"
-    return f"skipped: due at {due.astimezone():%Y-%m-%d %H:%M}, {words} (gan schedule --late-limit)"
+    return f"skipped: due at {due.astimezone():%Y-%m-%d %H:%M %Z}, {words} (gan schedule --late-limit)"
 
 
 def verdict(cause: Cause, session: str) -> Verdict:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 
 from . import checkout, door, dvc, plan, recipe, relocation, remote, server, summary
+from .errors import Failure
 
 UNUSED = ("SCHEDULER", "LATE_RUNS", "CANCELLATION_CLEANUP", "FOREMAN", "PAUSE_EXPIRATIONS", "TRIGGERS", "REPOSSESSOR", "CLEANUP_RECONCILER")
 BRIEF = {  # of a server for one run of the flow: no page, no schedule
@@ -28,7 +29,7 @@ def run(recipe_name: str | None, settings: list[str]) -> None:
         door.check()
         remote.check()
         relocation.mend(say)
-        stale = plan.find(say)
+        stale = dvc.patiently(lambda: plan.find(say), say)
         if not stale:
             print("nothing changed")
             return
@@ -42,6 +43,11 @@ def _run(stale: plan.Stale) -> None:
     checkout.set_up_prefect()
     url = server.running()
     if url is not None:
+        if not server.answers(url):  # then it is the one that the environment names
+            raise Failure(
+                f"the Prefect server that PREFECT_API_URL names, {url}, does not answer; start it, or unset PREFECT_API_URL: "
+                "gan run then starts one of its own"
+            )
         _flow(url)(stale)
         return
     own = _until_exit(server.launched(server.any_free_port(), settings=BRIEF))

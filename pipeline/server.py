@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import proxies
-from .checkout import PREFECT_HOME, environment, recall, remember
+from .checkout import PREFECT_HOME, PROFILES, environment, recall, remember
 from .errors import Failure, Mistake
 from .prefect_server import HOST
 from .processes import tethered
@@ -26,11 +26,30 @@ USUAL_PORT = 4200
 ANNOUNCED = PREFECT_HOME / "server.json"  # where the server of `gan up` or `gan schedule` answers
 DATABASE = "prefect.db"  # in its folder
 SCHEMA = "schema.json"  # beside it: which Prefect has made its tables, or brought them up to date
-START_TIMEOUT_S = 120
+START_TIMEOUT_S = 120  # of a machine that does nothing else
 FORGETS = {  # flow runs with their logs after three months, events after a week: else its database only grows
     "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
     "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(90 * 86_400),
 }
+
+
+class Slow(Failure):
+    """It gave no answer in time, and lives."""
+
+
+def patient(limit_s: float) -> float:
+    """A limit in seconds as this machine can keep it now: longer by what waits for each core."""
+    return limit_s * max(1.0, os.getloadavg()[0] / _cores())
+
+
+def busy() -> str:
+    """"load 8.1 on 2 cores", where more waits for them than they can do at once; else ""."""
+    load = os.getloadavg()[0]
+    return f"load {load:.1f} on {_cores()} cores" if load > 1.5 * _cores() else ""
+
+
+def _cores() -> int:
+    return os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -42,14 +61,15 @@ class Server:
     log: Path
 
     def wait(self) -> None:
-        """Until it answers; Failure if it ends before, or takes too long."""
-        deadline_s = time.monotonic() + START_TIMEOUT_S
+        """Until it answers; Failure if it ends before, Slow if it takes too long for a machine as busy as this one is."""
+        began_s = time.monotonic()
         while not is_healthy(self.url):
             if self.process.poll() is not None:
                 code = self.process.returncode
                 raise Failure(f"the Prefect server ended with code {code}; see {self.log}, and try: gan doctor")
-            if time.monotonic() > deadline_s:
-                raise Failure(f"the Prefect server gave no answer in {START_TIMEOUT_S} s; see {self.log}, and try: gan doctor")
+            if (took_s := time.monotonic() - began_s) > patient(START_TIMEOUT_S):
+                why = f" ({busy()})" if busy() else ""
+                raise Slow(f"the Prefect server gave no answer in {took_s:.0f} s{why}; see {self.log}, and try: gan doctor")
             time.sleep(0.05)
         remember(self.log.with_name(SCHEMA), _this_prefect())
 
@@ -79,7 +99,8 @@ def prepared(home: Path = PREFECT_HOME) -> dict[str, str]:
     """The environment of a server with its files in `home`, which is made."""
     home.mkdir(parents=True, exist_ok=True)
     env = environment() | {"PREFECT_HOME": str(home.absolute()), "PREFECT_SERVER_LOGGING_LEVEL": "WARNING"} | FORGETS
-    env.pop("PREFECT_API_URL", None)
+    for key in ("PREFECT_API_URL", *PROFILES):
+        env.pop(key, None)
     elsewhere = any(key.endswith("DATABASE_CONNECTION_URL") for key in env)
     if not elsewhere and "?" in str(home.absolute()):  # SQLAlchemy ends the path there
         env["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = f"sqlite+aiosqlite:///{os.path.relpath(home / DATABASE)}"
@@ -124,6 +145,17 @@ def is_healthy(url: str) -> bool:
             return response.status == 200
     except (urllib.error.URLError, http.client.HTTPException, OSError):
         return False
+
+
+def answers(url: str) -> bool:
+    """Whether there is a server at the address at all, whatever it says to who shows no key."""
+    try:
+        proxies.opened(f"{url}/health", timeout_s=10).close()
+    except urllib.error.HTTPError:
+        return True
+    except (http.client.HTTPException, OSError, ValueError):
+        return False
+    return True
 
 
 def any_free_port() -> int:

@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from patience import patient
 
 from pipeline import proxies
 
@@ -11,7 +12,10 @@ proxies.spare_local()
 
 
 def pytest_collection_modifyitems(items):
-    """Tests of many minutes run where they are asked for: GANLINE_LONG=1 make test-all."""
+    """Tests of many minutes run where they are asked for: GANLINE_LONG=1 make test-all. A busy machine may take longer for each."""
     for item in items:
+        limit = item.get_closest_marker("timeout")
+        limit_s = float(limit.args[0] if limit else item.config.getini("timeout"))
+        item.add_marker(pytest.mark.timeout(patient(limit_s)), append=False)
         if item.get_closest_marker("long") and not os.environ.get("GANLINE_LONG"):
             item.add_marker(pytest.mark.skip(reason="takes many minutes; set GANLINE_LONG=1"))

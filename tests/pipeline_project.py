@@ -7,10 +7,10 @@ import subprocess
 import sys
 import tempfile
 import textwrap
-import time
 from pathlib import Path
 
 import psutil
+from patience import patient
 
 FILES = {
     ".gitignore": """
@@ -117,7 +117,7 @@ def environment() -> dict[str, str]:
 
 def call(folder: Path, *command: str, **more: str) -> subprocess.CompletedProcess[str]:
     """A command to its end, with more in its environment."""
-    return subprocess.run(command, cwd=folder, env=environment() | more, capture_output=True, text=True, timeout=280)
+    return subprocess.run(command, cwd=folder, env=environment() | more, capture_output=True, text=True, timeout=patient(280))
 
 
 @functools.cache
@@ -151,16 +151,6 @@ def start(folder: Path, *arguments: str, **more: str) -> subprocess.Popen[str]:
         [sys.executable, "-m", "pipeline", *arguments], cwd=folder, env=environment() | more, text=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )
-
-
-def wait_for(condition, seconds: float = 60, what: str = "it") -> object:
-    """What the condition gives, as soon as that is true."""
-    deadline_s = time.monotonic() + seconds
-    while time.monotonic() < deadline_s:
-        if found := condition():
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"{what} did not happen in {seconds} s")
 
 
 def processes_in(folder: Path) -> list[psutil.Process]:

@@ -5,12 +5,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from patience import patient, wait_for
+
+from pipeline.server import is_healthy
 
 
 @contextmanager
@@ -26,13 +27,8 @@ def served(folder: Path) -> Iterator[str]:
     )  # fmt: skip
     uri = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(600):
-            try:
-                urllib.request.urlopen(f"{uri}/health", timeout=1).close()
-                break
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.2)
+        wait_for(lambda: is_healthy(uri), seconds=120, what="the registry's server")
         yield uri
     finally:
         os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=60)
+        process.wait(timeout=patient(60))

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from patience import patient
 from tracked_project import client, empty_store, project
 
 from stages import aliases, registry, session
@@ -102,7 +103,7 @@ def at_once(*arguments: tuple[str, ...]) -> list[list[str]]:
     for process in processes:
         process.stdin.write("go\n")
         process.stdin.flush()
-    return [process.communicate(timeout=120)[0].split() for process in processes]
+    return [process.communicate(timeout=patient(120))[0].split() for process in processes]
 
 
 @pytest.mark.slow

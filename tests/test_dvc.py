@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import small
 import yaml
+from patience import patient
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -24,7 +25,7 @@ ENVIRONMENT = {
 def run(folder: Path, *command: str, **environment: str) -> str:
     """What a command says; it must succeed."""
     result = subprocess.run(
-        command, cwd=folder, env={**ENVIRONMENT, "PYTHONPATH": str(folder), **environment}, capture_output=True, text=True, timeout=600
+        command, cwd=folder, env={**ENVIRONMENT, "PYTHONPATH": str(folder), **environment}, capture_output=True, text=True, timeout=patient(600)
     )
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout

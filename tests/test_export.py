@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import small
 import torch
+from patience import patient
 
 from apps import answer, export
 from gan import choices, generator
@@ -78,7 +79,7 @@ def test_exported_folder_opens_without_this_project(network, tmp_path):
     path = exported(folder, "safetensors")
     snippet = "\n".join(line[4:] for line in (path / "README.md").read_text().splitlines() if line.startswith("    "))
     program = snippet.replace("this folder", str(path)) + "\nimport numpy; numpy.save('images.npy', images)"
-    subprocess.run([sys.executable, "-I", "-c", program], check=True, timeout=120, cwd=tmp_path)
+    subprocess.run([sys.executable, "-I", "-c", program], check=True, timeout=patient(120), cwd=tmp_path)
     np.testing.assert_array_equal(np.load(tmp_path / "images.npy"), generator.load(folder).sample([0, 1, 2]))
 
 

@@ -160,7 +160,7 @@ def test_dvcs_cache_is_left_alone_where_it_cannot_be_judged(here, monkeypatch, t
 
 
 def test_nothing_is_collected_while_a_dvc_works(here, tmp_path):
-    (tmp_path / "dvc").write_text("import time; print('up', flush=True); time.sleep(60)")
+    (tmp_path / "dvc").write_text("import time; print('up', flush=True); time.sleep(6000)")
     with subprocess.Popen([sys.executable, str(tmp_path / "dvc")], cwd=here, stdout=subprocess.PIPE) as worker:
         try:
             assert worker.stdout.readline() == b"up\n"

@@ -10,14 +10,13 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import pytest
+from patience import patient, wait_for
 from tracked_project import client, empty_store, enter_session, make_train, project, recipe
 
+from pipeline.server import is_healthy
 from stages import delivery, params, session, tracking
 from stages.journal import Journal
 
@@ -77,18 +76,12 @@ def server(two_runs, tmp_path) -> str:
         yield address
     finally:
         started.terminate()
-        started.wait(30)
+        started.wait(patient(30))
 
 
 def _wait_for(address: str, started: subprocess.Popen, log: Path) -> None:
-    for _ in range(480):
-        assert started.poll() is None, log.read_text()
-        try:
-            urllib.request.urlopen(f"{address}/health", timeout=2)
-            return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.5)
-    raise AssertionError(f"no server within four minutes: {log.read_text()}")
+    wait_for(lambda: started.poll() is not None or is_healthy(address), seconds=240, what="the server")
+    assert started.poll() is None, log.read_text()
 
 
 @pytest.fixture
@@ -102,7 +95,7 @@ def page(server):
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
         opened = browser.new_page(viewport={"width": 1400, "height": 1180})
-        opened.set_default_timeout(60_000)
+        opened.set_default_timeout(1000 * patient(60))
         yield opened
         browser.close()
 

@@ -8,13 +8,13 @@ import sqlite3
 import subprocess
 import sys
 import time
-import urllib.request
 
 import psutil
 import pytest
-from pipeline_project import wait_for
+from patience import patient, wait_for
 from tracked_project import client, empty_store, enter_session, make_prepare, make_train, project, recipe, runs
 
+from pipeline.server import is_healthy
 from stages import session, tracking
 from stages.journal import Journal
 
@@ -27,7 +27,7 @@ with tracking.stage("prepare", params.load()) as track:
     artifacts.start("prepare")
     artifacts.seal("prepare", {})
 """
-PATIENCE_S = 300  # of a busy machine
+PATIENCE_S = 60
 patiently = functools.partial(wait_for, seconds=PATIENCE_S)
 
 
@@ -50,11 +50,7 @@ class Server:
         patiently(self.answers)
 
     def answers(self) -> bool:
-        try:
-            urllib.request.urlopen(f"{self.uri}/health", timeout=1).close()
-        except OSError:
-            return False
-        return True
+        return is_healthy(self.uri)
 
     def kill(self) -> None:
         if self.process is not None:
@@ -74,7 +70,7 @@ def server(project, monkeypatch):
 def run_a_stage(key: str) -> str:
     """A stage of session `key` as a process, with the real process beside it that delivers; what it says."""
     env = {**os.environ, "GANLINE_SESSION": key}
-    result = subprocess.run([sys.executable, "-c", STAGE], env=env, capture_output=True, text=True, timeout=PATIENCE_S)
+    result = subprocess.run([sys.executable, "-c", STAGE], env=env, capture_output=True, text=True, timeout=patient(PATIENCE_S))
     assert result.returncode == 0, result.stderr
     return result.stderr
 
@@ -138,7 +134,7 @@ def test_a_database_that_another_program_locks_stops_no_stage_and_gets_all_of_it
     patiently(lambda: follower_is_gone(journal))
     assert tracking.send() == 0
     [run] = runs()
-    assert run.info.status == "FINISHED" and steps(run, "loss") == [1] and took_s < 60
+    assert run.info.status == "FINISHED" and steps(run, "loss") == [1] and took_s < patient(60)
 
 
 def test_a_run_whose_process_died_unseen_is_killed_with_a_tag_that_says_so(project):

@@ -132,6 +132,12 @@ def test_the_ui_of_a_tracking_server_is_its_own_page(project):
     assert (result.returncode, result.stdout) == (0, "the tracking server has its own page: http://127.0.0.1:1\n")
 
 
+def test_a_prefect_server_that_is_named_and_does_not_answer_is_a_sentence(project):
+    result = gan(project, "run", PREFECT_API_URL="http://127.0.0.1:9/api")
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    assert "gan: the Prefect server that PREFECT_API_URL names, http://127.0.0.1:9/api, does not answer; start it, or unset" in result.stderr
+
+
 def test_a_full_disk_is_a_sentence_and_exit_code_1(monkeypatch, capsys):
     def full(prog_name: str) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "work/door.json")

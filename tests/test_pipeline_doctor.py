@@ -1,14 +1,16 @@
 """`gan doctor` finds what is broken, and says the cure."""
 
 import importlib.metadata
+import os
 import shutil
 import socket
+import sys
 from pathlib import Path
 
 import pytest
 from pipeline_project import call, gan, make
 
-from pipeline import doctor, door
+from pipeline import doctor, door, server
 from pipeline.errors import Mistake
 
 
@@ -84,6 +86,36 @@ def test_a_broken_tracking_database_is_found(project):
     assert "cannot be used: file is not a database" in broken(doctor.check_tracking)
 
 
+@pytest.fixture
+def silent_server(project, monkeypatch):
+    """A Prefect server that comes up and never answers."""
+    program = "import sys, time; print('still reading', file=sys.stderr, flush=True); time.sleep(600)"
+    monkeypatch.setattr(server, "command", lambda port: [sys.executable, "-c", program])
+    monkeypatch.setattr(server, "START_TIMEOUT_S", 0.2)
+    return monkeypatch
+
+
+def test_a_slow_start_on_a_busy_machine_is_no_reason_to_install_anew(silent_server):
+    silent_server.setattr(os, "getloadavg", lambda: (4.0 * os.cpu_count(), 0.0, 0.0))
+    cores = os.cpu_count()
+    words = broken(doctor.check_prefect)
+    assert f"gave no answer in 1 s (load {4.0 * cores:.1f} on {cores} cores) | try again when this machine is less busy" in words
+    assert "install" in words and ".venv" not in words and "make" not in words and "server.log" not in words
+
+
+def test_a_slow_start_on_an_idle_machine_is_none_either(silent_server):
+    silent_server.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
+    words = broken(doctor.check_prefect)
+    assert "gave no answer in 0 s | give it more time" in words and "make" not in words
+
+
+def test_a_server_that_ends_as_it_starts_has_its_last_words_and_the_cure(silent_server):
+    silent_server.setattr(server, "command", lambda port: [sys.executable, "-c", "raise ImportError('no such thing')"])
+    silent_server.setattr(server, "START_TIMEOUT_S", 60)
+    words = broken(doctor.check_prefect)
+    assert "ended with code 1: " in words and "no such thing | make -B install" in words and "/server.log" not in words
+
+
 @pytest.mark.slow
 def test_an_absent_tracking_server_is_found(project, monkeypatch):
     with socket.socket() as probe:
@@ -104,4 +136,5 @@ def test_a_scheduler_that_puts_in_nothing_is_found(project, monkeypatch):
     """As sqlalchemy 2.1 does under Prefect 3.8: the server answers, and no run is ever due."""
     monkeypatch.setattr(doctor, "SCHEDULE_TIMEOUT_S", 4)
     monkeypatch.setenv("PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED", "false")
-    assert "its scheduler put in no run within 4 s" in broken(doctor.check_prefect)
+    monkeypatch.setattr(server, "busy", lambda: "")
+    assert "its scheduler put in no run within 4 s | make -B install" in broken(doctor.check_prefect)

@@ -100,7 +100,7 @@ def test_a_rwlock_of_a_process_that_is_no_dvc_goes(project):
 
 
 def test_a_rwlock_of_a_living_dvc_stays_and_its_holder_is_named(project, tmp_path):
-    (tmp_path / "dvc").write_text("import time; print('up', flush=True); time.sleep(60)")
+    (tmp_path / "dvc").write_text("import time; print('up', flush=True); time.sleep(6000)")
     holder = subprocess.Popen([sys.executable, str(tmp_path / "dvc"), "repro"], env=environment(), stdout=subprocess.PIPE)
     try:
         assert holder.stdout.readline() == b"up\n"  # before that the system may not know its command line yet
@@ -110,6 +110,32 @@ def test_a_rwlock_of_a_living_dvc_stays_and_its_holder_is_named(project, tmp_pat
     finally:
         holder.kill()
         holder.communicate()
+
+
+@pytest.mark.parametrize("lock", [dvc.RWLOCK, dvc.REPOSITORY_LOCK], ids=["of a stage", "of the repository"])
+def test_who_holds_a_lock_of_dvc_is_waited_for_until_it_has_ended_and_said_once(project, tmp_path, lock):
+    text = rwlock_of(0, project).replace('"pid": 0', '"pid": %d') if lock == dvc.RWLOCK else " %d\n"
+    (tmp_path / "dvc").write_text(
+        "import fcntl, os, sys, time; file = open(sys.argv[2], 'w'); fcntl.flock(file, fcntl.LOCK_EX);"
+        "file.write(sys.argv[3] % os.getpid()); file.flush(); print('up', flush=True); time.sleep(3)"
+    )
+    command = [sys.executable, str(tmp_path / "dvc"), "push", str(lock), text]
+    with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE) as holder:
+        assert holder.stdout.readline() == b"up\n"
+        said = []
+        assert dvc.wait_for_others(said.append)
+        assert holder.wait() == 0
+    assert len(said) == 1 and said[0].startswith("waiting for dvc push ") and f"(process {holder.pid}, since 20" in said[0]
+    assert not dvc.wait_for_others(pytest.fail)
+    dvc.RWLOCK.unlink(missing_ok=True)
+
+
+def test_who_is_busy_for_no_known_reason_is_not_waited_for(project):
+    def busy():
+        raise Busy("nobody knows")
+
+    with pytest.raises(Busy, match="nobody knows"):
+        dvc.patiently(busy, pytest.fail)
 
 
 def test_an_empty_rwlock_stays(project):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import small
+from patience import patient
 from PIL import Image, ImageDraw
 from pipeline_project import call, environment, make
 from test_dvc import clone
@@ -34,7 +35,7 @@ def gan(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """`gan ARGUMENTS` in a clone, whose own code runs."""
     clean = environment() | {"PYTHONPATH": str(folder)}
     command = [sys.executable, "-m", "pipeline", *arguments]
-    return subprocess.run(command, cwd=folder, env=clean, capture_output=True, text=True, timeout=800)
+    return subprocess.run(command, cwd=folder, env=clean, capture_output=True, text=True, timeout=patient(800))
 
 
 def draw_buttons(folder: Path, count: int, first: int = 0) -> Path:

@@ -10,15 +10,16 @@ from pathlib import Path
 
 import psutil
 import pytest
-from pipeline_project import environment, wait_for
+from patience import wait_for
+from pipeline_project import environment
 
 from pipeline import processes
 
 SILENCE = re.compile("quiet please")
 # A command that starts a helper of its own, as data loaders do, and says both numbers.
 PARENT_AND_HELPER = (
-    "import os, subprocess, sys, time; helper = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']);"
-    "print(os.getpid(), helper.pid, flush=True); time.sleep(60)"
+    "import os, subprocess, sys, time; helper = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(6000)']);"
+    "print(os.getpid(), helper.pid, flush=True); time.sleep(6000)"
 )
 
 
@@ -60,7 +61,7 @@ def test_kill_9_of_the_starter_ends_the_whole_group(tmp_path):
         import os, sys, time
         from pipeline import processes
         with processes.tethered([sys.executable, "-c", {PARENT_AND_HELPER!r}], dict(os.environ)):
-            time.sleep(60)
+            time.sleep(6000)
         """)
     with subprocess.Popen([sys.executable, "-c", starter], env=environment(), stdout=subprocess.PIPE) as process:
         pids = [int(word) for word in process.stdout.readline().split()]
@@ -98,7 +99,7 @@ def test_a_stage_that_saves_when_asked_saves_before_it_dies_with_dvc(tmp_path):
                 time.sleep(0.01)
             time.sleep(1)
             pathlib.Path({str(saved)!r}).write_text("whole")
-        time.sleep(60)
+        time.sleep(6000)
         """))
     (tmp_path / "dvc").write_text(f"import subprocess\nsubprocess.run([{sys.executable!r}, {str(stage)!r}])\n")
     env = environment() | {"PYTHONPATH": str(Path(__file__).parents[1])}

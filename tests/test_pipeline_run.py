@@ -9,7 +9,8 @@ import subprocess
 import sys
 
 import pytest
-from pipeline_project import call, gan, make, processes_in, start, started, wait_for
+from patience import patient, wait_for
+from pipeline_project import call, environment, gan, make, processes_in, start, started
 
 from pipeline import server
 
@@ -105,16 +106,16 @@ def test_a_failing_stage_ends_the_run_with_a_sentence_and_code_1(served):
 @pytest.mark.slow
 def test_a_second_run_is_refused_naming_the_holder_and_ctrl_c_leaves_no_process(served):
     before = started(served)
-    first = start(served, "run", "--set", "train.seconds=100")
+    first = start(served, "run", "--set", "train.seconds=1000")
     try:
         wait_for(lambda: started(served) == [*before, "train"], what="the train stage")
         second = gan(served, "run")
         assert second.returncode == 1 and f"process {first.pid} on {socket.gethostname()}" in second.stderr
-        assert "run --set train.seconds=100" in second.stderr
-        assert "run --set train.seconds=100" in gan(served, "status").stdout
+        assert "run --set train.seconds=1000" in second.stderr
+        assert "run --set train.seconds=1000" in gan(served, "status").stdout
         assert len(processes_in(served)) >= 5  # gan, tether, dvc, stage, helper
         first.send_signal(signal.SIGINT)
-        assert first.wait(30) == 130
+        assert first.wait(patient(30)) == 130
     finally:
         first.kill()
         first.communicate()
@@ -128,11 +129,11 @@ def test_a_second_run_is_refused_naming_the_holder_and_ctrl_c_leaves_no_process(
 def test_a_killed_run_leaves_no_process_and_the_next_one_goes_on(project, number):
     (project / "work/prefect/server.json").unlink(missing_ok=True)  # so it has a server of its own to leave behind
     before = started(project)
-    run = start(project, "run", "--set", "train.seconds=100")
+    run = start(project, "run", "--set", "train.seconds=1000")
     try:
         wait_for(lambda: started(project) == [*before, "train"], what="the train stage")
         os.kill(run.pid, number)
-        run.wait(30)
+        run.wait(patient(30))
     finally:
         run.kill()
         said = run.communicate()[0]
@@ -146,9 +147,29 @@ def test_a_killed_run_leaves_no_process_and_the_next_one_goes_on(project, number
 
 
 @pytest.mark.slow
-def test_a_stage_that_another_dvc_holds_is_tried_again_until_it_is_free(project, tmp_path):
-    (tmp_path / "dvc").write_text("import time; time.sleep(100)")
-    holder = subprocess.Popen([sys.executable, str(tmp_path / "dvc")])
+def test_a_run_says_at_once_which_bare_dvc_it_waits_for_and_goes_on_after_it(project):
+    (project / "params.yaml").write_text((project / "params.yaml").read_text().replace("seconds: 0  ", "seconds: 9  "))
+    before = started(project)
+    bare = subprocess.Popen(["dvc", "repro", "-q"], cwd=project, env=environment(), stdout=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: started(project) == [*before, "prepare"], what="the prepare stage")
+        run = start(project, "run")
+        said = next(line for line in run.stdout if "waiting for" in line)
+        assert bare.poll() is None
+        assert re.match(rf"waiting for dvc repro -q \(process {bare.pid}, since 20[-\dT:+]+\), which works in this checkout", said)
+        rest = run.communicate()[0]
+        assert run.returncode == 0 and bare.wait() == 0 and "is busy" not in rest and "waiting for" not in rest
+        assert rest == "nothing changed\n"
+    finally:
+        bare.kill()
+    assert started(project) == [*before, "prepare", "register"]
+    set_back(project)
+
+
+@pytest.mark.slow
+def test_a_stage_waits_for_a_dvc_that_came_in_between_and_is_not_tried_in_vain(project, tmp_path):
+    (tmp_path / "dvc").write_text("import time; time.sleep(1000)")
+    holder = subprocess.Popen([sys.executable, str(tmp_path / "dvc"), "repro", "train"])
     before = started(project)
     run = start(project, "run", "--set", "prepare.seconds=4", "--set", "train.seconds=0.2")
     try:
@@ -157,10 +178,10 @@ def test_a_stage_that_another_dvc_holds_is_tried_again_until_it_is_free(project,
         entries = json.loads(rwlock.read_text())
         entries["write"][str(project / "artifacts/train")] = {"pid": holder.pid, "cmd": "dvc repro"}
         rwlock.write_text(json.dumps(entries))
-        next(line for line in run.stdout if "is busy" in line)  # DVC's own word, at the first try
+        next(line for line in run.stdout if f"waiting for dvc repro train (process {holder.pid}, since 20" in line)
         holder.kill()
         holder.wait()
-        assert run.wait(60) == 0
+        assert "is busy" not in run.communicate()[0] and run.returncode == 0
     finally:
         holder.kill()
         run.kill()

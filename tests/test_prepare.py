@@ -18,8 +18,9 @@ import pytest
 import small
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
+from patience import patient, wait_for
 from PIL import Image
-from pipeline_project import processes_in, wait_for
+from pipeline_project import processes_in
 
 from gan import dataset, images
 from gan.sources import _inputs
@@ -440,7 +441,7 @@ def test_killed_while_it_decodes_it_goes_on_from_what_it_has(tmp_path):
     """With the workers that it started: none of them is left behind."""
     project(tmp_path, 4000, **{"machine.workers": 2})
     process = small.start_stage(tmp_path, "prepare")
-    deadline_s = time.monotonic() + 60
+    deadline_s = time.monotonic() + patient(60)
     while not any(path.stat().st_size for path in tmp_path.glob("work/prepare/*/pixels")) and time.monotonic() < deadline_s:
         time.sleep(0.005)
     assert len(processes_in(tmp_path)) >= 3, "the stage and its two workers"
@@ -516,11 +517,11 @@ def test_a_dask_cluster_gives_the_same_bytes_though_a_worker_is_killed(tmp_path)
                     workers.append(subprocess.Popen([*worker, "--host", "127.0.0.1"], **{**quiet, "stdout": log}))
             project(tmp_path / "there", 1500, **{"machine.prepare": {"executor": "dask", "address": address}})
             stage = small.start_stage(tmp_path / "there", "prepare")
-            deadline_s = time.monotonic() + 60
+            deadline_s = time.monotonic() + patient(60)
             while not any(path.stat().st_size for path in tmp_path.glob("there/work/prepare/*/pixels")) and time.monotonic() < deadline_s:
                 time.sleep(0.005)
             workers[0].kill()
-            said, _ = stage.communicate(timeout=120)
+            said, _ = stage.communicate(timeout=patient(120))
             assert stage.returncode == 0, said
         finally:
             for process in [*workers, scheduler]:

@@ -5,7 +5,8 @@ import os
 import threading
 
 import pytest
-from pipeline_project import gan, make, start, wait_for
+from patience import patient, wait_for
+from pipeline_project import gan, make, start
 
 from pipeline import checkout, proxies, server
 from pipeline.service import deployment
@@ -68,11 +69,11 @@ def test_every_client_that_is_used_asks_a_local_server_directly(proxy, no_proxy,
     for name in ("HTTP_PROXY", "all_proxy"):
         no_proxy.setenv(name, proxy)
     with pytest.raises((OSError, httpx.TransportError, requests.RequestException)):
-        requests.get(address, timeout=20)
+        requests.get(address, timeout=patient(20))
     no_proxy.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     proxies.spare_local()
     for host in (address, address.replace("127.0.0.1", "localhost")):
-        assert requests.get(host, timeout=20).ok and httpx.get(host, timeout=20).is_success
+        assert requests.get(host, timeout=patient(20)).ok and httpx.get(host, timeout=patient(20)).is_success
         assert mlflow.MlflowClient(host).search_experiments() == []
         with SyncPrefectClient(f"{host}/api") as client:
             assert client.api_healthcheck() is None

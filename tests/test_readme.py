@@ -7,6 +7,7 @@ import sys
 import pytest
 import small
 import yaml
+from patience import patient
 
 from gan import choices
 from stages import params
@@ -39,7 +40,7 @@ def test_what_it_links_to_is_there(path):
 def test_every_gan_command_and_option_exists(command):
     words = command.split()
     help_text = subprocess.run(
-        [sys.executable, "-m", "pipeline", words[1], "--help"], cwd=small.ROOT, capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", "pipeline", words[1], "--help"], cwd=small.ROOT, capture_output=True, text=True, timeout=patient(120)
     ).stdout
     assert "usage" in help_text.lower(), f"{command}: no such command"
     for option in (word.split("=")[0] for word in words[2:] if word.startswith("-")):

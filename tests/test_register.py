@@ -14,6 +14,7 @@ import pytest
 import small
 import yaml
 from mlflow.utils.file_utils import local_file_uri_to_path
+from patience import patient
 from tracked_project import (
     client,
     command,
@@ -476,7 +477,7 @@ def test_two_processes_that_register_the_same_weights_make_one_version(project):
         shutil.copy(project / "params.yaml", project / name), shutil.copy(project / "dvc.yaml", project / name)
     env = {**os.environ, "MLFLOW_TRACKING_URI": session.tracking_uri(), "GANLINE_TRACKING": "off"}
     both = [subprocess.Popen([sys.executable, "-m", "stages.register"], cwd=project / name, env=env) for name in ("one", "two")]
-    assert [process.wait(timeout=200) for process in both] == [0, 0]
+    assert [process.wait(timeout=patient(200)) for process in both] == [0, 0]
     one, two = (json.loads((project / name / register.DECISION).read_text()) for name in ("one", "two"))
     assert len(versions()) == 1 and one["version"] == two["version"] == "1" and alias("champion") == "1"
     assert [move.number for move in aliases.history(client(), "digits")] == [1]

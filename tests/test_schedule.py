@@ -8,7 +8,8 @@ import urllib.request
 from datetime import timedelta
 
 import pytest
-from pipeline_project import gan, make, processes_in, start, started, wait_for
+from patience import patient, wait_for
+from pipeline_project import gan, make, processes_in, start, started
 
 from pipeline.errors import Mistake
 from pipeline.service import schedule
@@ -33,7 +34,7 @@ def call_api(url: str, path: str, content: dict) -> object:
     request = urllib.request.Request(f"{url}/{path}", data=json.dumps(content).encode(), headers=headers, method="POST")
     while True:
         try:
-            with urllib.request.urlopen(request, timeout=20) as response:
+            with urllib.request.urlopen(request, timeout=patient(20)) as response:
                 return json.loads(response.read())
         except urllib.error.HTTPError as error:
             if error.code != 503:  # its database is locked, on a busy machine
@@ -78,7 +79,7 @@ def scheduled(tmp_path):
 def end(going, number: int) -> None:
     """Its output is not waited for: what is left of it might hold that open."""
     going.send_signal(number)
-    going.wait(60)
+    going.wait(patient(60))
     going.stdout.close()
 
 

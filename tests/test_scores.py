@@ -14,7 +14,6 @@ from gan import choices, dataset
 from stages import artifacts, evaluation_page, params, score_files, scoring, standard
 
 
-
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
     """A standard of striped images of two classes; features are coarse colours, and the extractor names nothing."""

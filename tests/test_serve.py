@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from patience import patient, wait_for
 from PIL import Image
 from tracked_project import client, empty_store, enter_session, make_evaluate, make_prepare, make_train, project
 
@@ -60,18 +61,18 @@ def process(*command: str, port: int, ready: str, log):
     with open(log, "wb") as said:
         started = subprocess.Popen([sys.executable, *command], stdout=said, stderr=said, start_new_session=True)
     try:
-        deadline_s = time.monotonic() + 180
+        deadline_s = time.monotonic() + patient(180)
         while True:
             assert started.poll() is None and time.monotonic() < deadline_s, log.read_text()
             with contextlib.suppress(OSError, urllib.error.URLError):
-                urllib.request.urlopen(f"http://127.0.0.1:{port}{ready}", timeout=5)
+                urllib.request.urlopen(f"http://127.0.0.1:{port}{ready}", timeout=patient(5))
                 break
             time.sleep(0.1)
         yield started
     finally:
         with contextlib.suppress(ProcessLookupError):  # the whole group: MLflow's server is a child of its command
             os.killpg(started.pid, signal.SIGTERM)
-        started.wait(30)
+        started.wait(patient(30))
 
 
 @contextlib.contextmanager
@@ -86,7 +87,7 @@ def serving(project, *more: str):
 def asked(port: int, path: str, body: dict | None = None, token: str = "") -> tuple[int, dict, bytes]:
     """(status, headers, body) of a request."""
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
-    opened = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    opened = http.client.HTTPConnection("127.0.0.1", port, timeout=patient(60))
     try:
         if body is None:
             opened.request("GET", path)
@@ -129,11 +130,11 @@ class Hammer:
 def test_a_promotion_is_picked_up_and_no_request_fails(registered, project, monkeypatch):
     with serving(project) as (_, port):
         with Hammer(port) as hammer:
-            wait_until(lambda: len(hammer.answers) > 20)
+            wait_for(lambda: len(hammer.answers) > 20)
             second = promote(monkeypatch, 1, fid=5.0)
-            wait_until(lambda: hammer.answers[-1][1] == second)
+            wait_for(lambda: hammer.answers[-1][1] == second)
             client().set_registered_model_alias("digits", registry.CHAMPION, "1")  # and back
-            wait_until(lambda: hammer.answers[-1][1] == registered)
+            wait_for(lambda: hammer.answers[-1][1] == registered)
         assert not hammer.failures and {status for status, _, _ in hammer.answers} == {200}
         by_weights = {weights: {body for _, found, body in hammer.answers if found == weights} for weights in (registered, second)}
         assert all(len(bodies) == 1 for bodies in by_weights.values()) and by_weights[registered] != by_weights[second]
@@ -141,24 +142,17 @@ def test_a_promotion_is_picked_up_and_no_request_fails(registered, project, monk
         assert json.loads(asked(port, "/healthz")[2])["weights_sha256"] == registered
 
 
-def wait_until(true, timeout_s: float = 120) -> None:
-    deadline_s = time.monotonic() + timeout_s
-    while not true():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.05)
-
-
 @pytest.mark.timeout(600)
 def test_what_cannot_be_taken_over_leaves_the_old_version_serving(registered, project, monkeypatch):
     with serving(project) as (_, port):
         second = promote(monkeypatch, 1, fid=5.0)
-        wait_until(lambda: json.loads(asked(port, "/healthz")[2])["weights_sha256"] == second)
+        wait_for(lambda: json.loads(asked(port, "/healthz")[2])["weights_sha256"] == second)
         weights = models.folder("digits/1") / "generator.safetensors"
         weights.write_bytes(weights.read_bytes()[:-4] + b"abcd")
         client().set_registered_model_alias("digits", registry.CHAMPION, "1")
-        wait_until(lambda: "not what was registered" in (json.loads(asked(port, "/healthz")[2])["following"]["trouble"] or ""))
+        wait_for(lambda: "not what was registered" in (json.loads(asked(port, "/healthz")[2])["following"]["trouble"] or ""))
         client().delete_registered_model_alias("digits", registry.CHAMPION)
-        wait_until(lambda: "no alias 'champion' any more" in json.loads(asked(port, "/healthz")[2])["following"]["trouble"])
+        wait_for(lambda: "no alias 'champion' any more" in json.loads(asked(port, "/healthz")[2])["following"]["trouble"])
         status, headers, _ = asked(port, "/v1/images", {})
         assert status == 200 and headers["x-weights-sha256"] == second
 
@@ -166,12 +160,12 @@ def test_what_cannot_be_taken_over_leaves_the_old_version_serving(registered, pr
 def test_sigterm_answers_what_was_asked_and_exits_0_within_5_s(registered, project):
     with serving(project) as (started, port):
         with Hammer(port) as hammer:
-            wait_until(lambda: len(hammer.answers) > 10)
+            wait_for(lambda: len(hammer.answers) > 10)
             assert not hammer.failures
             told_s = time.monotonic()
             started.send_signal(signal.SIGTERM)
-            assert started.wait(10) == 0
-            assert time.monotonic() - told_s < 5
+            assert started.wait(patient(10)) == 0
+            assert time.monotonic() - told_s < patient(5)
             hammer.over.set()
         assert {status for status, _, _ in hammer.answers} == {200}
         nobody = ConnectionRefusedError, ConnectionResetError, BrokenPipeError  # a reset after the other's end is a broken pipe to Linux
@@ -181,7 +175,7 @@ def test_sigterm_answers_what_was_asked_and_exits_0_within_5_s(registered, proje
 
 def test_a_served_image_is_the_one_that_gan_sample_writes(registered, project):
     command = [sys.executable, "-m", "apps.sample", "digits", "-n", "9", "--seed", "4", "--label", "2", "-o", "grid.png"]
-    subprocess.run(command, check=True, timeout=120)
+    subprocess.run(command, check=True, timeout=patient(120))
     with serving(project) as (_, port):
         assert asked(port, "/v1/images", {"seed": 4, "n": 9, "label": 2})[2] == (project / "grid.png").read_bytes()
 
@@ -189,7 +183,7 @@ def test_a_served_image_is_the_one_that_gan_sample_writes(registered, project):
 def test_a_port_that_is_taken_is_a_sentence(registered, project):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        found = subprocess.run([sys.executable, "-m", "apps.serve", "digits", "--port", port], capture_output=True, text=True, timeout=120)
+        found = subprocess.run([sys.executable, "-m", "apps.serve", "digits", "--port", port], capture_output=True, text=True, timeout=patient(120))
     assert found.returncode == 2 and "name another --port" in found.stderr and "Traceback" not in found.stderr
 
 
@@ -212,7 +206,7 @@ def test_page_makes_images_in_a_browser_and_asks_nobody_else(registered, project
             page.wait_for_selector("#with-token:not([hidden])")
             page.fill("#token", "secret")
             page.click("button")
-        wait_until(lambda: page.evaluate("at('images').naturalWidth > 0"))
+        wait_for(lambda: page.evaluate("at('images').naturalWidth > 0"))
         first = page.get_attribute("#images", "src")
         page.fill("#seed", "12")
         page.fill("#n", "4")
@@ -220,7 +214,7 @@ def test_page_makes_images_in_a_browser_and_asks_nobody_else(registered, project
         page.evaluate("at('truncation').value = 0.5; at('truncation').dispatchEvent(new Event('input'))")
         assert page.inner_text("#psi") == "0.5"
         page.click("button")
-        wait_until(lambda: page.evaluate("(first) => at('images').src !== first && at('images').naturalWidth > 0", first))
+        wait_for(lambda: page.evaluate("(first) => at('images').src !== first && at('images').naturalWidth > 0", first))
         shown = Image.open(io.BytesIO(asked(port, "/v1/images", wanted, *token[1:])[2]))
         assert json.loads(posted[-1]) == wanted
         assert page.evaluate("[at('images').naturalWidth, at('images').naturalHeight]") == list(shown.size)
@@ -229,7 +223,7 @@ def test_page_makes_images_in_a_browser_and_asks_nobody_else(registered, project
         page.evaluate("at('form').noValidate = true")
         page.fill("#n", "1000")
         page.click("button")
-        wait_until(lambda: "at most 64" in page.inner_text("#said"))
+        wait_for(lambda: "at most 64" in page.inner_text("#said"))
         browser.close()
     assert all(one.startswith((f"http://127.0.0.1:{port}/", "blob:", "data:")) for one in requested)
     assert not [one for one in said if "401" not in one and "422" not in one], said
@@ -244,6 +238,6 @@ def test_mlflow_serves_the_same_version(registered, project, monkeypatch):
     with process(*command, port=port, ready="/ping", log=project / "mlflow.log"):
         body = {"dataframe_split": {"columns": ["seed", "label"], "data": [[3, 1], [4, 2]]}}
         request = urllib.request.Request(f"http://127.0.0.1:{port}/invocations", json.dumps(body).encode(), {"Content-Type": "application/json"})
-        found = json.load(urllib.request.urlopen(request, timeout=120))["predictions"]
+        found = json.load(urllib.request.urlopen(request, timeout=patient(120)))["predictions"]
     expected = generator.load(models.folder("digits/1")).sample([3, 4], [1, 2]).transpose(0, 2, 3, 1)
     np.testing.assert_array_equal(np.array(found, np.uint8), expected)

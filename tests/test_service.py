@@ -2,9 +2,12 @@
 
 import socket
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 
 import pytest
+from pipeline_project import environment
 
 from pipeline import server
 from pipeline.checkout import remember
@@ -36,6 +39,34 @@ def test_tables_of_another_prefect_and_a_missing_database_are(home):
 def test_tables_of_a_database_that_lies_elsewhere_are_too(home, monkeypatch):
     monkeypatch.setenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", "postgresql+asyncpg://localhost/prefect")
     assert MIGRATES not in server.prepared(home)
+
+
+PROFILE = """
+active = "mine"
+[profiles.mine]
+PREFECT_API_URL = "http://127.0.0.1:1/api"
+PREFECT_SERVER_DATABASE_CONNECTION_URL = "sqlite+aiosqlite:////mine.db"
+"""
+READ = """
+from pipeline import checkout, server
+checkout.set_up_prefect()
+kept = server.prepared()
+from prefect.settings import get_current_settings
+found = get_current_settings()
+print(found.home, found.api.url, found.server.database.connection_url.get_secret_value(), sorted(key for key in kept if "PROFILE" in key), kept["PREFECT_HOME"])
+"""
+
+
+@pytest.mark.parametrize("by", ["home", "path"])
+def test_a_profile_of_the_users_says_nothing_and_an_address_in_the_environment_does(tmp_path, by):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/profiles.toml").write_text(PROFILE)
+    named = {"PREFECT_HOME": str(tmp_path / "mine")} if by == "home" else {"PREFECT_PROFILES_PATH": str(tmp_path / "mine/profiles.toml")}
+    for own, url in (({}, "None"), ({"PREFECT_API_URL": "http://127.0.0.1:2/api"}, "http://127.0.0.1:2/api")):
+        env = environment() | named | own | {"PREFECT_PROFILE": "mine"}
+        said = subprocess.run([sys.executable, "-c", READ], cwd=tmp_path, env=env, capture_output=True, text=True)
+        home = f"{tmp_path}/work/prefect"
+        assert said.stdout.split() == [home, url, f"sqlite+aiosqlite:///{home}/prefect.db", "[]", home], said.stderr
 
 
 def asked_for(monkeypatch, *ports: int | None) -> dict[str, int]:

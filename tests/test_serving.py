@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pytest
 import small
+from patience import patient
 from PIL import Image
 from starlette.testclient import TestClient
 from test_export import write
@@ -194,10 +195,10 @@ def test_those_who_cannot_wait_are_told_to_come_again():
     """One is computed, two wait, the fourth is Busy; whoever's time is up before its turn is never computed."""
 
     async def scene() -> tuple:
-        working, hold, computed = worker.Worker(most_waiting=2, timeout_s=0.5), threading.Event(), []
+        working, hold, computed = worker.Worker(most_waiting=2, timeout_s=patient(0.15)), threading.Event(), []
 
         def work(number: int):
-            return lambda abandoned: (hold.wait(5), computed.append(number))
+            return lambda abandoned: (hold.wait(patient(60)), computed.append(number))
 
         tasks = [asyncio.create_task(working.run(work(0)))]
         await asyncio.sleep(0.1)
@@ -215,8 +216,8 @@ def test_those_who_cannot_wait_are_told_to_come_again():
 
 def test_a_full_queue_is_503_with_retry_after_and_a_slow_answer_504(folder, monkeypatch):
     hold = threading.Event()
-    monkeypatch.setattr(asked.Images, "pixels", lambda self, abandoned: hold.wait(10) or np.zeros((1, 3, 8, 8), np.uint8))
-    opened = client(folder, waiting=1, timeout_s=1)
+    monkeypatch.setattr(asked.Images, "pixels", lambda self, abandoned: hold.wait(patient(60)) or np.zeros((1, 3, 8, 8), np.uint8))
+    opened = client(folder, waiting=1, timeout_s=patient(0.25))
     found: list = []
     threads = [threading.Thread(target=lambda: found.append(opened.post("/v1/images", json={}))) for _ in range(4)]
     with opened:

@@ -16,6 +16,7 @@ import pyarrow
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from patience import patient
 from pyarrow import parquet as pyarrow_parquet
 
 from gan import choices
@@ -68,7 +69,7 @@ def within(seconds, action):
     found = []
     thread = threading.Thread(target=lambda: found.append(action()), daemon=True)
     thread.start()
-    thread.join(seconds)
+    thread.join(patient(seconds))
     assert found, "it hangs, or failed as printed above"
     return found[0]
 

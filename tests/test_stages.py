@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import small
 import torch
+from patience import patient
 
 from gan import choices, dataset, generator
 from stages import train
@@ -87,7 +88,7 @@ def test_killed_at_random_moments_and_resumed_gives_the_same_bytes(trained, proj
             break
     assert left == 3, "training was over each time before it could be killed"
     last = small.start_stage(project, "train")
-    said = last.communicate(timeout=120)[0]
+    said = last.communicate(timeout=patient(120))[0]
     assert last.returncode == 0 and "resumed at" in said, said
     assert small.contents(project / "artifacts/train") == small.contents(trained / "artifacts/train")
     assert not any((project / "work/train").iterdir())
@@ -107,7 +108,7 @@ def kill_soon(process) -> None:
     """kill -9 at a random moment of the next tenth of a second."""
     time.sleep(random.uniform(0, 0.1))
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=120)
+    process.communicate(timeout=patient(120))
 
 
 def interrupt(project, monkeypatch) -> None:
@@ -143,13 +144,13 @@ def test_asked_to_end_it_saves_and_leaves_within_ten_seconds(trained, project):
             time.sleep(0.01)
         asked_s = time.monotonic()
         process.send_signal(signal.SIGTERM)
-        said = process.communicate(timeout=60)[0]
+        said = process.communicate(timeout=patient(60))[0]
         if not is_finished(project):
             break
     assert process.returncode == 143 and "is saved: run again to go on" in said, said
-    assert time.monotonic() - asked_s < 10
+    assert time.monotonic() - asked_s < patient(10)
     last = small.start_stage(project, "train")
-    said = last.communicate(timeout=120)[0]
+    said = last.communicate(timeout=patient(120))[0]
     assert last.returncode == 0 and "resumed at" in said, said
     assert small.contents(project / "artifacts/train") == small.contents(trained / "artifacts/train")
 

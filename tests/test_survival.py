@@ -13,7 +13,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from pipeline_project import call, environment, make, processes_in, start, started, wait_for
+from patience import patient, wait_for
+from pipeline_project import call, environment, make, processes_in, start, started
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 LONG_S = 240  # that a busy machine may take for what takes seconds
@@ -22,7 +23,7 @@ LONG_S = 240  # that a busy machine may take for what takes seconds
 def gan(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     """`gan ARGUMENTS` to its end, with its output in one."""
     return subprocess.run(
-        [sys.executable, "-m", "pipeline", *arguments], cwd=folder, env=environment() | more, text=True, timeout=LONG_S,
+        [sys.executable, "-m", "pipeline", *arguments], cwd=folder, env=environment() | more, text=True, timeout=patient(LONG_S),
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
 
@@ -68,7 +69,7 @@ def runs(folder: Path) -> list[dict]:
     """Prefect's flow runs, oldest first; those that are only due come before."""
     url = json.loads((folder / "work/prefect/server.json").read_text())["url"]
     request = urllib.request.Request(f"{url}/flow_runs/filter", b'{"sort": "START_TIME_ASC"}', {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=60) as response:
+    with urllib.request.urlopen(request, timeout=patient(60)) as response:
         return [run for run in json.loads(response.read()) if run["state"]]  # one that is just being made has none
 
 
@@ -118,7 +119,7 @@ def test_kill_9_of_dvc_or_of_the_stage_fails_the_run_with_a_sentence(project, vi
     run = going(project, 100.25)
     [process] = at_work(project, victim)
     process.kill()
-    said = run.communicate(timeout=LONG_S)[0]
+    said = run.communicate(timeout=patient(LONG_S))[0]
     assert run.returncode == 1 and "gan: stage train failed: " in said and "Traceback" not in said
     wait_for(lambda: not at_work(project, "stages.work"), 20, "the end of the stage")
     assert states(project, deployed=False)[-1] == "Failed"
@@ -128,7 +129,7 @@ def test_kill_9_of_dvc_or_of_the_stage_fails_the_run_with_a_sentence(project, vi
 def test_of_two_starts_at_once_one_runs_and_one_is_refused(project):
     before = started(project)
     both = [start(project, "run", "--set", "train.seconds=12.5") for _ in range(2)]
-    said = [run.communicate(timeout=LONG_S)[0] for run in both]
+    said = [run.communicate(timeout=patient(LONG_S))[0] for run in both]
     assert sorted(run.returncode for run in both) == [0, 1], said
     [refused] = [text for run, text in zip(both, said) if run.returncode == 1]
     assert "gan: refused: " in refused and "--set train.seconds=12.5" in refused
@@ -162,7 +163,7 @@ def test_a_full_disk_fails_the_run_and_once_freed_the_next_one_finishes(project,
 def test_the_prefect_server_dies_in_the_middle_of_a_run_and_is_back_before_its_end(project):
     run = going(project, 3.75)
     kill_service(project, "prefect")
-    assert run.wait(LONG_S) == 0, run.stdout.read()
+    assert run.wait(patient(LONG_S)) == 0, run.stdout.read()
     run.communicate()
     assert states(project, deployed=False)[-1] == "Completed"
     mended(project)

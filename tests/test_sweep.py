@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 import sweep_project
-from pipeline_project import call, environment, processes_in, wait_for
+from patience import patient, wait_for
+from pipeline_project import call, environment, processes_in
 
 from pipeline import recipe
 from pipeline.checkout import recall
@@ -35,7 +36,7 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
 def sweep(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """`gan sweep ARGUMENTS` to its end."""
     command = [sys.executable, "-m", "pipeline", "sweep", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=480)
+    return subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=patient(480))
 
 
 def states(folder: Path) -> list[str]:
@@ -61,7 +62,7 @@ def test_interrupted_and_killed_a_sweep_goes_on_where_it_was_and_its_best_is_app
     going = start(project, *words)
     wait_for(lambda: saved(project, "3.0-hinge") >= 2, 120, "the training")
     going.send_signal(signal.SIGINT)
-    output, _ = going.communicate(timeout=60)
+    output, _ = going.communicate(timeout=patient(60))
     assert going.returncode == 130 and "the same command goes on from here" in output, output
     nobody_works_in(project)
     assert set(states(project)) == {"waiting"} and not list(project.glob("work/sweeps/sweep-1/*/"))

@@ -91,6 +91,8 @@ def test_a_trial_worse_than_the_median_of_the_others_at_the_same_images_is_hopel
     ) and "at 3 kimg: quick score 7 at best, against a median of 5 of 3 others" in str(reason)
     assert pruning.judge(history(9, 8, 4.5), others, total_nimg=6000) is None
     assert pruning.judge(history(9, 2, 7), others, total_nimg=6000) is None, "its best so far counts, not its last"
+    later = [{nimg + 3000: score for nimg, score in other.items()} for other in others]
+    assert pruning.judge(history(9, 8), later, total_nimg=6000) is None, "others have no score yet that early"
 
 
 def test_nobody_is_judged_before_the_warm_up_by_too_few_or_at_the_end():

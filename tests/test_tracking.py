@@ -7,9 +7,9 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 
 import pytest
+from patience import patient, wait_for
 from tracked_project import (
     client,
     command,
@@ -285,15 +285,6 @@ with tracking.stage("prepare", params.load()) as track:
 """
 
 
-def wait_for(condition, seconds: float = 60):
-    """The first true answer."""
-    for _ in range(int(seconds / 0.2)):
-        if answer := condition():
-            return answer
-        time.sleep(0.2)
-    raise AssertionError(f"not within {seconds} s")
-
-
 def start_stage(seconds: float) -> subprocess.Popen:
     environment = {name: value for name, value in os.environ.items() if name != "GANLINE_SESSION"}
     return subprocess.Popen([sys.executable, "-c", STAGE.replace("{seconds}", str(seconds))], env=environment)
@@ -329,7 +320,7 @@ def test_processes_that_start_together_make_one_database(tmp_path):
         subprocess.Popen([sys.executable, "-c", code, uri], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(3)
     ]
-    answers = [process.communicate(timeout=120) for process in started]
+    answers = [process.communicate(timeout=patient(120)) for process in started]
     assert {out.strip() for out, _ in answers} == {"1"}, answers
 
 

@@ -9,7 +9,8 @@ import urllib.request
 
 import psutil
 import pytest
-from pipeline_project import gan, make, processes_in, start, started, wait_for
+from patience import patient, wait_for
+from pipeline_project import gan, make, processes_in, start, started
 from ruamel.yaml import YAML
 from test_schedule import call_api, running, stages_going, states
 
@@ -71,7 +72,7 @@ def set_to(folder, train_s: float, longest: str | None = None) -> None:
 
 def run_of_deployment(api: str) -> str:
     """A run as the page's button starts it."""
-    with urllib.request.urlopen(f"{api}/deployments/name/ganline/retraining", timeout=20) as response:
+    with urllib.request.urlopen(f"{api}/deployments/name/ganline/retraining", timeout=patient(20)) as response:
         deployment = json.loads(response.read())["id"]
     return call_api(api, f"deployments/{deployment}/create_flow_run", {})["id"]
 
@@ -86,9 +87,9 @@ def test_up_serves_both_pages_and_a_second_up_says_so(up):
     pages = [word for word in said.split() if word.startswith("http")]
     assert len(pages) == 2 and api.removesuffix("/api") in pages
     for page in pages:
-        with urllib.request.urlopen(page, timeout=20) as answer:
+        with urllib.request.urlopen(page, timeout=patient(20)) as answer:
             assert b"<html" in answer.read(500).lower()
-    with urllib.request.urlopen(f"{api.removesuffix('/api')}/ui-settings", timeout=20) as answer:
+    with urllib.request.urlopen(f"{api.removesuffix('/api')}/ui-settings", timeout=patient(20)) as answer:
         assert json.loads(answer.read())["api_url"] == api
     again = gan(folder, "up")
     assert again.returncode == 0 and again.stdout.startswith("they run already") and all(page in again.stdout for page in pages)
@@ -169,7 +170,7 @@ def test_a_run_by_hand_keeps_down_waiting_and_down_leaves_no_process(up):
         assert refused.returncode == 1 and "uses the Prefect server; wait for it, or end it first" in refused.stderr
     finally:
         going.send_signal(signal.SIGINT)
-        going.wait(60)
+        going.wait(patient(60))
         going.stdout.close()
     known = json.loads((folder / "work/servers.json").read_text())
     said = gan(folder, "down")

@@ -11,7 +11,8 @@ import sys
 import pytest
 import small
 import yaml
-from pipeline_project import environment, make, processes_in, started, wait_for
+from patience import patient, wait_for
+from pipeline_project import environment, make, processes_in, started
 from test_schedule import states
 
 from pipeline import server
@@ -76,7 +77,7 @@ def test_a_process_worker_runs_the_deployment_in_the_checkout_where_it_was_start
             ("deployment", "run", "ganline/process"),
         ):  # fmt: skip
             asked = prefect(*command)
-            said = asked.communicate(timeout=200)[0]
+            said = asked.communicate(timeout=patient(200))[0]
             assert asked.returncode == 0, said
         worker = prefect("worker", "start", "--pool", "ganline-process")
         try:
@@ -84,7 +85,7 @@ def test_a_process_worker_runs_the_deployment_in_the_checkout_where_it_was_start
             wait_for(lambda: {one.pid for one in processes_in(project)} == {worker.pid}, what="the end of the run's process")
         finally:
             worker.send_signal(signal.SIGINT)
-            said = worker.communicate(timeout=120)[0]
+            said = worker.communicate(timeout=patient(120))[0]
         assert started(project) == ["prepare", "train", "register"], said
         assert json.loads((project / "artifacts/register/decision.json").read_text())["name"] == "toys"
     wait_for(lambda: not processes_in(tmp_path), seconds=20, what="the end of every process")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import small
 import torch
+from patience import patient
 from PIL import Image
 
 from gan import generator
@@ -74,7 +75,7 @@ def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
         [sys.executable, "-m", *arguments],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=patient(120),
         check=False,
         env={**os.environ, **environment},
     )

@@ -6,7 +6,8 @@ Prefect is imported late, once its settings are made (checkout.set_up_prefect) a
 import json
 import urllib.error
 import urllib.request
-from datetime import datetime, timedelta
+import zoneinfo
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from .. import proxies
@@ -83,7 +84,16 @@ def in_words(api: str) -> list[str]:
         return []
     lines = [_schedule_in_words(one) for one in found["schedules"]]
     paused = ["paused on the page: it starts nothing until it is resumed there"] if found.get("paused") else []
-    return [*lines, *paused, *_next(api, found["id"])]
+    return [*lines, *paused, *_next(api, found)]
+
+
+def clocks_in_words(api: str) -> list[str]:
+    """What a cron schedule does where the clocks of its zone change; it takes a second or two, for it asks Prefect's own classes."""
+    from . import clocks
+
+    schedules = [one["schedule"] for one in (known(api) or {}).get("schedules", [])]
+    crons = {(one["cron"], one.get("timezone") or "UTC"): None for one in schedules if "cron" in one}
+    return [line for cron, timezone in crons for line in clocks.in_words(cron, timezone, datetime.now(UTC))]
 
 
 def _schedule_in_words(schedule: dict) -> str:
@@ -94,15 +104,23 @@ def _schedule_in_words(schedule: dict) -> str:
     return f"{words}{late}{'' if schedule['active'] else ' (paused on the page)'}"
 
 
-def _next(api: str, deployment: str) -> list[str]:
+def _next(api: str, deployment: dict) -> list[str]:
     asked = {
-        "flow_runs": {"deployment_id": {"any_": [deployment]}, "state": {"type": {"any_": ["SCHEDULED"]}}},
+        "flow_runs": {"deployment_id": {"any_": [deployment["id"]]}, "state": {"type": {"any_": ["SCHEDULED"]}}},
         "sort": "EXPECTED_START_TIME_ASC",
         "limit": SHOWN_RUNS,
     }
     runs = _asked(f"{api}/flow_runs/filter", asked) or []
-    times = [datetime.fromisoformat(run["expected_start_time"]).astimezone() for run in runs]
-    return [f"next: {', '.join(f'{time:%Y-%m-%d %H:%M:%S}' for time in times)}"] if times else []
+    zone = _zone(deployment["schedules"])
+    times = [datetime.fromisoformat(run["expected_start_time"]).astimezone(zone) for run in runs]
+    where = f" ({zone})" if zone else ""
+    return [f"next: {', '.join(f'{time:%Y-%m-%d %H:%M:%S %Z}' for time in times)}{where}"] if times else []
+
+
+def _zone(schedules: list[dict]) -> zoneinfo.ZoneInfo | None:
+    """That of the first cron expression; None, this machine's own, where none has one."""
+    named = (one["schedule"].get("timezone") for one in schedules if "cron" in one["schedule"])
+    return next((zoneinfo.ZoneInfo(name) for name in named if name), None)
 
 
 def _asked(url: str, content: dict | None = None, lost: dict | None = None) -> dict | list | None:

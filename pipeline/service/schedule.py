@@ -120,7 +120,8 @@ def off() -> None:
 def show() -> None:
     """When the flow runs by itself."""
     none = ["no schedule: gan schedule --every 6h, --cron '0 3 * * *' or --on-data"]
-    for line in [*deployment.in_words(_server()), *watch.in_words()] or none:
+    api = _server()
+    for line in [*deployment.in_words(api), *deployment.clocks_in_words(api), *watch.in_words()] or none:
         print(line)
 
 
@@ -148,6 +149,8 @@ def _serve(asked: Wish, port: int | None) -> None:
         watch.want(asked.on_data)
         services += [supervisor.runner(api, own), supervisor.watcher(api, own)]
         print(f"{asked.words}: {api.removesuffix('/api')}   (Ctrl-C ends it)", flush=True)
+        for line in deployment.clocks_in_words(api):
+            print(line, flush=True)
         while True:
             supervisor.look_after(services)
             time.sleep(supervisor.LOOK_S)

@@ -65,15 +65,15 @@ def _detached(ports: list[str]) -> subprocess.Popen:
 
 def _wait(supervisor: subprocess.Popen | None) -> None:
     """Until everything answers; Failure where the supervisor that was just started ends before, or it takes too long."""
-    deadline_s = time.monotonic() + START_TIMEOUT_S
+    began_s = time.monotonic()
     while not _all_ready():
         if supervisor is not None and supervisor.poll() is not None and not _supervised():
             raise Failure(f"the servers ended as they started; see {LOGS}/supervisor.log, and try: gan doctor")
         for name, known in checkout.recall(STATE).items():
             if not known.get("ready", True) and known["deaths"] >= GIVES_UP_AFTER:
                 raise Failure(f"{TITLES[name]} ends as it starts; see {LOGS / name}.log, and try: gan doctor (gan down first)")
-        if time.monotonic() > deadline_s:
-            raise Failure(f"the servers gave no answer in {START_TIMEOUT_S} s; see {LOGS}/, and try: gan doctor")
+        if (took_s := time.monotonic() - began_s) > server.patient(START_TIMEOUT_S):
+            raise Failure(f"the servers gave no answer in {took_s:.0f} s; see {LOGS}/, and try: gan doctor")
         time.sleep(0.1)
 
 

@@ -35,7 +35,7 @@ def judge(own: History, others: list[History], total_nimg: float) -> Hopeless | 
     nimg = max(own, default=0)
     if nimg < WARM_UP * total_nimg or nimg >= total_nimg:
         return None
-    reached = [best_until(other, nimg) for other in others if max(other, default=0) >= nimg]
+    reached = [best_until(other, nimg) for other in others if other and min(other) <= nimg <= max(other)]
     if len(reached) < FEWEST_OTHERS:
         return None
     best, median = best_until(own, nimg), statistics.median(reached)
