@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from patience import patient
 from tracked_project import client, empty_store, execute, picture_steps, project, runs, send
 
 from gan import disk
@@ -231,7 +232,7 @@ def test_a_sweep_and_its_trial_at_once_make_one_parent(project, monkeypatch):
         found = looked(self, experiment, wanted)
         if wanted == key:
             with contextlib.suppress(threading.BrokenBarrierError):  # of one that the other waits for
-                met.wait(timeout=1)
+                met.wait(timeout=patient(0.25))
         return found
 
     monkeypatch.setattr(delivery._Delivery, "_run_of", together)
@@ -239,7 +240,7 @@ def test_a_sweep_and_its_trial_at_once_make_one_parent(project, monkeypatch):
     for thread in both:
         thread.start()
     for thread in both:
-        thread.join(timeout=60)
+        thread.join(timeout=patient(60))
     [parent] = [run for run in runs() if run.data.tags["ganline.session"] == key]
     [trial] = [run for run in runs() if run.data.tags["ganline.session"] == "trial-1"]
     assert trial.data.tags["mlflow.parentRunId"] == parent.info.run_id
