@@ -1,7 +1,8 @@
 """Looks at a folder of pictures and proposes a recipe: python -m apps.propose FOLDER
 
 Prints JSON: `facts`, the recipe that is the `base` and holds the rest, and `settings`, each with its key, its value and its
-reason in words. Every number below is a rule of thumb. `gan init` writes what is proposed here into params.yaml.
+reason in words. Every number below is a rule of thumb; what suits a network, a penalty or an extractor says its own file
+(`defaults`). `gan init` writes what is proposed here into params.yaml.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from apps import answer
+from gan import choices
 from gan.preparation import form, levels, pictures, selection
 from gan.sources import _splits
 from gan.sources import folder as source
@@ -34,7 +36,6 @@ MOSTLY = 0.5  # share of JPEG pictures from which their decoder's own halving is
 MOST_UNUSABLE = 0.5  # a folder of which more cannot be used is not what was meant
 CLASS_IMAGES = 50  # a class of fewer is not learnt as one
 CLASSIFIER_IMAGES = 1000  # in all; 104 pictures of two shapes taught a classifier no more than guessing (docs/log.md)
-ABOVE_CHANCE = 0.25  # of the way from guessing to certainty: what a protocol's network has to reach at least
 LARGEST_SIDE = {"cpu": 32, "cuda": 64}  # from there on, a training of an hour is too short
 IMAGES_PER_S = {"cpu": 680, "cuda": 8000}  # at 16×16: cpu from docs/log.md (half at each doubling), cuda guessed
 TRAINING_S = 3600
@@ -45,10 +46,6 @@ FEW, MANY = 1000, 10_000  # training images: fewer than FEW are learnt by heart 
 HANDED = 0.02  # `handedness` from which left and right are not alike (docs/log.md)
 MIRROR_SIDE = 16  # pixels a side, of the copies that are held against their mirror images
 FLIP, DIFFAUGMENT = {"name": "flip", "axes": ["horizontal"]}, {"name": "diffaugment", "policies": ["color", "translation", "cutout"]}
-GAMMA_AT_16 = 0.3  # the digits recipe's; ×4 at each doubling, as StyleGAN2-ADA's γ ~ size²
-WIDTHS_AT_16 = {"generator": 96, "discriminator": 64}  # the digits recipe's, as powers of two; halved at each doubling, so 4×4 stays as wide
-LEAST_WIDTH = 16
-R3GAN = {"name": "r3gan", "generator_widths": [256], "discriminator_widths": [256]}  # a third of the paper's, for a GPU
 R3GAN_ADAM = {"lr": 2.0e-4, "betas": [0, 0.99]}  # the paper's first values (arXiv:2501.05441)
 
 # What a choice is called here -> its keys in params.yaml.
@@ -307,11 +304,15 @@ def propose(facts: Facts, device: str, resolution: int | list[int] | None = None
     """Every choice that differs between folders; `device`: cpu or cuda; `resolution`: where it is not to be chosen here."""
     size = _resolution(facts, device, resolution)
     sides = size.value if isinstance(size.value, list) else [size.value, size.value]
-    side = math.prod(sides) ** 0.5
+    channels = _channels(facts)
+    fit = choices.Fit(
+        shape=(channels[0].value, *sides), device=device, num_images=facts.training, num_classes=len(facts.classes)
+    )
     return [
-        size, *_channels(facts), *_range(facts), *_draft(facts, min(sides)), *_heldout(facts), *_small_folder(facts), *_classes(facts), *_network(side, device), *_length(facts, side, device),
+        size, *channels, *_range(facts), *_draft(facts, min(sides)), *_heldout(facts), *_small_folder(facts), *_classes(facts, fit), *_network(fit),
+        *_length(facts, fit.side, device),
         _augment(facts),
-        Choice("gamma", _round(GAMMA_AT_16 * (side / 16) ** 2), f"{GAMMA_AT_16} at 16 pixels a side, ×4 at each doubling"),
+        Choice("gamma", choices.defaults("penalties", "r1", fit)["gamma"], "0.3 at 16 pixels a side, ×4 at each doubling"),
     ]  # fmt: skip
 
 
@@ -383,21 +384,22 @@ def _small_folder(facts: Facts) -> list[Choice]:
     return choices
 
 
-def _classes(facts: Facts) -> list[Choice]:
+def _classes(facts: Facts, fit: choices.Fit) -> list[Choice]:
     smallest = min(facts.classes.items(), key=lambda item: item[1], default=None)
     number = len(facts.classes)
     if facts.captions:
         why = f"{facts.captions:,} different labels are nearly as many as pictures: captions, ids or measurements, not classes"
-        return [Choice("conditional", False, why), Choice("min_class_images", 0, "there are no classes"), *_pretext(why)]
+        return [Choice("conditional", False, why), Choice("min_class_images", 0, "there are no classes"), *_pretext(fit, why)]
     if number >= 2 and smallest[1] >= CLASS_IMAGES:
         of = "training pictures" if facts.published else "pictures"
         conditional = Choice("conditional", True, f"{number} class folders, the smallest of {smallest[1]} {of}")
         if facts.images < CLASSIFIER_IMAGES:
-            return [conditional, *_pretext(f"{facts.images} pictures are too few to train a classifier on")]
+            return [conditional, *_pretext(fit, f"{facts.images} pictures are too few to train a classifier on")]
+        least = choices.defaults("extractors", "classifier", fit)["min_accuracy"]
         return [
             conditional,
             Choice("protocol", "classifier", "there are classes to train a classifier on"),
-            Choice("min_accuracy", _above(1 / number), f"guessing one of {number} classes gives {1 / number:.2g}"),
+            Choice("min_accuracy", least, f"guessing one of {number} classes gives {1 / number:.2g}"),
         ]
     if number >= 2:
         of = "training pictures" if facts.published else "pictures"
@@ -405,47 +407,43 @@ def _classes(facts: Facts) -> list[Choice]:
     else:
         why = "the pictures lie in one folder" if facts.classes else "there are no class folders"
     unused = Choice("min_class_images", 0, "the classes are not used")
-    return [Choice("conditional", False, why), unused, *_pretext("no classes to train a classifier on")]
+    return [Choice("conditional", False, why), unused, *_pretext(fit, "no classes to train a classifier on")]
 
 
-def _pretext(why: str) -> list[Choice]:
+def _pretext(fit: choices.Fit, why: str) -> list[Choice]:
+    least = choices.defaults("extractors", "pretext", fit)["min_accuracy"]
     return [
         Choice("protocol", "pretext", why),
-        Choice("min_accuracy", 0.125, "twice what guessing one of 16 views gives; round things look alike when turned"),
+        Choice("min_accuracy", least, "twice what guessing a view gives; round things look alike when turned"),
     ]
 
 
-def _above(chance: float) -> float:
-    return round(chance + ABOVE_CHANCE * (1 - chance), 3)
-
-
-def _network(side: float, device: str) -> list[Choice]:
-    if device == "cuda":
+def _network(fit: choices.Fit) -> list[Choice]:
+    if fit.device == "cuda":
         return [
             Choice("device", "cuda", "this machine has a GPU"),
-            Choice("network", R3GAN, "the better one, where there is a GPU"),
+            Choice("network", choices.defaults("networks", "r3gan", fit), "the better one, where there is a GPU"),
             *[Choice(name, value, "as r3gan's paper starts") for name, value in R3GAN_ADAM.items()],
         ]
-    why = "half of the digits recipe's at each doubling of the side"
-    widths = [
-        Choice(f"{part}_width", max(LEAST_WIDTH, 2 ** round(math.log2(width * 16 / max(side, 16)))), why)
-        for part, width in WIDTHS_AT_16.items()
+    usual, why = choices.defaults("networks", "dcgan", fit), "half of the digits recipe's at each doubling of the side"
+    return [
+        Choice("device", "cpu", "this machine has no GPU that torch can use"),
+        Choice("network_name", "dcgan", "the fast one, for a CPU"),
+        *[Choice(name, usual[name], why) for name in ("generator_width", "discriminator_width")],
     ]
-    return [Choice("device", "cpu", "this machine has no GPU that torch can use"),
-            Choice("network_name", "dcgan", "the fast one, for a CPU"), *widths]  # fmt: skip
 
 
 def _length(facts: Facts, side: float, device: str) -> list[Choice]:
     images_per_s = IMAGES_PER_S[device] * 16 / max(side, 16)
     in_time, in_passes = TRAINING_S * images_per_s / 1000, PASSES * facts.training / 1000
-    total = _round(max(LEAST_KIMG, min(in_time, in_passes)))
+    total = choices.rounded(max(LEAST_KIMG, min(in_time, in_passes)))
     minutes = max(1, round(total * 1000 / images_per_s / 60))
     passes = f"{PASSES} passes over the pictures" if in_passes > LEAST_KIMG else "the least that shows something"
     limit = "an hour" if in_time <= in_passes else passes
     return [
         Choice("total_kimg", total, f"{limit}: about {minutes} minutes, where {images_per_s:.0f} images/s are trained"),
-        Choice("tick_kimg", _round(total / TICKS), f"{TICKS} quick scores"),
-        Choice("half_life_kimg", _round(total / TICKS), "as in the digits recipe, a thirtieth of the length"),
+        Choice("tick_kimg", choices.rounded(total / TICKS), f"{TICKS} quick scores"),
+        Choice("half_life_kimg", choices.rounded(total / TICKS), "as in the digits recipe, a thirtieth of the length"),
     ]
 
 
@@ -461,12 +459,6 @@ def _augment(facts: Facts) -> Choice:
         return Choice("augment", flip, "; ".join([f"{count:,} training pictures are not many", *reasons]))
     why = f"{count:,} training pictures are enough" if count >= MANY else "left and right differ in these pictures"
     return Choice("augment", [], why)
-
-
-def _round(value: float) -> float | int:
-    """Two significant digits: more would promise what a rule of thumb does not know."""
-    rounded = float(f"{value:.2g}")
-    return int(rounded) if rounded.is_integer() else rounded
 
 
 def device_here() -> str:

@@ -1,12 +1,16 @@
 """A name in params.yaml is a file in a room; the rest of the section is that file's Config.
 
 A room is a package of gan/ such as `networks`. Each of its modules is a choice, except those that start with an
-underscore: they are shared by the room. A choice defines `class Config(choices.Config)`.
+underscore: they are shared by the room. A choice defines `class Config(choices.Config)`, and where that has keys without a
+default, `defaults(fit: choices.Fit) -> dict`: what suits the data. These are written into params.yaml when the choice is named
+(apps/choose.py) and never stand in for a key that is missing there. `OWN` names keys that mean something else in other choices:
+their values are neither handed on nor taken over where one choice follows another.
 """
 
 import difflib
 import importlib
 import pkgutil
+from dataclasses import dataclass
 from types import ModuleType
 
 import pydantic
@@ -16,6 +20,29 @@ class Config(pydantic.BaseModel):
     """Frozen, refusing keys it does not know, and strict: true is no number, 1 no boolean; a whole number may stand for a float."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
+
+
+@dataclass(frozen=True)
+class Room:
+    """In a Config's annotation: a section {name, **fields} that chooses from this room."""
+
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """What a choice's defaults are to suit."""
+
+    shape: tuple[int, int, int]  # (C, H, W) of the images
+    device: str = "cpu"  # cpu or cuda, where they are trained on
+    total_kimg: float = 100.0  # thousand images of the training
+    num_images: int | None = None  # to train on; None: not known yet
+    num_classes: int | None = None  # None: not known yet
+
+    @property
+    def side(self) -> float:
+        """Pixels a side of a square as large as an image."""
+        return (self.shape[1] * self.shape[2]) ** 0.5
 
 
 def names(room: str) -> list[str]:
@@ -36,6 +63,25 @@ def config(room: str, section: dict) -> Config:
     """{"name": choice, **fields} -> that choice's Config."""
     fields = {key: value for key, value in section.items() if key != "name"}
     return module(room, section["name"]).Config.model_validate(fields)
+
+
+def fields(room: str, name: str) -> list[str]:
+    """The keys that a choice's section has beside its name."""
+    return list(module(room, name).Config.model_fields)
+
+
+def defaults(room: str, name: str, fit: Fit) -> dict:
+    """The whole section of a choice by its name alone; keys that only the user can know, such as a file's hash, are left out."""
+    chosen = module(room, name)
+    known = {key: field.get_default() for key, field in chosen.Config.model_fields.items() if not field.is_required()}
+    known |= chosen.defaults(fit) if hasattr(chosen, "defaults") else {}
+    return {"name": name} | {key: known[key] for key in fields(room, name) if key in known}
+
+
+def rounded(value: float) -> float | int:
+    """Two significant digits: more would promise what a rule of thumb does not know."""
+    short = float(f"{value:.2g}")
+    return int(short) if short.is_integer() else short
 
 
 def did_you_mean(word: str, valid: list[str]) -> str:

@@ -17,7 +17,6 @@ from .processes import answer
 DATA = Path("data")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")  # of a registered model, as the door wants it
 NOT_DATA = ("work", "artifacts", ".dvc", ".git")
-NO_WORDS = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")  # to YAML
 PROPOSED = """\
 # Proposed by `gan init` for {folder}: {images} pictures{classes}.
 # Not yet measured. What was chosen says why; every value is yours to change.
@@ -135,7 +134,7 @@ def _params(proposal: dict, place: Path, name: str) -> str:
         {"key": "register.name", "value": name, "reason": "of the registered model"},
     ]
     for setting in [*own, *proposal["settings"]]:
-        text = settings.put(text, [f"{setting['key']}={_spelled(setting['value'])}"])
+        text = settings.put(text, [f"{setting['key']}={settings.spelled(setting['value'])}"])
         text = settings.annotate(text, setting["key"], setting["reason"])
     return text
 
@@ -143,12 +142,6 @@ def _params(proposal: dict, place: Path, name: str) -> str:
 def _first_key(text: str) -> int:
     """Where a recipe's header of comments ends."""
     return re.search(r"^[A-Za-z_]", text, re.MULTILINE).start()
-
-
-def _spelled(value: object) -> str:
-    """As YAML; words that YAML would take for something else in quotes."""
-    plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z][\w./-]*", value) and value.lower() not in NO_WORDS
-    return value if plain else json.dumps(value, ensure_ascii=False)
 
 
 def _add(asked: Path, root: Path, place: Path) -> None:

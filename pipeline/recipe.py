@@ -15,7 +15,7 @@ from pathlib import Path
 
 from stages import yaml_files
 
-from . import door
+from . import choosing, door
 from . import settings as edits
 from .checkout import WORK, environment, recall, remember
 from .errors import Mistake
@@ -36,7 +36,7 @@ def apply(recipe: str | None, settings: list[str]) -> bool:
     if text is None:
         raise Mistake(f"{door.PARAMS} does not exist; copy a recipe: gan run --recipe digits (there are: {_listed()})")
     asked = edits.put(text, settings)
-    text = _with_path_for_url(asked)
+    text = _with_path_for_url(choosing.put(text, settings))
     if text == before:
         return False
     with replacing(text, loses_edits=asked != before):

@@ -1,9 +1,9 @@
 """Puts "train.loss.name=hinge" into the text of a YAML file: that value changes, and no other character.
 
-A key that is not there yet (or a value of many lines) is written by the YAML library: comments stay, columns may move.
+A key that is not there yet becomes a line of its own at the end of its section; a value of many lines becomes one of one line.
 """
 
-import io
+import json
 import re
 from typing import Any
 
@@ -13,6 +13,7 @@ from .errors import Mistake
 
 MOST_SHOWN = 200  # characters of a setting that is wrong
 COMMENT_COLUMN = 32  # where the recipes' comments stand
+NO_WORDS = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")  # to one YAML or another
 
 
 def put(text: str, settings: list[str]) -> str:
@@ -30,6 +31,37 @@ def get(text: str, key: str) -> Any:
         return _at(_read(text, "params.yaml"), key.split("."))
     except (KeyError, TypeError, IndexError):
         return None
+
+
+def put_section(text: str, key: str, content: dict) -> str:
+    """YAML text in which the section at a key, which is there, has just this content: lines of what stays are left as they are."""
+    path, kept = key.split("."), get(text, key)
+    if isinstance(kept, dict) and (found := _walk(text, path)[-1]).flow_style is False and found.value[0][0].value in content:
+        lines = text.splitlines(keepends=True)
+        for name, value in reversed(found.value):
+            if name.value not in content:
+                del lines[name.start_mark.line : _last_line(text, value) + 1]
+        text = "".join(lines)
+        changed = {name: value for name, value in content.items() if name not in kept or kept[name] != value}
+        return put(text, [f"{key}.{name}={spelled(value)}" for name, value in changed.items()])
+    return text if kept == content else put_value(text, key, content)
+
+
+def put_value(text: str, key: str, value: Any) -> str:
+    """YAML text with a value, as it is in Python, at a key."""
+    return put(text, [f"{key}={spelled(value)}"])
+
+
+def spelled(value: Any) -> str:
+    """A value as YAML of one line, the same to every reader; words stay plain where they stay words."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{spelled(name)}: {spelled(item)}" for name, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(spelled, value)) + "]"
+    if isinstance(value, float):
+        return _number(value)
+    plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z][\w./-]*", value, re.ASCII) and value.lower() not in NO_WORDS
+    return value if plain else json.dumps(value, ensure_ascii=False)
 
 
 def annotate(text: str, key: str, words: str) -> str:
@@ -51,7 +83,7 @@ def _put(text: str, setting: str) -> str:
     value = _load(typed, setting)
     path = key.split(".")
     node = _find(text, path, setting)
-    new = _spelled(typed, value)
+    new = _number(value) if isinstance(value, float) else typed.strip()
     edited = _written_anew(text, path, new) if node is None else _written_in_place(text, node, new)
     try:
         arrived = _at(_yaml("safe", pure=False).load(edited), path) == value
@@ -66,11 +98,7 @@ def _yaml(kind: str, pure: bool = True) -> Any:
     """`pure` False: as DVC reads it, which is stricter."""
     from ruamel.yaml import YAML
 
-    yaml = YAML(typ=kind, pure=pure)
-    yaml.preserve_quotes = True
-    yaml.width = 4096  # never fold a long line
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    return yaml
+    return YAML(typ=kind, pure=pure)
 
 
 def _load(typed: str, setting: str) -> Any:
@@ -88,21 +116,28 @@ def _read(text: str, name: str) -> Any:
         raise Mistake(str(unreadable)) from None
 
 
-def _spelled(typed: str, value: Any) -> str:
-    """Numbers as every YAML reader takes them: 1e-5 is text to some, 1.0e-05 is a number to all."""
-    if not isinstance(value, float):
-        return typed.strip()
+def _number(value: float) -> str:
+    """As every YAML reader takes it: 1e-5 is text to some, 1.0e-05 is a number to all."""
     return re.sub(r"^(-?\d+)e", r"\1.0e", repr(value))
 
 
 def _find(text: str, path: list[str], setting: str) -> Any:
     """The node of a key's value if it can be replaced where it stands; None if it is not there, or has many lines."""
-    node = _yaml("rt").compose(text)
+    nodes = _walk(text, path, setting)
+    node = nodes[-1] if len(nodes) > len(path) else None
+    one_line = node is not None and (node.id == "scalar" and node.style not in ("|", ">") or getattr(node, "flow_style", False))
+    return node if one_line else None
+
+
+def _walk(text: str, path: list[str], setting: str = "") -> list[Any]:
+    """The nodes from the whole to a key's value, as far as they are there."""
+    nodes = [_yaml("safe", pure=False).compose(text)]
     for depth, part in enumerate(path):
-        node = _child(node, part, setting, ".".join(path[:depth]))
+        node = _child(nodes[-1], part, setting, ".".join(path[:depth]))
         if node is None:
-            return None
-    return node if node.id == "scalar" and node.style not in ("|", ">") or getattr(node, "flow_style", False) else None
+            break
+        nodes.append(node)
+    return nodes
 
 
 def _child(node: Any, part: str, setting: str, section: str) -> Any:
@@ -116,29 +151,55 @@ def _child(node: Any, part: str, setting: str, section: str) -> Any:
 
 
 def _written_in_place(text: str, node: Any, new: str) -> str:
-    """The comment behind the value keeps its column if there is room."""
+    """The comment behind the value, or behind the braces that it stands in, keeps its column if there is room."""
     start, end = node.start_mark.index, node.end_mark.index
-    gap = re.match(r" +(?=#)", text[end:])
-    if gap is None:
+    behind = re.match(r"([\]}]*)( +)(?=#)", text[end:])
+    if behind is None:
         return text[:start] + new + text[end:]
-    blanks = max(1, len(gap[0]) + (end - start) - len(new))
-    return text[:start] + new + " " * blanks + text[end + len(gap[0]) :]
+    closing, gap = behind.groups()
+    blanks = max(1, len(gap) + (end - start) - len(new))
+    return text[:start] + new + closing + " " * blanks + text[end + len(behind[0]) :]
 
 
 def _written_anew(text: str, path: list[str], new: str) -> str:
-    """A missing section is made too, so that the door can say what is valid there."""
-    yaml = _yaml("rt")
-    content, value = yaml.load(text), yaml.load(new)
-    place = content
-    for part in path[:-1]:
-        place = place[int(part)] if isinstance(place, list) else place.setdefault(part, {})
-    if isinstance(place, list):
-        place[int(path[-1])] = value
+    """A value of many lines is replaced, a missing one added; a missing section is made too, so that the door can say what is valid."""
+    *_, node = nodes = _walk(text, path)
+    if len(nodes) > len(path):
+        return _written_on_one_line(text, nodes[-2], node, new)
+    name, *inner = path[len(nodes) - 1 :]
+    for part in reversed(inner):
+        new = f"{{{spelled(part)}: {new}}}"
+    entry = f"{spelled(name)}: {new}"
+    if node.flow_style:
+        end = text.rindex("}", 0, node.end_mark.index)
+        return f"{text[:end].rstrip()}{', ' if node.value else ''}{entry}{text[end:]}"
+    lines = text.splitlines(keepends=True)
+    last, indent = _last_line(text, node), node.value[0][0].start_mark.column
+    lines[last] = lines[last].rstrip("\n") + "\n"
+    lines.insert(last + 1, f"{' ' * indent}{entry}\n")
+    return "".join(lines)
+
+
+def _written_on_one_line(text: str, section: Any, node: Any, new: str) -> str:
+    """A value of many lines, in place of which `new` comes behind its key (or the dash of its item); a comment there stays."""
+    lines, last = text.splitlines(keepends=True), _last_line(text, node)
+    if section.id == "sequence":
+        first, start = node.start_mark.line, node.start_mark.column
+        head, tail = lines[first][:start], "\n"
     else:
-        place[path[-1]] = value
-    out = io.StringIO()
-    yaml.dump(content, out)
-    return out.getvalue()
+        key = next(name for name, value in section.value if value is node)
+        first = key.start_mark.line
+        head, tail = re.fullmatch(rf"(.{{{key.start_mark.column}}}[^:]*:)[^#]*?(\s*(?:#.*)?\n?)", lines[first]).groups()
+        head, tail = head + " ", re.sub(r"^ +(?=#)", lambda gap: " " * max(1, len(gap[0]) - len(new) - 1), tail)
+    return "".join([*lines[:first], head, new, tail, *lines[last + 1 :]])
+
+
+def _last_line(text: str, node: Any) -> int:
+    """The last line of a value, without the comments and blank lines that may follow it."""
+    if node.id != "scalar" and not node.flow_style and node.value:
+        item = node.value[-1]
+        return _last_line(text, item[1] if node.id == "mapping" else item)
+    return node.start_mark.line + text[node.start_mark.index : node.end_mark.index].rstrip().count("\n")
 
 
 def _at(content: Any, path: list[str]) -> Any:

@@ -4,6 +4,7 @@
 """
 
 import datetime
+import difflib
 import re
 import sys
 import urllib.parse
@@ -37,11 +38,11 @@ Duration = Annotated[str, pydantic.AfterValidator(_duration)]
 
 
 class _Inside(ValueError):
-    """The mistakes inside a chosen file's section, and the Config that they were found by."""
+    """The mistakes inside a section, and the file of a room that it chooses."""
 
-    def __init__(self, model: type[Config], error: pydantic.ValidationError):
+    def __init__(self, room: str, name: str, error: pydantic.ValidationError):
         super().__init__(str(error))
-        self.model, self.errors = model, error.errors()
+        self.room, self.name, self.model, self.errors = room, name, choices.module(room, name).Config, error.errors()
 
 
 class _At(ValueError):
@@ -65,13 +66,13 @@ def _chosen(room: str, section: Any) -> dict:
     except LookupError as error:
         raise ValueError(error.args[0].partition(" is ")[2]) from None
     except pydantic.ValidationError as error:
-        raise _Inside(choices.module(room, section["name"]).Config, error) from None
+        raise _Inside(room, section["name"], error) from None
     return {"name": section["name"], **config.model_dump(mode="json")}
 
 
 def choice(room: str) -> Any:
     """The type of a section that chooses a file of a room."""
-    return Annotated[dict, pydantic.PlainValidator(lambda section: _chosen(room, section))]
+    return Annotated[dict, choices.Room(room), pydantic.PlainValidator(lambda section: _chosen(room, section))]
 
 
 class Fetch(Config):
@@ -105,7 +106,7 @@ def _heldout(value: Any) -> float | str:
 
 
 class Prepare(Form):
-    source: Annotated[dict, pydantic.PlainValidator(_source)]
+    source: Annotated[dict, choices.Room("sources"), pydantic.PlainValidator(_source)]
     heldout: Annotated[float | str, pydantic.PlainValidator(_heldout)]
     near_duplicates: Annotated[int, pydantic.Field(ge=0, le=16, strict=True)] | None
     min_images: Count
@@ -323,10 +324,32 @@ def _sentences(error: dict, model: type[Config], place: tuple = ()) -> Iterator[
     """A sentence for a pydantic error, or several where it lies inside a chosen file's section."""
     inside = error.get("ctx", {}).get("error")
     if isinstance(inside, _Inside):
-        for one in inside.errors:
-            yield from _sentences(one, inside.model, (*place, *error["loc"]))
+        yield from _sentences_inside(inside, (*place, *error["loc"]))
     else:
         yield _sentence(error, model, place)
+
+
+def _sentences_inside(inside: _Inside, place: tuple) -> Iterator[str]:
+    """About a chosen section. Keys of another choice, and the lack of its own, are one mistake: its name was changed alone."""
+    own, key, name = choices.fields(inside.room, inside.name), ".".join(map(str, place)), inside.name
+    others = {field for other in choices.names(inside.room) for field in choices.fields(inside.room, other)} - set(own)
+    extra = [one["loc"][0] for one in inside.errors if one["type"] == "extra_forbidden" and len(one["loc"]) == 1]
+    meant = {near for one in extra if one not in others for near in difflib.get_close_matches(str(one), own, n=1)}
+    lacking = [one["loc"][0] for one in inside.errors if one["type"] == "missing" and len(one["loc"]) == 1]
+    lacking, foreign = [one for one in lacking if one not in meant], [one for one in extra if one in others]
+    known = choices.defaults(inside.room, name, choices.Fit(shape=(3, 32, 32)))
+    unknown = [one for one in lacking if one not in known]
+    if foreign or len(unknown) < len(lacking):
+        words = [f"lacks {', '.join(lacking)}"] if lacking else []
+        words += [f"has keys of another choice ({', '.join(foreign)})"] if foreign else []
+        typed = "".join(f" --set {key}.{one}=…" for one in unknown)
+        yield f"{key} is {name}, but {', and '.join(words)}; gan run --set {key}.name={name}{typed} writes the keys of {name}"
+    else:
+        for one in unknown:
+            yield f"{key}.{one} is missing, and only you can know it: gan run --set {key}.name={name} --set {key}.{one}=…"
+    for one in inside.errors:
+        if not (len(one["loc"]) == 1 and one["loc"][0] in {*lacking, *foreign} and one["type"] in ("missing", "extra_forbidden")):
+            yield from _sentences(one, inside.model, place)
 
 
 def _sentence(error: dict, model: type[Config], place: tuple) -> str:

@@ -28,7 +28,7 @@ PARAMS = textwrap.dedent("""\
 @pytest.mark.parametrize(
     ("setting", "before", "after"),
     [
-        ("train.loss.name=minimax", "{name: hinge}", "{name: minimax}"),
+        ("train.loss.name=minimax", "{name: hinge}           #", "{name: minimax}         #"),
         ("train.loss={name: minimax, k: 1}", "{name: hinge}           #", "{name: minimax, k: 1}   #"),
         ("train.lr=1e-3", "lr: 5.0e-4                    #", "lr: 0.001                     #"),
         ("train.lr=1e-5", "lr: 5.0e-4                    #", "lr: 1.0e-05                   #"),

@@ -206,9 +206,7 @@ def test_what_is_lowered_is_compared_with_the_base_recipe():
         propose.HELDOUT, propose.MIN_IMAGES, propose.MAX_SET_ASIDE
     )  # fmt: skip
     assert (base.evaluate.kid_subset_size, base.evaluate.isc_splits) == (propose.KID_SUBSET_SIZE, propose.ISC_SPLITS)
-    assert (base.train.network["generator_width"], base.train.penalties[0]["gamma"]) == (
-        propose.WIDTHS_AT_16["generator"], propose.GAMMA_AT_16
-    )  # fmt: skip
+    assert base.train.penalties[0]["gamma"] == choices.defaults("penalties", "r1", choices.Fit(shape=(1, 16, 16)))["gamma"]
 
 
 def test_every_choice_has_keys_and_a_reason():

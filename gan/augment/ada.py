@@ -42,6 +42,11 @@ class Config(choices.Config):
     color: bool = True  # brightness, contrast, luma flip, hue, saturation
 
 
+def defaults(fit: choices.Fit) -> dict:
+    """The paper's speed is for trainings of many thousand kimg; in a short one p can reach 1 within half of it."""
+    return {"speed_kimg": min(500, choices.rounded(fit.total_kimg / 2))}
+
+
 def probability(config: Config, share: float, adapted: float) -> float:
     """p in [0, most]. `share`: of the training's images, [0, 1]; `adapted`: what `adapt` gave last, 0 at the start."""
     if config.mode == "adaptive":

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from .. import choices, streams
 from . import _convnet
 
+OWN = ("min_accuracy",)
 HAS_SCORE = True  # its logits are classes of the data, so the Inception Score means something
 
 SMALL = {"width": 4, "num_features": 6, "total_kimg": 0.05, "batch_size": 10, "lr": 0.001, "min_accuracy": 0.0}
@@ -22,6 +23,22 @@ class Config(choices.Config):
     batch_size: int = pydantic.Field(ge=2, strict=True)
     lr: float = pydantic.Field(gt=0)
     min_accuracy: float = pydantic.Field(ge=0, le=1)
+
+
+def defaults(fit: choices.Fit) -> dict:
+    """The digits recipe's, longer for more images: ten passes, up to ten times as long. See also `least_accuracy`."""
+    passes = 10 * (fit.num_images or 0) / 1000
+    return {
+        "width": 32, "num_features": 64 if (fit.num_classes or 0) <= 10 else 128,
+        "total_kimg": choices.rounded(min(max(passes, 40), 400)), "batch_size": 64, "lr": 2.0e-3,
+        "min_accuracy": least_accuracy(fit.num_classes),
+    }  # fmt: skip
+
+
+def least_accuracy(num_classes: int | None) -> float:
+    """A quarter of the way from guessing to certainty; below it the network has learnt nothing to judge by."""
+    chance = 1 / num_classes if num_classes else 0.0
+    return round(chance + 0.25 * (1 - chance), 3)
 
 
 def build(config: Config, shape: tuple[int, int, int], num_classes: int) -> nn.Module:

@@ -33,6 +33,11 @@ class Config(choices.Config):
     resize: _pictures.Resize = "tf1"
 
 
+def defaults(fit: choices.Fit) -> dict:
+    """The smallest. The hash of its file is to be found out."""
+    return {"variant": "vit-s-14"}
+
+
 class Scale(nn.Module):
     """Each channel of a branch by a factor of its own (Touvron et al. 2021, arXiv:2103.17239)."""
 

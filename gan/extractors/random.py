@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from .. import choices, images, streams
 
+OWN = ("width",)  # a quarter of its features
 HAS_SCORE = False
 
 SMALL = {"width": 8, "seed": 0}
@@ -22,6 +23,11 @@ class Config(choices.Config):
 
     width: int = pydantic.Field(ge=1, strict=True)
     seed: int = pydantic.Field(ge=0, strict=True)
+
+
+def defaults(fit: choices.Fit) -> dict:
+    """128 features."""
+    return {"width": 32, "seed": 0}
 
 
 class Network(nn.Module):

@@ -18,6 +18,11 @@ class Config(choices.Config):
     signed: bool = False
 
 
+def defaults(fit: choices.Fit) -> dict:
+    """As every recipe has it, and R3GAN for images of any size (Huang et al. 2024, arXiv:2501.05441)."""
+    return {"size": 64}
+
+
 def sample(config: Config, stream: int, indices: np.ndarray) -> Tensor:
     """Bits (N, size) float32 of the indices (N,) of a stream; the probability is met to 2⁻³³."""
     ones = streams.words(stream, indices, config.size) < round(config.probability * 2**32)

@@ -46,6 +46,11 @@ class Config(choices.Config):
         return sum(self.factors) if self.embedding is None else len(self.factors) * self.embedding
 
 
+def defaults(fit: choices.Fit) -> dict:
+    """Sixteen million latents, as 64 learned numbers: alone, a space has to have more of them than images are made."""
+    return {"factors": [8] * 8, "embedding": 8}
+
+
 def raw_size(config: Config) -> int:
     """Numbers of a sample: one for each category of each factor."""
     return sum(config.factors)

@@ -42,12 +42,21 @@ def _checked(section: Any) -> dict:
 class Config(choices.Config):
     """`parts`: sections {name, **fields} of the other latent spaces, whose numbers are joined in this order."""
 
-    parts: tuple[Annotated[dict, pydantic.PlainValidator(_checked)], ...] = pydantic.Field(min_length=1, strict=False)
+    parts: tuple[Annotated[dict, choices.Room("latents"), pydantic.PlainValidator(_checked)], ...] = pydantic.Field(
+        min_length=1, strict=False
+    )
 
     @property
     def size(self) -> int:
         """Numbers the network gets."""
         return sum(config.size for _, config in _parts(self))
+
+
+def defaults(fit: choices.Fit) -> dict:
+    """Noise, and a code with a category a class (InfoGAN has one of ten for MNIST)."""
+    noise = choices.defaults("latents", "normal", fit) | {"size": 60}
+    code = choices.defaults("latents", "categorical", fit) | {"factors": [max(2, fit.num_classes or 10)], "embedding": None}
+    return {"parts": [noise, code]}
 
 
 def _parts(config: Config) -> list[tuple[ModuleType, Any]]:

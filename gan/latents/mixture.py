@@ -36,6 +36,11 @@ class Config(choices.Config):
         return self
 
 
+def defaults(fit: choices.Fit) -> dict:
+    """A component a class; means and σ so that each of 64 numbers has variance one: spread² / 64 + σ² = 1."""
+    return {"components": fit.num_classes or 10, "size": 64, "spread": 6.9, "deviation": 0.5, "learned": True}
+
+
 def raw_size(config: Config) -> int:
     """Numbers of a sample: one for each component, then the noise."""
     return config.components + config.size

@@ -32,6 +32,11 @@ class Config(choices.Config):
         return self
 
 
+def defaults(fit: choices.Fit) -> dict:
+    """As many numbers as the other spaces have, each about one, none, two or three."""
+    return {"size": 64, "trials": 64}
+
+
 def _centre_and_unit(config: Config, like: Tensor) -> tuple[Tensor, Tensor]:
     """What counts (N, size) are moved and divided by, each (size,) float64."""
     weights = torch.tensor(config.weights or (1,) * config.size, dtype=torch.float64, device=like.device)

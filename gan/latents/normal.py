@@ -17,6 +17,11 @@ class Config(choices.Config):
     size: int = pydantic.Field(ge=1, strict=True)
 
 
+def defaults(fit: choices.Fit) -> dict:
+    """As every recipe has it, and R3GAN for images of any size (Huang et al. 2024, arXiv:2501.05441)."""
+    return {"size": 64}
+
+
 def sample(config: Config, stream: int, indices: np.ndarray) -> Tensor:
     """Latents (N, size) float32 of the indices (N,) of a stream."""
     return torch.from_numpy(streams.normal(stream, indices, config.size))

@@ -16,6 +16,11 @@ class Config(choices.Config):
     size: int = pydantic.Field(ge=2, strict=True)
 
 
+def defaults(fit: choices.Fit) -> dict:
+    """As every recipe has it, and R3GAN for images of any size (Huang et al. 2024, arXiv:2501.05441)."""
+    return {"size": 64}
+
+
 def sample(config: Config, stream: int, indices: np.ndarray) -> Tensor:
     """Latents (N, size) float32 of norm √size of the indices (N,) of a stream: normal draws by their norm (Muller 1959)."""
     drawn = streams.normal(stream, indices, config.size).astype(np.float64)

@@ -22,6 +22,11 @@ class Config(choices.Config):
     bound: float = pydantic.Field(gt=0, default=2.0)
 
 
+def defaults(fit: choices.Fit) -> dict:
+    """As every recipe has it, and R3GAN for images of any size (Huang et al. 2024, arXiv:2501.05441)."""
+    return {"size": 64}
+
+
 def sample(config: Config, stream: int, indices: np.ndarray) -> Tensor:
     """Latents (N, size) float32 in [−bound, +bound] of the indices (N,) of a stream."""
     share = torch.from_numpy((streams.words(stream, indices, config.size).astype(np.float64) + 0.5) * 2.0**-32)

@@ -24,6 +24,11 @@ class Config(choices.Config):
         return self
 
 
+def defaults(fit: choices.Fit) -> dict:
+    """As every recipe has it, and R3GAN for images of any size (Huang et al. 2024, arXiv:2501.05441)."""
+    return {"size": 64}
+
+
 def sample(config: Config, stream: int, indices: np.ndarray) -> Tensor:
     """Latents (N, size) float32 in (low, high) of the indices (N,) of a stream."""
     share = torch.from_numpy(streams.uniform(stream, indices, config.size))

@@ -6,6 +6,8 @@ import pydantic
 import torch
 from torch import Tensor, nn
 
+from .. import choices
+
 Widths = Annotated[list[Annotated[int, pydantic.Field(ge=1, strict=True)]], pydantic.Field(min_length=1)]  # of a Config
 LEAST = 4  # pixels of the lowest resolution's shorter side
 
@@ -24,6 +26,17 @@ def pyramid(shape: tuple[int, int, int]) -> list[tuple[int, int]]:
             f"prepare.resolution so that both sides are even and at least {2 * LEAST}"
         )
     return sizes
+
+
+def usual_widths(fit: choices.Fit, cpu: int, cuda: int) -> list[int]:
+    """Channels from the lowest resolution of images up, for networks whose cost is about a level's pixels times channels squared.
+
+    On a CPU they halve at each level, which makes the levels cost alike; on a GPU only from above 32 pixels on.
+    """
+    levels = [min(size) for size in pyramid(fit.shape)]
+    if fit.device == "cuda":
+        return [max(16, round(cuda * min(1, 32 / side))) for side in levels]
+    return [max(16, cpu >> level) for level in range(len(levels))]
 
 
 def widths_of_levels(widths: list[int], levels: int) -> list[int]:

@@ -33,6 +33,16 @@ class Config(choices.Config):
     attention: Resolutions = []
 
 
+def defaults(fit: choices.Fit) -> dict:
+    """The digits recipe's widths as powers of two, halved where the side doubles, so that 4×4 stays as wide.
+
+    No batch norm in the discriminator: gradient penalties are per image (Gulrajani et al. 2017, sec. 4).
+    """
+    widths = {"generator_width": 96, "discriminator_width": 64}  # at 16 pixels a side
+    halved = {key: max(16, 2 ** round(math.log2(width * 16 / max(fit.side, 16)))) for key, width in widths.items()}
+    return halved | {"discriminator_norm": "none"}
+
+
 def _norm(name: str, channels: int) -> nn.Module:
     return nn.BatchNorm2d(channels) if name == "batch" else nn.Identity()
 

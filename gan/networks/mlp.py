@@ -12,6 +12,7 @@ from .. import choices
 from ._layers import Widths, with_class
 
 SMALL = {"generator_widths": [16], "discriminator_widths": [16]}
+OWN = ("generator_widths", "discriminator_widths")  # of layers here, of resolutions elsewhere
 
 
 class Config(choices.Config):
@@ -19,6 +20,12 @@ class Config(choices.Config):
 
     generator_widths: Widths
     discriminator_widths: Widths
+
+
+def defaults(fit: choices.Fit) -> dict:
+    """Two hidden layers about as wide as an image has numbers, between 128 and 512."""
+    width = min(max(2 ** round(math.log2(math.prod(fit.shape))), 128), 512)
+    return {"generator_widths": [width, width], "discriminator_widths": [width, width]}
 
 
 def _layers(inputs: int, widths: list[int], outputs: int) -> nn.Sequential:

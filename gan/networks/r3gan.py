@@ -39,6 +39,12 @@ class Config(choices.Config):
         return self
 
 
+def defaults(fit: choices.Fit) -> dict:
+    """On a GPU a third of the paper's 768; on a CPU the widths of the recipe stacked-mnist, one block each."""
+    widths = [256] if fit.device == "cuda" else [48, 48, 32, 16][: len(pyramid(fit.shape))]
+    return {"generator_widths": widths, "discriminator_widths": widths, "blocks": 2 if fit.device == "cuda" else 1}
+
+
 def _convolution(inputs: int, outputs: int, size: int, groups: int = 1, gain: float = 1.0) -> nn.Conv2d:
     """A convolution without bias; weights from N(0, gain² / fan-in)."""
     layer = nn.Conv2d(inputs, outputs, size, padding=size // 2, groups=groups, bias=False)

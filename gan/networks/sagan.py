@@ -7,11 +7,12 @@ learning rate four times as high for the discriminator.
 
 from .. import choices
 from ._attention import Resolutions, attended
-from ._layers import Widths, pyramid, widths_of_levels
+from ._layers import Widths, pyramid, usual_widths, widths_of_levels
 from ._resnet import ResidualDiscriminator, ResidualGenerator, SpectralProjection
 from ._spectral import spectral_norm
 
 SMALL = {"generator_widths": [8], "discriminator_widths": [8]}
+OWN = ("attention",)  # without which this would be another network
 
 
 class Config(choices.Config):
@@ -23,6 +24,11 @@ class Config(choices.Config):
     generator_widths: Widths
     discriminator_widths: Widths
     attention: Resolutions | None = None
+
+
+def defaults(fit: choices.Fit) -> dict:
+    """As of sngan."""
+    return {"generator_widths": usual_widths(fit, 128, 256), "discriminator_widths": usual_widths(fit, 128, 128)[:-1]}
 
 
 def _levels(config: Config, sizes: list[tuple[int, int]]) -> frozenset[int]:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from .. import choices, streams
 from ._attention import Resolutions, SelfAttention, attended
-from ._layers import Widths, pyramid, widths_of_levels
+from ._layers import Widths, pyramid, usual_widths, widths_of_levels
 from ._styles import (
     EqualConvolution,
     EqualLinear,
@@ -46,6 +46,15 @@ class Config(choices.Config):
     style_mixing: float = pydantic.Field(ge=0, le=1, default=0.9)
     deviation_group: int = pydantic.Field(ge=1, strict=True, default=4)
     attention: Resolutions = []
+
+
+def defaults(fit: choices.Fit) -> dict:
+    """Up to 32 pixels a side two layers of mapping, as StyleGAN2-ADA has it for CIFAR-10."""
+    cuda = fit.device == "cuda"
+    return {
+        "generator_widths": usual_widths(fit, 64, 256), "discriminator_widths": usual_widths(fit, 64, 256),
+        "style_size": 256 if cuda else 64, "mapping_layers": 2 if fit.side <= 32 else 8,
+    }  # fmt: skip
 
 
 class Layer(nn.Module):

@@ -36,6 +36,11 @@ class Config(choices.Config):
         return self
 
 
+def defaults(fit: choices.Fit) -> dict:
+    """The paper's shift, 4 pixels of 32; no flip, which it has too, since digits and writing are not their mirror images."""
+    return {"flip": False, "shift": max(1, min(fit.shape[1:]) // 8)}
+
+
 def penalty(
     config: Config, real: tuple[Tensor, Tensor], fake: tuple[Tensor, Tensor], judge: Callable, uniform: Callable
 ) -> Tensor:

@@ -18,6 +18,11 @@ class Config(choices.Config):
     gamma: float = pydantic.Field(ge=0)
 
 
+def defaults(fit: choices.Fit) -> dict:
+    """The digits recipe's at 16 pixels a side, four times as much at each doubling, as StyleGAN2-ADA has it."""
+    return {"gamma": choices.rounded(0.3 * (fit.side / 16) ** 2)}
+
+
 def penalty(
     config: Config, real: tuple[Tensor, Tensor], fake: tuple[Tensor, Tensor], judge: Callable, uniform: Callable
 ) -> Tensor:

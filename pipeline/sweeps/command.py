@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from .. import checkout, dvc, recipe, workspace
+from .. import checkout, dvc, recipe, settings, workspace
 from ..errors import Failure, Mistake
 from ..processes import stream
-from . import space, sweep, table
+from . import sweep, table
 from .sweep import Sweep
 from .trial import FAILED, FINISHED, WAITING
 
@@ -90,7 +90,7 @@ def _tell_end(found: Sweep) -> None:
         for key in ("mean", "low", "high")
         if key in score
     }
-    values = {f"best.{key}": space.spelled(value) for key, value in best.point.items()}
+    values = {f"best.{key}": settings.spelled(value) for key, value in best.point.items()}
     alike = ", ".join(trial.name for trial in table.not_told_apart(found)) or "none"
     tags = {"best": best.name, "best.not_told_apart_from": alike, "protocol.hash": best.protocol or "unknown", **values}
     sweep.tell(found, tags=tags, metrics=scores, status="FINISHED")
@@ -142,4 +142,4 @@ def _apply(called: str, words: list[str]) -> int:
 
 
 def _settings(trial) -> str:
-    return " ".join(f"--set '{space.setting(key, value)}'" for key, value in trial.point.items())
+    return " ".join(f"--set '{one}'" for one in trial.settings())

@@ -6,7 +6,6 @@ behind it says otherwise. Between two whole numbers whole numbers are drawn.
 
 import datetime
 import itertools
-import json
 import math
 import random
 import re
@@ -15,6 +14,7 @@ from typing import Any
 
 from stages import yaml_files
 
+from .. import settings
 from ..errors import Mistake
 
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
@@ -133,15 +133,4 @@ def points(axes: list[Choice | Range], search: str, trials: int | None, seed: in
 
 def setting(key: str, value: Any) -> str:
     """ "train.loss.name=hinge": what `gan run --set` and pipeline/settings.py take."""
-    return f"{key}={spelled(value)}"
-
-
-def spelled(value: Any) -> str:
-    """A value as YAML of one line; words without quotes where they are the same word without."""
-    if isinstance(value, str):
-        try:
-            plain = yaml_files.parse(f"[{value}]", "the value") == [value]
-        except yaml_files.Unreadable:
-            plain = False
-        return value if plain else json.dumps(value)
-    return json.dumps(value)
+    return f"{key}={settings.spelled(value)}"

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-from .. import checkout, door, recipe, settings, workspace
+from .. import checkout, choosing, door, recipe, settings, workspace
 from ..checkout import environment, recall, remember
 from ..errors import Mistake
 from ..processes import answer
@@ -151,7 +151,9 @@ def _begun(axes: list, asked: dict, name: str, trials: int | None, early_stop: b
 
 
 def _check(trials: list[Trial], text: str) -> None:
-    """Mistake holds the door's sentences about every trial's params, each once."""
+    """Write out what the trials' points mean; Mistake holds the door's sentences about every trial's params, each once."""
+    for trial, meant in zip(trials, choosing.also_meant(text, [trial.settings() for trial in trials]), strict=True):
+        trial.meant = meant
     with tempfile.TemporaryDirectory() as folder:
         files = []
         for trial in trials:

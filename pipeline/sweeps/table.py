@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ..plan import time_in_words
-from .space import spelled
+from ..settings import spelled
 from .sweep import Sweep
 from .trial import FINISHED, RUNNING, Trial
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .. import checkout, door, dvc, settings, summary, tracking, workspace
+from .. import checkout, choosing, door, dvc, settings, summary, tracking, workspace
 from ..processes import signal_group, tethered
 from . import space
 from .pruning import History
@@ -35,6 +35,7 @@ class Trial:
     version: str | None = None  # as it is registered
     why: str | None = None  # it was stopped, or failed
     took_s: float = 0.0  # over all attempts
+    meant: dict[str, Any] = field(default_factory=dict)  # what the point also means: the keys of a network that it names
 
     @classmethod
     def read(cls, content: dict) -> "Trial":
@@ -46,10 +47,13 @@ class Trial:
 
     def params(self, text: str) -> str:
         """A recipe's text with this trial's values in it."""
-        return settings.put(text, [space.setting(key, value) for key, value in self.point.items()])
+        return choosing.written(text, self.settings(), self.meant)
+
+    def settings(self) -> list[str]:
+        return [space.setting(key, value) for key, value in self.point.items()]
 
     def words(self) -> str:
-        return " ".join(space.setting(key, value) for key, value in self.point.items())
+        return " ".join(self.settings())
 
     def training(self) -> dict[str, Any]:
         """What of the point the training may depend on: two trials in which this is the same train the same generator."""
