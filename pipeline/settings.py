@@ -29,7 +29,7 @@ def get(text: str, key: str) -> Any:
     """The value of a key in YAML text; None if it is not there."""
     try:
         return _at(_read(text, "params.yaml"), key.split("."))
-    except (KeyError, TypeError, IndexError):
+    except (KeyError, TypeError, IndexError, ValueError):
         return None
 
 
