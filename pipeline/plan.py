@@ -40,7 +40,8 @@ def find(say: Callable[[str], None]) -> Stale:
     if reasons:
         return Stale(reasons, only_data=all(_of_data(stage, found, lock) for stage, found in changes.items()))
     if code == REGISTRY_LACKS:
-        return Stale({REGISTER: ["the registry does not hold the version that it made"]}, forced=(REGISTER,))
+        lacking = "the registry does not hold the version that it made" if summary.DECISION.is_file() else f"{summary.DECISION} is gone"
+        return Stale({REGISTER: [lacking]}, forced=(REGISTER,))
     if code == REGISTRY_SILENT:
         say(f"the registry could not be asked whether it holds the version: {words}")
     return Stale({})
@@ -49,6 +50,8 @@ def find(say: Callable[[str], None]) -> Stale:
 def _registry_check() -> tuple[int, str]:
     """(exit code, its words) of the register stage's own check; (0, "") where there is nothing to ask."""
     decision = summary.read(summary.DECISION)
+    if not decision and summary.REGISTERED.is_file():  # DVC does not miss it: what a registry answers is no out
+        return REGISTRY_LACKS, ""
     if not decision or tracking.surely_holds(decision):
         return 0, ""
     result = answer([sys.executable, "-m", "stages.register", "--check"], environment())

@@ -5,6 +5,7 @@ from pathlib import Path
 
 METRICS = Path("artifacts/evaluate/metrics.json")
 DECISION = Path("artifacts/register/decision.json")
+REGISTERED = DECISION.with_name("card.json")
 GRID = Path("artifacts/evaluate/grid.png")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from stages import session, store
+from stages import publication, session, store
 from stages.journal import Journal, lock, spool
 
 MOST_POINTS = 1000  # MLflow takes no more in one call
@@ -145,12 +145,7 @@ class _Delivery:
                 self.client.log_artifact(self.state.run_id, str(named), entry["place"] or None)
 
     def _send_data(self, batch: list[dict]) -> None:
-        from mlflow.entities import Dataset, DatasetInput
-
-        entry = batch[0]
-        source, profile = json.dumps({"uri": entry["source"]}), json.dumps(entry["profile"])
-        data = Dataset(entry["name"], entry["digest"], "local", source, schema=None, profile=profile)
-        self.client.log_inputs(self.state.run_id, [DatasetInput(data, tags=[])])
+        self.client.log_inputs(self.state.run_id, [publication.as_input(batch[0])])
 
     def _send_published(self, batch: list[dict]) -> None:
         """Name a stage's out, and the run in which it was made."""

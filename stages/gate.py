@@ -135,7 +135,7 @@ def verdict(rules: list[Rule], better: Comparison | None, is_champion: bool = Fa
     if is_champion:
         return Verdict(PROMOTED, "promoted: it is the champion already", every)
     if better is None:
-        return Verdict(PROMOTED, "promoted: the first champion", every)
+        return Verdict(PROMOTED, "promoted: the first champion of this registry", every)
     answer, said = _ANSWERS[better.standing]
     return Verdict(answer, f"{said}: {better.words}", every)
 

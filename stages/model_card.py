@@ -9,24 +9,47 @@ import yaml
 from stages import appraisal, artifacts
 
 GRID = "grid.png"
+LONGEST = 5000  # characters of a description in MLflow's database
 
 
 def write(folder: Path, name: str, tags: dict[str, str]) -> None:
     """README.md and grid.png in the folder of a model; `tags` are those of the version."""
-    metrics, protocol = (json.loads((artifacts.ROOT / "evaluate" / f"{one}.json").read_text("utf-8")) for one in ("metrics", "protocol"))
     grid = artifacts.ROOT / "evaluate" / GRID
     if grid.is_file():
         shutil.copyfile(grid, folder / GRID)
-    card = artifacts.card_of("train")
-    (folder / "README.md").write_text(text(name, tags, card, metrics, protocol, grid.is_file()), "utf-8", newline="\n")
+    (folder / "README.md").write_text(text(name, tags, *_read(), grid.is_file()), "utf-8", newline="\n")
+
+
+def description(tags: dict[str, str]) -> str:
+    """What MLflow's pages show of the card: the state first, then as many whole sections as a description holds."""
+    card, metrics, protocol = _read()
+    said = f"{_capital(appraisal.state(metrics).sentence)}."
+    for section in _sections(tags, card, metrics, protocol):
+        if len(said) + len(section) + 2 <= LONGEST:
+            said += f"\n\n{section}"
+    return said
+
+
+def _read() -> tuple[dict, dict, dict]:
+    """Of train its card, of evaluate metrics.json and protocol.json."""
+    metrics, protocol = (json.loads((artifacts.ROOT / "evaluate" / f"{one}.json").read_text("utf-8")) for one in ("metrics", "protocol"))
+    return artifacts.card_of("train"), metrics, protocol
 
 
 def text(name: str, tags: dict[str, str], card: dict, metrics: dict, protocol: dict, has_grid: bool) -> str:
     """The whole card."""
     front = yaml.safe_dump(_front(name, tags, card, metrics), sort_keys=False, allow_unicode=True, width=1000)
+    what, *others = _sections(tags, card, metrics, protocol)
     picture = [f"![images of the first seeds, nothing chosen]({GRID})"] if has_grid else []
-    sections = [f"# {name}", _what(card), *picture, _use(card), _data(tags, card), _scored(metrics, protocol), _beware(metrics), _load(card), _made(tags)]
-    return f"---\n{front}---\n\n" + "\n\n".join(sections) + "\n"
+    return f"---\n{front}---\n\n" + "\n\n".join([f"# {name}", what, *picture, *others]) + "\n"
+
+
+def _sections(tags: dict[str, str], card: dict, metrics: dict, protocol: dict) -> list[str]:
+    return [_what(card), _use(card), _data(tags, card), _scored(metrics, protocol), _beware(metrics), _load(card), _made(tags)]
+
+
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
 def _front(name: str, tags: dict[str, str], card: dict, metrics: dict) -> dict:
@@ -69,7 +92,7 @@ def _scored(metrics: dict, protocol: dict) -> str:
 
 
 def _beware(metrics: dict) -> str:
-    said = [f"- {one[:1].upper()}{one[1:]}." for one in (appraisal.state(metrics).sentence, *metrics.get("notes", []))]
+    said = [f"- {_capital(one)}." for one in (appraisal.state(metrics).sentence, *metrics.get("notes", []))]
     if classes := metrics.get("classes"):
         said.append(f"- It makes {classes['covered']} of {classes['of']} classes.")
     if "memorisation" in metrics:

@@ -8,10 +8,13 @@ import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stages import artifacts, yaml_files
 from stages.journal import Journal
+
+if TYPE_CHECKING:
+    from mlflow.entities import DatasetInput
 
 LARGEST_ARTIFACT = 64 * 1024**2  # bytes; larger files stay with DVC, and the registry has the weights anyway
 SAMPLES = "samples"  # the series of progress pictures
@@ -69,10 +72,15 @@ def complete(journal: Journal) -> None:
     publish_graph(journal)
 
 
+def locked() -> dict[str, dict]:
+    """The stages as dvc.lock has them."""
+    path = Path("dvc.lock")
+    return (yaml_files.read(path) or {}).get("stages", {}) if path.is_file() else {}
+
+
 def _belongs(stage: str) -> bool:
     """Whether dvc.lock records the stage as made from the artifacts that the stages before it made last."""
-    path = Path("dvc.lock")
-    stages = (yaml_files.read(path) or {}).get("stages", {}) if path.is_file() else {}
+    stages = locked()
     made = {out["path"]: out.get("md5") for one in stages.values() for out in one.get("outs", [])}
     used = {dep["path"]: dep.get("md5") for dep in stages.get(stage, {}).get("deps", [])}
     return stage in stages and all(made.get(path, md5) == md5 for path, md5 in used.items())
@@ -95,13 +103,23 @@ def publish(journal: Journal, stage: str, how: str, said: set[tuple[str, int]] =
 
 
 def _data(journal: Journal) -> None:
-    """The prepared data as MLflow's data set: its digest is the identity of what prepare made."""
+    journal.append("data", **data_set())
+
+
+def data_set() -> dict[str, Any]:
+    """The prepared data as MLflow's data set {name, source, digest, profile}: its digest is the identity of what prepare made."""
     card = artifacts.card_of("prepare")
     source = yaml_files.read(Path("params.yaml"))["prepare"]["source"]["path"]
     profile = {key: card[key] for key in ("shape", "counts") if key in card}
-    journal.append(
-        "data", name=Path(source).name, source=source, digest=artifacts.identity("prepare")[:36], profile=profile
-    )
+    return {"name": Path(source).name, "source": source, "digest": artifacts.identity("prepare")[:36], "profile": profile}
+
+
+def as_input(data: dict[str, Any]) -> "DatasetInput":
+    """A `data_set` as what a run reads."""
+    from mlflow.entities import Dataset, DatasetInput
+
+    source, profile = json.dumps({"uri": data["source"]}), json.dumps(data["profile"])
+    return DatasetInput(Dataset(data["name"], data["digest"], "local", source, schema=None, profile=profile), tags=[])
 
 
 def _history(journal: Journal, path: Path, said: set[tuple[str, int]]) -> None:
@@ -138,10 +156,11 @@ def _scores(journal: Journal, stage: str, path: Path) -> None:
 
 
 def _decision(journal: Journal, path: Path) -> None:
-    """What the registry was told, as tags."""
+    """What the registry was told, as tags, and in words as the run's description."""
     if path.is_file():
-        values = flat(json.loads(path.read_text("utf-8")), ".")
-        journal.append("tags", tags={f"register.{key}": str(value) for key, value in values.items()})
+        decision = json.loads(path.read_text("utf-8"))
+        said = {f"register.{key}": str(value) for key, value in flat(decision, ".").items()}
+        journal.append("tags", tags=said | {"mlflow.note.content": f"{decision['name']} version {decision['version']}, {decision['decision']}"})
 
 
 def _files(journal: Journal, stage: str, folder: Path) -> None:

@@ -4,22 +4,28 @@
     python -m stages.register --force --reason TEXT    # champion whatever the gate says; the reason is written down
     python -m stages.register --check                  # whether the registry holds that version; 0: yes, 1: no, 3: no answer
 
-The answer is recorded with the version: asked again about the same weights and scores, it is the same.
+The answer is recorded with the version: asked again about the same weights and scores, it is the same. Another registry has
+another answer, so artifacts/register/decision.json is no out of DVC; card.json is, and follows from the stages before it alone.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import sys
 import tempfile
 from pathlib import Path
 
-from stages import aliases, appraisal, artifacts, ending, facts, gate, guard, params, registry, session, store, tracking
+from stages import aliases, appraisal, artifacts, ending, facts, gate, guard, mlflow_page, params, publication, registry, session, store, tracking
 from stages.journal import lock
 
 DECISION = artifacts.ROOT / "register" / "decision.json"
 MOST_TRIES = 5  # to move an alias that others move at the same time
 EXPERIMENT = "kept without an alias: an experiment moves none; apply it (dvc exp apply {}) and run again"
+ELSEWHERE = (
+    "dvc.lock records this version as registered before, and {} did not hold it: what it is called in another registry counts only there; "
+    "MLFLOW_TRACKING_URI names one that several clones share (docs/registry.md)"
+)
 NOT_FORCED = "; --force was not obeyed ({})"
 
 
@@ -31,26 +37,47 @@ def main(reason: str | None = None) -> None:
         with tracking.stage("register", chosen) as track:
             with lock(session.root() / "work" / "register.lock"):
                 decision = register(chosen, track, reason)
-            out = artifacts.start("register")
-            artifacts.write_json(out / "decision.json", decision)
-            artifacts.seal("register", {})
+            artifacts.start("register")
+            artifacts.seal("register", _card(chosen))
+            artifacts.write_json(DECISION, decision)
     except (store.Unreachable, store.Refused) as error:
         sys.exit(f"MLflow: {error} Nothing was registered by halves; run again: dvc repro register")
     print(f"register: {decision['uri']}, {decision['decision']}")
+    if "note" in decision:
+        print(f"register: note: {decision['note']}")
     for rule in decision.get("rules", ()):  # none in the decisions of older versions
         print(f"register: {'passed' if rule['passed'] else 'failed'} {rule['rule']}: {rule['words']}")
 
 
 def register(chosen: params.Params, track: tracking.Track, reason: str | None = None) -> dict:
-    """Find or create the version of artifacts/train, settle its alias, and return the decision."""
+    """Find or create the version of artifacts/train, fill its pages, settle its alias, and return the decision."""
     uri, name = session.tracking_uri(), chosen.register.name
     client = store.client(uri)
     run_id = track.run_id()
     with store.answers(uri):
         registry.ensure_model(client, name)
         identity = _identity()
-        version = registry.version_of(client, name, identity["weights_sha256"]) or _created(client, uri, run_id, chosen, identity)
-        return _settle(client, uri, version, chosen, track, reason)
+        version = registry.version_of(client, name, identity["weights_sha256"])
+        elsewhere = version is None and _registered_elsewhere(chosen)
+        version = version or _created(client, uri, run_id, chosen, identity)
+        with aliases.moving(client, uri, name):
+            mlflow_page.fill(client, version, run_id, _scores()[1])
+        return _settle(client, uri, version, chosen, track, reason, ELSEWHERE.format(store.without_password(uri)) if elsewhere else None)
+
+
+def _card(chosen: params.Params) -> dict:
+    """What was registered: of artifacts/register/card.json all but its hashes, and nothing that a registry decides."""
+    content = {stage: artifacts.identity(stage) for stage in ("train", "evaluate")}
+    return content | {"name": chosen.register.name, "weights_sha256": artifacts.card_of("train")["files"]["generator.safetensors"]}
+
+
+def _registered_elsewhere(chosen: params.Params) -> bool:
+    """Whether dvc.lock records that this very version was registered, though the registry of here does not hold it."""
+    outs = publication.locked().get("register", {}).get("outs", [])
+    with tempfile.TemporaryDirectory() as temporary:
+        artifacts.write_json(card := Path(temporary) / "card.json", _card(chosen) | {"files": {}})
+        digest = hashlib.md5(card.read_bytes(), usedforsecurity=False).hexdigest()
+    return any(one.get("md5") == digest for one in outs)
 
 
 def _identity() -> dict[str, str]:
@@ -69,7 +96,8 @@ def _created(client, uri: str, run_id: str | None, chosen: params.Params, identi
     """A version with these tags, its files uploaded before it exists; another process's, where that was faster."""
     name = chosen.register.name
     run_id = run_id or client.create_run(store.experiment_id(client, uri, name), run_name="register").info.run_id
-    tags = identity | facts.tags(chosen.register.data_licence, client.get_run(run_id).data.metrics)
+    tags = {"state": appraisal.state(_scores()[0]).sentence, "network": identity["network"]}  # first in MLflow's tables, before the hashes
+    tags |= identity | facts.tags(chosen.register.data_licence, client.get_run(run_id).data.metrics)
     model, code = _upload(client, run_id, name, tags)
     with aliases.moving(client, uri, name):
         found = registry.version_of(client, name, identity["weights_sha256"])
@@ -83,7 +111,7 @@ def _created(client, uri: str, run_id: str | None, chosen: params.Params, identi
 
 
 def _upload(client, run_id: str, name: str, tags: dict[str, str]):
-    """MLflow's logged model of these weights, with all files and scores, and the hash of its code. Done again, it is the same."""
+    """MLflow's logged model of these weights, with all files, and the hash of its code. Done again, it is the same."""
     from stages import model_card, pyfunc  # opens torch: --check does without
 
     run = client.get_run(run_id).info
@@ -99,13 +127,11 @@ def _upload(client, run_id: str, name: str, tags: dict[str, str]):
         code = facts.code_sha256(folder / "artifacts" / "generator" / "code")
         with store.named(folder, model.artifact_location):
             client.log_model_artifacts(model.model_id, str(folder))
-    for key, value in registry.headline(registry.score_tags(_scores()[1])).items():
-        client.log_metric(run_id, key, value, run.start_time, 0, model_id=model.model_id)
     client.finalize_logged_model(model.model_id, "READY")
     return model, code
 
 
-def _settle(client, uri: str, version, chosen: params.Params, track: tracking.Track, reason: str | None) -> dict:
+def _settle(client, uri: str, version, chosen: params.Params, track: tracking.Track, reason: str | None, note: str | None) -> dict:
     """The recorded answer if these scores were decided on before; else decide, and move the alias."""
     evaluated = artifacts.identity("evaluate")
     if reason is None and (before := _decided(client, version, evaluated)):
@@ -127,6 +153,7 @@ def _settle(client, uri: str, version, chosen: params.Params, track: tracking.Tr
             "state": state,
             "decision": f"{state}; {sentence}",
             "forced": reason if alias else None,
+            **({"note": note} if note else {}),
             **({"experiment": experiment} if (experiment := os.environ.get("DVC_EXP_NAME")) else {}),
             "fid": {key: scores["fid"][key] for key in ("mean", "low", "high")},
             "protocol": {key: scores["protocol"][key] for key in ("name", "hash")},
@@ -236,7 +263,7 @@ def _drift(name: str, track: tracking.Track) -> dict:
 def _record(client, uri: str, decision: dict, scores: dict, champion: str | None) -> None:
     """Scores, decision and alias; the mark that all of it was done comes last. An experiment's answer stays open."""
     name, version, alias = decision["name"], decision["version"], decision["alias"]
-    tags = registry.score_tags(scores) | {"answer": decision["answer"], "decision": json.dumps(decision, sort_keys=True)}
+    tags = registry.score_tags(scores) | {"state": decision["state"], "answer": decision["answer"], "decision": json.dumps(decision, sort_keys=True)}
     for key, value in tags.items():
         client.set_model_version_tag(name, version, key, value)
     if alias:

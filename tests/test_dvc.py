@@ -1,5 +1,6 @@
 """The graph under DVC itself, in clones of this checkout with a tiny recipe: same bytes, only what is stale, experiments."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -52,9 +53,7 @@ STAGES = list(yaml.safe_load((small.ROOT / "dvc.yaml").read_text())["stages"])
 
 
 def lock(folder: Path) -> dict:
-    """dvc.lock without register, whose answer is the registry's."""
-    stages = yaml.safe_load((folder / "dvc.lock").read_text())["stages"]
-    return {name: stage for name, stage in stages.items() if name != "register"}
+    return yaml.safe_load((folder / "dvc.lock").read_text())["stages"]
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +102,28 @@ def test_a_changed_value_runs_only_what_depends_on_it(repo, key, value, expected
     finally:
         (repo / "params.yaml").write_text(before)
         run(repo, "git", "checkout", "-q", "dvc.lock")
+
+
+def test_a_clone_with_an_empty_registry_answers_for_itself_and_dvc_lock_does_not_change(repo, tmp_path):
+    """The second version of one registry is the first of another: its champion, said with why; DVC records the same of both."""
+    before, other = run(repo, "git", "rev-parse", "HEAD").strip(), tmp_path / "other"
+    try:
+        small.write_params(repo, {**small.TINY, "train.loop.total_kimg": 1, "train.seed": 1})
+        assert executed(run(repo, "dvc", "repro")) == ["train", "evaluate", "register"]
+        run(repo, "dvc", "remote", "add", "-q", "-f", "-d", "store", str(tmp_path / "store"))
+        run(repo, "git", "commit", "-qam", "another seed, and a remote")
+        run(repo, "dvc", "push", "-q")
+        run(tmp_path, "git", "clone", "-q", str(repo), str(other))
+        run(other, "dvc", "pull", "-q")
+        said = run(other, "dvc", "repro")
+        assert executed(said) == ["register"] and "note: dvc.lock records this version as registered before" in said
+        assert run(other, "git", "status", "--porcelain") == "" and executed(run(other, "dvc", "repro")) == []
+        here, there = (json.loads((one / "artifacts/register/decision.json").read_text()) for one in (repo, other))
+        assert (here["version"], there["version"]) == ("2", "1") and here["weights_sha256"] == there["weights_sha256"]
+        assert there["alias"] == "champion" and there["decision"].endswith("first champion of this registry") and "note" not in here
+        assert "first champion" not in here["decision"]
+    finally:
+        run(repo, "git", "reset", "-q", "--hard", before)
 
 
 def test_experiments_run_from_the_command_and_from_the_queue(repo):

@@ -10,14 +10,15 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from patience import patient, wait_for
-from tracked_project import client, empty_store, enter_session, make_train, project, recipe
+from tracked_project import client, empty_store, enter_session, make_evaluate, make_prepare, make_train, project, recipe
 
 from pipeline.server import is_healthy
-from stages import delivery, params, session, tracking
+from stages import artifacts, delivery, params, register, session, tracking
 from stages.journal import Journal
 
 __all__ = ["empty_store", "project"]  # fixtures
@@ -63,13 +64,26 @@ def two_runs(request, project, no_follower, monkeypatch) -> tuple[str, list]:
 
 @pytest.fixture
 def server(two_runs, tmp_path) -> str:
-    """The address of `mlflow server` on a free port of this machine."""
+    """The address of `mlflow server` on a free port of this machine, with the runs to compare."""
+    yield from _server(two_runs[0], tmp_path)
+
+
+@pytest.fixture
+def registered(project, no_follower, tmp_path) -> str:
+    """The address of a server with a version, registered without it: in the SQLite store itself."""
+    make_prepare(), make_train(), make_evaluate()
+    register.main()
+    delivery.deliver(Journal.of(session.current().key))
+    yield from _server(session.tracking_uri(), tmp_path)
+
+
+def _server(uri: str, tmp_path: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     with open(tmp_path / "server.log", "wb") as log:
-        started = subprocess.Popen([*command, "--backend-store-uri", two_runs[0]], stdout=log, stderr=log)
+        started = subprocess.Popen([*command, "--backend-store-uri", uri], stdout=log, stderr=log)
     address = f"http://127.0.0.1:{port}"
     try:
         _wait_for(address, started, tmp_path / "server.log")
@@ -85,7 +99,7 @@ def _wait_for(address: str, started: subprocess.Popen, log: Path) -> None:
 
 
 @pytest.fixture
-def page(server):
+def page():
     """A page of a headless browser, as wide as a README picture."""
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine: apt-get install chromium")
@@ -180,3 +194,24 @@ def test_trials_are_nested_below_their_sweep_and_have_tags_to_filter_by(two_runs
     for run in runs:
         page.wait_for_selector(f"text={run.info.run_name}")
     keep(page, "mlflow-sweep.png", tmp_path)
+
+
+@pytest.mark.timeout(900)
+def test_the_page_of_a_champions_logged_model_says_what_it_is(registered, page, tmp_path):
+    [model] = client().search_logged_models([client().get_experiment_by_name("digits").experiment_id])
+    page.goto(registered)
+    page.click("text=Model training")
+    page.goto(f"{registered}/#/experiments/{model.experiment_id}/models/{model.model_id}")
+    page.wait_for_selector("text=Short of real: FID 5 times that of held-out images.")
+    page.click("[data-component-id='mlflow.assistant.chat_panel.close']")
+    digest = artifacts.identity("prepare")[:36]
+    page.wait_for_selector("text=train.init")
+    words = page.inner_text("body")
+    assert "Not registered" not in words and "No description" not in words and "No parameters recorded" not in words
+    versions, data = (words.partition(heading)[2].strip().split("\n")[:2] for heading in ("Model versions", "Datasets used"))
+    assert versions == ["digits", "v1"] and data[0] == f"digits (#{digest})"
+    assert words.count(f"digits (#{digest})") == 2 and "train.init" in words and "Logged from\ndvc.yaml" in words
+    page.click("a:has-text('digits'):near(:text('v1'))")
+    page.wait_for_selector("text=Registered At")
+    assert "champion" in page.inner_text("body") and "Short of real: FID 5 times" in page.inner_text("body")
+    keep(page, "mlflow-version.png", tmp_path)

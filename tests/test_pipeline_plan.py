@@ -26,6 +26,15 @@ def test_files_that_are_gone_are_told_apart():
     assert plan.in_words(changes) == ["a is missing", "b is not in DVC's cache"]
 
 
+def test_a_decision_that_is_gone_is_asked_for_again_though_dvc_misses_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(plan.dvc, "mended_status", lambda say: {})
+    assert not plan.find(print), "nothing was registered"
+    summary.REGISTERED.parent.mkdir(parents=True)
+    summary.REGISTERED.write_text("{}")
+    assert plan.find(print) == plan.Stale({"register": ["artifacts/register/decision.json is gone"]}, forced=("register",))
+
+
 def test_downstream_names_the_stage_to_wait_for():
     graph = {"data": set(), "a": {"data"}, "b": {"a"}, "c": {"b", "data"}, "other": set()}
     assert plan.downstream({"a"}, graph) == {"b": "a", "c": "b"}

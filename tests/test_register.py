@@ -1,5 +1,6 @@
 """The registry: a version for each weights, an alias by figures, images from seeds where this project is not installed."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -29,7 +30,8 @@ from tracked_project import (
 )  # fmt: skip
 
 from gan import generator
-from stages import aliases, artifacts, models, pyfunc, register, registry, session, store, tracking
+from stages import aliases, artifacts, delivery, mlflow_page, models, pyfunc, register, registry, session, store, tracking
+from stages.journal import Journal
 
 __all__ = ["empty_store", "project"]  # fixtures
 
@@ -127,7 +129,7 @@ def test_the_decision_begins_with_the_state_of_the_generator(project):
     nothing = {"precision": {"mean": 0.0, "low": 0.0, "high": 0.0, "floor": 0.9}}
     said = registered(fid=1685.0, **nothing)  # held-out images: 1
     state = "far from real: FID 1,685 times that of held-out images, precision 0: train longer"
-    assert said["state"] == state and said["decision"] == f"{state}; promoted: the first champion"
+    assert said["state"] == state and said["decision"] == f"{state}; promoted: the first champion of this registry"
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("DVC_EXP_NAME", "wide")
         assert registered(seed=1, fid=1685.0, **nothing)["decision"].startswith(f"{state}; kept without an alias: an experiment")
@@ -139,6 +141,26 @@ def test_scores_of_different_protocols_are_not_compared(project):
     assert said["alias"] == "challenger" and "another protocol" in said["decision"]
     assert f"evaluate.num_images is {0xBBBBBBBB}, there {0xAAAAAAAA}" in said["decision"], "what differs is listed"
     assert alias("champion") == "1"
+
+
+def test_what_dvc_records_is_the_same_whatever_a_registry_answers(project, empty_store, monkeypatch, capsys):
+    """A challenger here is the first champion where the registry is empty, and that is said; dvc.lock knows of neither."""
+    registered(seed=0, fid=5.0, reach=0.5)
+    here = registered(seed=1, fid=5.2, reach=0.5)
+    card = (artifacts.ROOT / "register" / "card.json").read_bytes()
+    Path("dvc.lock").write_text(yaml.safe_dump({"stages": {"register": {"outs": [{"path": "artifacts/register/card.json", "md5": hashlib.md5(card).hexdigest()}]}}}))
+    assert "note" not in here
+    shutil.copy(empty_store, project / "elsewhere.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project}/elsewhere.db")
+    enter_session(monkeypatch, "flow:elsewhere")
+    capsys.readouterr()
+    there = registered(seed=1, fid=5.2, reach=0.5)
+    assert (here["alias"], there["alias"], alias("champion")) == ("challenger", "champion", "1")
+    assert there["decision"].endswith("promoted: the first champion of this registry")
+    assert there["note"] in capsys.readouterr().out and "elsewhere.db did not hold it" in there["note"] and "MLFLOW_TRACKING_URI" in there["note"]
+    assert (artifacts.ROOT / "register" / "card.json").read_bytes() == card
+    assert registered(seed=1, fid=5.2, reach=0.5) == there, "asked again it is the same"
+    assert "note" not in registered(seed=2, fid=5.3, reach=0.5), "this one was registered nowhere"
 
 
 def test_an_experiment_registers_and_moves_no_alias(project, monkeypatch):
@@ -400,13 +422,69 @@ def test_the_logged_model_of_a_version_has_its_scores(project):
     assert versions()[0].source == model.artifact_location and model.source_run_id == versions()[0].run_id
 
 
+def shown() -> dict:
+    """What MLflow's pages show of the only version and its logged model."""
+    [version], [model] = versions(), client().search_logged_models([runs()[0].info.experiment_id])
+    assert str(version.version) == "1"
+    return {
+        "versions": json.loads(model.tags["mlflow.modelVersions"]), "params": model.params,
+        "metrics": {(one.key, one.value, one.dataset_name, one.dataset_digest) for one in model.metrics},
+        "card": model.tags["mlflow.note.content"], "description": client().get_model_version("digits", "1").description,
+        "by": {model.tags.get("mlflow.source.name"), model.tags.get("mlflow.user")},
+    }  # fmt: skip
+
+
+def test_mlflows_pages_of_a_version_offer_what_it_is(project):
+    registered(fid=5.0)
+    said, data = shown(), ("digits", artifacts.identity("prepare")[:36])
+    assert said["versions"] == [{"name": "digits", "version": "1"}] and said["metrics"] == {("fid", 5.0, *data)}
+    assert said["params"]["train.init"] == "None" and said["params"]["prepare.resolution"] == "[8, 8]", "by their names in params.yaml"
+    assert said["card"] == said["description"] and said["card"].startswith("Short of real: FID 5 times that of held-out images.\n\nA generative")
+    assert "| fid | 5 |" in said["card"] and "grid.png" not in said["card"] and len(said["card"]) <= 5000 and said["by"] == {"dvc.yaml", tracking.user()}
+    delivery.deliver(Journal.of(session.current().key))
+    run = client().get_run(runs()[0].info.run_id)
+    assert [(one.dataset.name, one.dataset.digest) for one in run.inputs.dataset_inputs] == [data] and len(run.outputs.model_outputs) == 1
+    assert run.data.tags["mlflow.note.content"] == f"digits version 1, {decision()['decision']}"
+    assert next(iter(versions()[0].tags)) == "state", "a sentence comes before the hashes"
+
+
+def test_pages_of_what_was_registered_before_are_filled_once_and_keep_what_people_wrote(project, monkeypatch):
+    with monkeypatch.context() as before:
+        before.setattr(mlflow_page, "fill", lambda *arguments: None)  # as an older release registered
+        registered(fid=5.0)
+    [model] = client().search_logged_models([runs()[0].info.experiment_id])
+    client().log_metric(versions()[0].run_id, "fid", 5.0, runs()[0].info.start_time, 0, model_id=model.model_id)  # and without its data
+    client().update_model_version("digits", "1", "our best eights")
+    enter_session(monkeypatch, "flow:again")
+    registered(fid=5.0)
+    said, data = shown(), ("digits", artifacts.identity("prepare")[:36])
+    assert said["description"] == "our best eights" and said["card"].startswith("Short of real")
+    assert said["versions"] == [{"name": "digits", "version": "1"}] and said["metrics"] == {("fid", 5.0, None, None), ("fid", 5.0, *data)}
+    monkeypatch.setenv("GANLINE_TRACKING", "off")
+    registered(fid=5.0)  # for the run that registered it first
+    for name in ("log_metric", "log_model_params", "log_inputs", "log_outputs", "set_logged_model_tags", "update_model_version"):
+        monkeypatch.setattr(mlflow.MlflowClient, name, lambda *arguments, **options: pytest.fail("filled again"))
+    registered(fid=5.0)
+    assert shown() == said
+
+
+def test_a_version_whose_run_or_logged_model_was_deleted_is_answered_for(project, monkeypatch):
+    said = registered(fid=5.0)
+    monkeypatch.setenv("GANLINE_TRACKING", "off")
+    [model] = client().search_logged_models([runs()[0].info.experiment_id])
+    client().delete_run(versions()[0].run_id)
+    assert registered(fid=5.0) == said
+    client().delete_logged_model(model.model_id)
+    assert registered(fid=5.0) == said
+
+
 class Killed(Exception):
     """Where a process would have died."""
 
 
 WRITES = (
     "create_registered_model", "create_run", "create_logged_model", "log_model_artifacts", "log_metric", "finalize_logged_model", "create_model_version", "set_model_version_tag", "set_registered_model_tag",
-    "set_registered_model_alias",
+    "set_registered_model_alias", "update_model_version", "set_logged_model_tags", "log_model_params", "log_inputs", "log_outputs",
 )  # fmt: skip
 
 
