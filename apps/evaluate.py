@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apps import answer
-from stages import models
+from stages import artifacts, models
 
 if TYPE_CHECKING:
     from stages import params, scoring, standard
@@ -67,7 +67,7 @@ def _metrics(path: Path) -> dict:
     path = path / "metrics.json" if path.is_dir() else path
     if not (path.is_file() and (path.parent / "protocol.json").is_file()):
         raise FileNotFoundError(f"{path} is no metrics.json beside a protocol.json; name the folder of an evaluation")
-    return json.loads(path.read_text("utf-8")) | {"rules": json.loads((path.parent / "protocol.json").read_text("utf-8"))}
+    return artifacts.read_json(path) | {"rules": artifacts.read_json(path.parent / "protocol.json")}
 
 
 def _reference(data: Path | None) -> "standard.Standard":

@@ -70,7 +70,7 @@ def _begun(folder: Path, made: "Generator", order: Order) -> dict:
     }  # fmt: skip
     path = folder / "manifest.json"
     if path.is_file():
-        found = json.loads(path.read_text("utf-8"))
+        found = artifacts.read_json(path)
         if other := [key for key, value in wanted.items() if found.get(key) != value]:
             said = ", ".join(f"{key} {found.get(key)!r} in place of {wanted[key]!r}" for key in other)
             raise ValueError(f"{folder} holds other images ({said}); name another folder, or remove this one")

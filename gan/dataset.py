@@ -69,7 +69,18 @@ class Dataset:
 
 def shard(path: Path) -> np.ndarray:
     """A shard's images (n, C, H, W) uint8, memory-mapped."""
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+    return _array(path, mmap_mode="r")
+
+
+def _array(path: Path, **how: str) -> np.ndarray:
+    try:
+        found = np.load(path, allow_pickle=False, **how)
+        reason = None if isinstance(found, np.ndarray) else "it is an archive"
+    except (EOFError, ValueError) as error:  # numpy's own words name no file
+        reason = str(error)
+    if reason:
+        raise ValueError(f"{path} is no array of numbers ({reason}); the prepare stage writes it: dvc repro prepare")
+    return found
 
 
 def shards(folder: Path, split: str) -> Iterator[np.ndarray]:
@@ -82,4 +93,4 @@ def read(folder: Path, split: str, classes: list[str]) -> Dataset:
     found = tuple(shards(folder, split))
     if not found:
         raise FileNotFoundError(f"{folder} has no {split} shards; the prepare stage writes them: dvc repro prepare")
-    return Dataset(found, np.load(folder / f"{split}-labels.npy", allow_pickle=False), tuple(classes))
+    return Dataset(found, _array(folder / f"{split}-labels.npy"), tuple(classes))

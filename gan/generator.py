@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
@@ -60,10 +61,13 @@ def weights(folder: Path, name: str, card: dict) -> dict[str, Tensor]:
     path = folder / f"{name}.safetensors"
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing; the train stage writes it: dvc repro train")
-    content, expected = path.read_bytes(), card["files"][path.name]
+    content, expected = path.read_bytes(), card["files"].get(path.name)
     if (found := hashlib.sha256(content).hexdigest()) != expected:
         raise ValueError(f"{path} has SHA-256 {found}, its card says {expected}: it is not the file that was registered")
-    return safetensors.torch.load(content)
+    try:
+        return safetensors.torch.load(content)
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path} is what its card says, and no safetensors file ({error}); restore both, or: dvc repro train") from None
 
 
 def read_card(folder: Path) -> dict:
@@ -71,8 +75,13 @@ def read_card(folder: Path) -> dict:
     path = folder / "card.json"
     if not path.is_file():
         raise FileNotFoundError(f"{folder} has no card.json, so it is no generator; the train stage writes one: dvc repro train")
-    card = json.loads(path.read_text("utf-8"))
-    if card.get("format") != FORMAT or card.get("version", VERSION + 1) > VERSION:
+    try:
+        card = json.loads(path.read_text("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is no JSON ({error}), so {folder} is no generator; restore it, or: dvc repro train") from None
+    if not isinstance(card, dict) or not isinstance(card.get("files"), dict):
+        raise ValueError(f"{path} is no generator's card: it names no files; restore it, or: dvc repro train")
+    if card.get("format") != FORMAT or not isinstance(card.get("version"), int) or card["version"] > VERSION:
         raise ValueError(
             f"{path} is {card.get('format')!r} version {card.get('version')!r}, this code reads {FORMAT!r} up to {VERSION}"
         )
@@ -92,8 +101,13 @@ def load_discriminator(folder: Path) -> "Discriminator":
 
 
 def _opened(folder: Path, name: str, card: dict) -> nn.Module:
-    network = task(card).player(name)
-    network.load_state_dict(weights(folder, name, card))
+    tensors = weights(folder, name, card)
+    try:
+        network = task(card).player(name)
+        network.load_state_dict(tensors)
+    except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ValueError(f"{folder / 'card.json'} does not say what network {name}.safetensors holds ({reason}); restore both") from None
     return network
 
 

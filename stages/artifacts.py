@@ -6,6 +6,7 @@ Clocks, host names and addresses never enter a card: DVC hashes it.
 import hashlib
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path("artifacts")
@@ -46,7 +47,28 @@ def card_of(stage: str, root: Path = ROOT) -> dict:
     path = root / stage / "card.json"
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing; the {stage} stage writes it: dvc repro {stage}")
-    return json.loads(path.read_text("utf-8"))
+    return read_json(path)
+
+
+def read_json(path: Path) -> dict:
+    """A card, protocol or report; ValueError names the file where it is something else."""
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is no JSON ({error}); restore it (dvc checkout), or make it again (dvc repro)") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds a {type(content).__name__}, not keys with values; restore it (dvc checkout)")
+    return content
+
+
+def read_tensors(path: Path, load: Callable[[Path], dict]) -> dict:
+    """The tensors of a safetensors file by a `load_file` of that library; ValueError names the file where it is something else."""
+    import safetensors
+
+    try:
+        return load(path)
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path} is no safetensors file ({error}); restore it (dvc checkout), or make it again (dvc repro)") from None
 
 
 def identity(stage: str) -> str:

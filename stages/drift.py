@@ -127,7 +127,7 @@ def _check(champion: "ModelVersion", folder: Path) -> None:
 
 
 def _json(path: Path) -> dict:
-    return json.loads(path.read_text("utf-8"))
+    return artifacts.read_json(path)
 
 
 def _compared(champion: "ModelVersion", folder: Path) -> dict:

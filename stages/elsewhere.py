@@ -8,6 +8,7 @@ import io
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from gan.extractors import _weights, file
 SUFFIXES = (".onnx", ".pt2", ".ts", ".pt")
 RANGES = {"signed": (127.5, 127.5), "unit": (255.0, 0.0)}  # how outputs become levels: value × first + second
 _BLOCK = 32  # images made at a time
+T = TypeVar("T")
 Run = Callable[[np.ndarray, np.ndarray | None], np.ndarray]
 
 
@@ -27,11 +29,13 @@ class Elsewhere:
     def __init__(self, path: Path, shape: tuple[int, int, int], threads: int, values: str = "signed", latent_size: int | None = None):
         self.path, self.shape, self.threads, self.values = path, shape, threads, values
         open_file = {".onnx": _onnx, ".pt2": _exported}.get(path.suffix.lower(), _scripted)
-        self.run, size, self.conditional = open_file(path, threads)
+        self.run, size, self.conditional = _in_words(f"{path} cannot be opened", lambda: open_file(path, threads))
         self.latent_size = latent_size or size
         if not isinstance(self.latent_size, int):
             raise ValueError(f"{path} does not say how many numbers an image is made from; give --latent-size")
-        self._levels(self.run(np.zeros((1, self.latent_size), np.float32), np.zeros(1, np.int64) if self.conditional else None))
+        latents, labels = np.zeros((1, self.latent_size), np.float32), np.zeros(1, np.int64) if self.conditional else None
+        given = f"latents (1, {self.latent_size}) float32{' and class numbers (1,) int64' if self.conditional else ''}"
+        self._levels(_in_words(f"{path} makes nothing of {given}", lambda: self.run(latents, labels)))
 
     def blocks(self, seeds: np.ndarray, labels: np.ndarray | None) -> Iterator[np.ndarray]:
         """Images (n, C, H, W) uint8 of seeds (N,) and labels (N,)."""
@@ -42,6 +46,8 @@ class Elsewhere:
             yield self._levels(self.run(latents, None if labels is None else labels[here]))
 
     def _levels(self, made: np.ndarray) -> np.ndarray:
+        if not isinstance(made, np.ndarray):
+            raise ValueError(f"{self.path} makes no tensor but a {type(made).__name__}; export what gives images (N, C, H, W) alone")
         if made.ndim != 4 or made.shape[1:] != self.shape:
             raise ValueError(f"{self.path} makes {made.shape[1:]}, the reference's images are (C, H, W) {self.shape}; another reference fits it")
         if made.dtype == np.uint8:
@@ -50,6 +56,19 @@ class Elsewhere:
             raise ValueError(f"{self.path} makes values that are no numbers")
         factor, offset = RANGES[self.values]
         return (made.astype(np.float32) * factor + offset).round().clip(0, 255).astype(np.uint8)
+
+
+def _in_words(what: str, open_or_run: Callable[[], T]) -> T:
+    """What a library makes of a file; whatever it raises, and whatever for, is the file's fault and a ValueError that names it."""
+    try:
+        return open_or_run()
+    except (ImportError, MemoryError):
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        if isinstance(error, ValueError) and reason.startswith(what.partition(" ")[0]):
+            raise
+        raise ValueError(f"{what} ({reason or type(error).__name__}); export it again, as docs/scores.md says") from None
 
 
 def _onnx(path: Path, threads: int) -> tuple[Run, int | None, bool]:
@@ -96,6 +115,7 @@ def _of_module(module: torch.nn.Module) -> Run:
     @torch.inference_mode()
     def run(latents: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
         given = [torch.from_numpy(latents)] if labels is None else [torch.from_numpy(latents), torch.from_numpy(labels)]
-        return module(*given).cpu().numpy()
+        made = module(*given)
+        return made.cpu().numpy() if isinstance(made, torch.Tensor) else made
 
     return run

@@ -26,14 +26,14 @@ def hashed(rules: dict) -> dict:
 def read(folder: Path = FOLDER) -> dict:
     """artifacts/reference/protocol.json."""
     artifacts.card_of(folder.name, folder.parent)
-    return json.loads((folder / "protocol.json").read_text("utf-8"))
+    return artifacts.read_json(folder / "protocol.json")
 
 
 def extractor(protocol: dict, data: dict, folder: Path = FOLDER) -> torch.nn.Module:
     """The network that takes features: pixels (N, C, H, W) uint8 -> features (N, D), logits (N, K). `data`: prepare's card."""
     module = choices.module("extractors", protocol["name"])
     network = module.build(choices.config("extractors", protocol["extractor"]), tuple(data["shape"]), len(data["classes"]))
-    network.load_state_dict(safetensors.torch.load_file(folder / "extractor.safetensors"))
+    network.load_state_dict(artifacts.read_tensors(folder / "extractor.safetensors", safetensors.torch.load_file))
     return network.eval().requires_grad_(False).to(device(protocol))
 
 
@@ -84,4 +84,4 @@ def _regrouped(blocks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
 
 def real_features(folder: Path = FOLDER) -> dict[str, np.ndarray]:
     """`train.features` (N, D), `train.logits` (N, K), `heldout.features`, `heldout.logits`, float32."""
-    return safetensors.numpy.load_file(folder / "features.safetensors")
+    return artifacts.read_tensors(folder / "features.safetensors", safetensors.numpy.load_file)

@@ -126,5 +126,5 @@ def standard(root: Path = artifacts.ROOT) -> Standard:
     splits = {split: dataset.read(root / "prepare", split, data["classes"]) for split in dataset.SPLITS}
     found = protocol.real_features(folder)
     real = {split: Real(found[f"{split}.features"], found[f"{split}.logits"], splits[split].labels) for split in dataset.SPLITS}
-    kept = safetensors.numpy.load_file(folder / "statistics.safetensors")
+    kept = artifacts.read_tensors(folder / "statistics.safetensors", safetensors.numpy.load_file)
     return Standard(rules, data, protocol.extractor(rules, data, folder), real["train"], real["heldout"], splits["train"], kept)

@@ -41,14 +41,17 @@ def load(network: nn.Module, weights: str, sha256: str, choose: Callable[[dict],
 def read(weights: str, sha256: str) -> dict[str, Tensor]:
     """The tensors of a file: safetensors by its suffix, a TorchScript archive's, or torch's format, of which only tensors are read."""
     with opened(weights, sha256) as file:
-        if weights.endswith(".safetensors"):
-            return safetensors.torch.load(file.read())
         try:
+            if weights.endswith(".safetensors"):
+                return safetensors.torch.load(file.read())
             if is_torchscript(file):
                 return open_torchscript(file, "cpu").state_dict()
-            return torch.load(file, map_location="cpu", weights_only=True)
+            found = torch.load(file, map_location="cpu", weights_only=True)
+            if not isinstance(found, dict):
+                raise TypeError(f"it holds a {type(found).__name__}, not tensors by name")
+            return found
         except Exception as error:  # torch's, the unpickler's or the zip's: all mean that no tensors were read
-            reason = str(error).splitlines()[0]
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise ValueError(f"{weights}, reference.protocol.weights, is no file of plain tensors: {reason}") from None
 
 

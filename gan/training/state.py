@@ -130,9 +130,9 @@ def load(folder: Path, state: State) -> list[str]:
         try:
             numbers = json.loads(path.with_suffix(".json").read_bytes())
             content = path.read_bytes()
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             numbers, content = {}, b""
-        if hashlib.sha256(content).hexdigest() == numbers.get("sha256"):
+        if isinstance(numbers, dict) and hashlib.sha256(content).hexdigest() == numbers.get("sha256"):
             state.restore(tensors_of_bytes(content), numbers)
             break
         passed_over.append(f"{path} is torn; the state before it is used")
