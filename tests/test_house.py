@@ -227,3 +227,20 @@ def test_nothing_of_ours_reads_or_writes_pickles():
                 if ast.unparse(call.func) == "torch.load":
                     options = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
                     assert options.get("weights_only") == "True", f"{file}: torch.load without weights_only=True"
+
+
+def test_every_package_that_is_imported_is_declared():
+    """What another package happens to bring may go with its next release."""
+    import importlib.metadata
+    import sys
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *(one for extra in project["optional-dependencies"].values() for one in extra)]
+    declared = {re.match(r"[A-Za-z0-9_.-]+", one)[0].lower().replace("_", "-") for one in wanted}
+    brings = importlib.metadata.packages_distributions()
+    for package in PACKAGES:
+        for file in sources(package):
+            for module in top(file) - set(PACKAGES) - sys.stdlib_module_names - {""}:
+                names = {name.lower().replace("_", "-") for name in brings.get(module, [module])}
+                assert names & declared, f"{file} imports {module}, which pyproject.toml does not declare: add it, or do without"
