@@ -145,6 +145,27 @@ def test_guard_stops_for_a_reason_and_only_for_it(history, best_nimg, changes, r
     assert said is None if reason is None else reason in said
 
 
+def collapsed(*bad: bool) -> list[dict]:
+    """After a tick that was diverse, ticks just under the limit (bad) or at it."""
+    limit = GuardConfig().min_diversity
+    return rows(*[1.0] * (1 + len(bad)), diversity=[1.0, *(0.9 * limit if one else limit for one in bad)])
+
+
+def worsened(*bad: bool) -> list[dict]:
+    """After the best tick, ticks just over the limit (bad) or at it."""
+    limit = GuardConfig().max_worsening
+    return rows(1.0, *(1.1 * limit if one else limit for one in bad))
+
+
+@pytest.mark.parametrize("history", [collapsed, worsened])
+@pytest.mark.parametrize(
+    ("bad", "stops"),
+    [((1,), False), ((1, 1), False), ((1, 1, 1), True), ((1, 1, 0), False), ((1, 1, 0, 1, 1), False), ((0, 1, 1, 1), True), ((0, 0, 0), False)],
+)
+def test_a_guard_waits_for_three_bad_ticks_in_a_row_and_a_limit_itself_is_not_bad(history, bad, stops):
+    assert (guards.reason_to_stop(history(*bad), 1000, GuardConfig()) is not None) == stops
+
+
 def test_another_seed_gives_another_training():
     card, config = small.card(), small.loop_config()
     one, other = small.start(card, config, seed=0), small.start(card, config, seed=1)
