@@ -1,6 +1,7 @@
 """Images over HTTP, with a page to try it: gan serve MODEL"""
 
 import argparse
+import asyncio
 import os
 import signal
 import socket
@@ -9,6 +10,7 @@ import sys
 from apps import answer
 from stages import models
 
+HEADER_S = 5  # in which a request's header must come, and the next request on the same connection
 DRAIN_S = 3  # for requests that are being answered when the server is told to end
 EXAMPLES = """examples:
   gan serve digits@champion                      http://127.0.0.1:8080; a promoted version takes over by itself
@@ -19,7 +21,7 @@ EXAMPLES = """examples:
   curl -s localhost:8080/v1/image/5.png > five.png
 
 GET /healthz, GET /v1/model, POST /v1/images, GET /v1/image/SEED.png?label=, and a page at /. POST /v1/images takes seeds or seed
-and n, or between {first, second, steps}; labels or label; truncation in (0, 1]; columns; format png (a grid), json or base64."""
+and n, or between {first, second, steps}; labels or label; truncation in (0, 1]; columns; format png (a grid), json or base64. All of it on a page at /docs."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -56,7 +58,7 @@ def main(arguments: list[str]) -> int:
     host, port = listening.getsockname()[:2]
     followed.start()
     print(f"{asked.model}: http://{f'[{host}]' if ':' in host else host}:{port}   (Ctrl-C ends it)", flush=True)
-    _run(door.Door(routes, asked.host, asked.token or None, most_bytes), listening)
+    _run(door.Door(routes, asked.host, asked.token or None, most_bytes), listening, asked.timeout)
     return 0
 
 
@@ -70,19 +72,33 @@ def _listen(host: str, port: int) -> socket.socket:
         raise ValueError(f"{host}:{port} cannot be listened on ({error}); name another --port, or --port 0 for a free one") from None
 
 
-def _run(application, listening: socket.socket) -> None:
-    """Answer until SIGTERM, Ctrl-C or the end of its terminal, then end what is being answered and return."""
-    import uvicorn
+def _run(application, listening: socket.socket, longest_s: int) -> None:
+    """Answer until SIGTERM or Ctrl-C, then end what is being answered and return. No answer takes longer than `longest_s`."""
+    from hypercorn.asyncio import serve
+    from hypercorn.config import Config
 
-    config = uvicorn.Config(
-        application, log_level="warning", access_log=False, server_header=False, lifespan="off", ws="none",
-        timeout_graceful_shutdown=DRAIN_S, timeout_keep_alive=5,
-    )  # fmt: skip
-    server = uvicorn.Server(config)
-    ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else set()  # nohup holds
-    for number in {signal.SIGTERM, signal.SIGINT, signal.SIGHUP} - ignored:  # uvicorn raises them once more when it has ended
-        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
-    server.run(sockets=[listening])
+    config = Config()
+    config.bind = [f"fd://{listening.fileno()}"]
+    config.keep_alive_timeout = HEADER_S  # also for a header that comes byte by byte; uvicorn would wait for ever
+    config.read_timeout = longest_s + HEADER_S  # of HTTP/2, whose connections have no other limit while nothing comes
+    config.graceful_timeout = DRAIN_S
+    config.include_server_header = False
+    config.loglevel = "WARNING"
+
+    async def until_told() -> None:
+        told, loop = asyncio.Event(), asyncio.get_running_loop()
+        loop.set_exception_handler(_but_cancelled)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, told.set)
+        await serve(application, config, shutdown_trigger=told.wait)
+
+    asyncio.run(until_told())
+
+
+def _but_cancelled(loop: asyncio.AbstractEventLoop, context: dict) -> None:
+    """Python 3.11 prints a traceback for each connection that is still open when the time to drain is over."""
+    if not isinstance(context.get("exception"), asyncio.CancelledError):
+        loop.default_exception_handler(context)
 
 
 if __name__ == "__main__":

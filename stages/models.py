@@ -22,6 +22,8 @@ HELP = (
     "a folder (artifacts/train), a version (digits/3, models:/digits/3) or an alias (digits@champion, or just digits)"
 )
 _NAME = re.compile(r"(?:models:/)?(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]*)(?:@(?P<alias>[\w.-]+)|/(?P<version>\d+))?$")
+MOST_DIGITS = 9  # of a class's number; Python refuses to read thousands
+MOST_SHOWN = 100  # characters of a label that is none
 _INSIDE = "artifacts/generator"  # of an MLflow model that stages/pyfunc.py saved
 
 
@@ -167,6 +169,7 @@ def label_number(label: str, card: dict) -> int:
     classes = card["classes"]
     if label in classes:
         return classes.index(label)
-    if label.isdecimal() and int(label) < len(classes):
+    if label.isdecimal() and len(label) <= MOST_DIGITS and int(label) < len(classes):
         return int(label)
-    raise ValueError(f"--label {label} is no class of this model; it has {', '.join(classes)}")
+    shown = label if len(label) <= MOST_SHOWN else f"{label[:MOST_SHOWN]}…"
+    raise ValueError(f"--label {shown} is no class of this model; it has {', '.join(classes)}")

@@ -22,6 +22,7 @@ from patience import patient, wait_for
 from PIL import Image
 from tracked_project import client, empty_store, enter_session, make_evaluate, make_prepare, make_train, project
 
+from apps import serve
 from gan import generator
 from stages import artifacts, models, register, registry, tracking
 
@@ -178,6 +179,19 @@ def test_a_served_image_is_the_one_that_gan_sample_writes(registered, project):
     subprocess.run(command, check=True, timeout=patient(120))
     with serving(project) as (_, port):
         assert asked(port, "/v1/images", {"seed": 4, "n": 9, "label": 2})[2] == (project / "grid.png").read_bytes()
+
+
+def test_a_header_that_does_not_come_is_waited_for_a_few_seconds(registered, project):
+    """Held connections cost a file each: some hundred would shut everybody out."""
+    with serving(project) as (_, port):
+        waiting = [socket.create_connection(("127.0.0.1", port), timeout=serve.HEADER_S + 10) for _ in range(600)]
+        for number, one in enumerate(waiting):
+            one.sendall((b"", b"GET / HTTP/1.1\r\nHost: ", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET ")[number % 3])
+        assert asked(port, "/v1/images", {})[0] == 200
+        for one in waiting:
+            while one.recv(65536):
+                pass
+            one.close()
 
 
 def test_a_port_that_is_taken_is_a_sentence(registered, project):

@@ -29,7 +29,7 @@ def folder(tmp_path_factory):
 def client(folder, token: str | None = None, host: str = "127.0.0.1", max_images: int = 40, waiting: int = 4, timeout_s: float = 20):
     following = Following(str(folder), 10)
     made = service.Service(following, worker.Worker(most_waiting=waiting, timeout_s=timeout_s), max_images)
-    guarded = door.Door(service.application(made), host, token, 4096)
+    guarded = door.Door(service.application(made), host, token, 8192)
     return TestClient(guarded, base_url="http://127.0.0.1:8080", raise_server_exceptions=False)
 
 
@@ -85,6 +85,30 @@ def test_the_page_loads_nothing_from_elsewhere(folder):
     assert "http:" not in response.text and "https:" not in response.text and "//" not in response.text
 
 
+def test_the_page_of_the_api_shows_every_route_field_and_answer_and_runs_nothing(folder):
+    opened = client(folder, token="secret")
+    response = opened.get("/docs")
+    assert response.status_code == 200 and "script" not in response.text and "//" not in response.text
+    assert "script-src" not in response.headers["content-security-policy"] and "default-src 'none'" in response.headers["content-security-policy"]
+    schema = opened.get("/openapi.json", headers={"Authorization": "Bearer secret"}).json()
+    assert list(schema["paths"]) == ["/healthz", "/v1/model", "/v1/images", "/v1/image/{seed}.png"]
+    for path, methods in schema["paths"].items():
+        for method, route in methods.items():
+            assert f"{method.upper()} {path}" in response.text and all(f">{status}<" in response.text for status in route["responses"])
+    for field in (*asked.Asked.model_fields, *(f"between.{name}" for name in asked.Asked.Between.model_fields)):
+        assert f">{field}</code>" in response.text
+    assert "integer from 0 below 9007199254740992<" in response.text and "number above 0 to 1<" in response.text and "png or json or base64, png if not given" in response.text
+
+
+@pytest.mark.parametrize("body", [b'{"label": "\\ud800"}', b'{"\\ud800": 1}', b'{"label": "' + 900 * b"9" + b'"}', b'{"label": ' + 5000 * b"9" + b"}",
+                                  b'{"label": "' + 4000 * b"9" + b'"}', b'{"seed": 1e400}', b"[" * 4000, b"\xff", b'{"columns": 400000}'])  # fmt: skip
+def test_hostile_bodies_are_short_sentences(folder, body):
+    response = client(folder).post("/v1/images", content=body, headers={"content-type": "application/json"})
+    assert response.status_code in (400, 422)
+    assert len(response.json()["error"]) < 400 and "set_int_max_str_digits" not in response.text
+    assert client(folder).get("/v1/image/1.png", params={"label": 900 * "9"}).status_code == 422
+
+
 # What may be asked for
 
 
@@ -117,6 +141,7 @@ WRONG = [
     ({"between": {"first": 1, "second": 2, "steps": 100}}, 422, "at most 40"),
     ({"sede": 1}, 422, "sede: Extra inputs"),
     ({"format": "gif"}, 422, "format: "),
+    ({"columns": 41}, 422, "columns is 41; this server makes at most 40 images"),
     ([1], 422, "dictionary"),
 ]
 
@@ -137,7 +162,7 @@ def test_labels_of_a_model_without_classes_are_refused(tmp_path):
 def test_other_paths_methods_and_bodies_are_sentences(folder):
     opened = client(folder)
     for response, status in [
-        (opened.get("/nothing"), 404), (opened.get("/v1/images"), 405), (opened.get("/docs"), 404), (opened.get("/v1/image/-1.png"), 422),
+        (opened.get("/nothing"), 404), (opened.get("/v1/images"), 405), (opened.get("/v1/image/-1.png"), 422),
         (opened.get("/v1/image/1.png?label=dog"), 422), (opened.get("/v1/image/1e3.png"), 422),
         (opened.post("/v1/images", content=b"{", headers={"content-type": "application/json"}), 400),
         (opened.post("/v1/images", content=b'{"n": 1}', headers={"content-type": "text/plain"}), 422),  # a form of another page

@@ -12,8 +12,11 @@ from apps import truncation
 from gan.generator import Generator
 from stages import models, way
 
+MOST_CHARACTERS = 1000  # of a class's name
 Seed = Annotated[int, pydantic.Field(ge=0, lt=2**53, strict=True)]  # JSON's numbers are exact up to there
-Label = Annotated[int, pydantic.Field(ge=0, strict=True)] | Annotated[str, pydantic.Field(strict=True)]
+Label = (
+    Annotated[int, pydantic.Field(ge=0, lt=2**53, strict=True)] | Annotated[str, pydantic.Field(strict=True, max_length=MOST_CHARACTERS)]
+)
 
 
 class Refused(ValueError):
@@ -29,19 +32,21 @@ class Asked(pydantic.BaseModel):
         """A way from one seed's image to another's, both included."""
 
         model_config = pydantic.ConfigDict(extra="forbid")
-        first: Seed
-        second: Seed
-        steps: int = pydantic.Field(ge=2, strict=True)
+        first: Seed = pydantic.Field(description="the seed that it begins with")
+        second: Seed = pydantic.Field(description="the seed that it ends with")
+        steps: int = pydantic.Field(ge=2, strict=True, description="images, with both ends")
 
-    seeds: list[Seed] | None = pydantic.Field(default=None, min_length=1)
-    seed: Seed | None = None  # with n: seed, seed + 1, …
-    n: int | None = pydantic.Field(default=None, ge=1, strict=True)
-    between: Between | None = None
-    labels: list[Label] | None = None  # one an image
-    label: Label | None = None  # of all
-    truncation: float | None = pydantic.Field(default=None, gt=0, le=1)  # nearer to the mean
-    columns: int | None = pydantic.Field(default=None, ge=1, strict=True)  # of the grid; a square without it
-    format: Literal["png", "json", "base64"] = "png"
+    seeds: list[Seed] | None = pydantic.Field(default=None, min_length=1, description="one an image")
+    seed: Seed | None = pydantic.Field(default=None, description="of the first image; the next have seed + 1, seed + 2, …")
+    n: int | None = pydantic.Field(default=None, ge=1, strict=True, description="images from seed on; one without it")
+    between: Between | None = pydantic.Field(default=None, description="a way from one seed's image to another's, in place of seeds")
+    labels: list[Label] | None = pydantic.Field(default=None, description="classes by number or name, one an image")
+    label: Label | None = pydantic.Field(default=None, description="the class of all images, by number or name")
+    truncation: float | None = pydantic.Field(default=None, gt=0, le=1, description="nearer to the mean the smaller it is")
+    columns: int | None = pydantic.Field(default=None, ge=1, strict=True, description="of the grid, at most as many as images may be asked for; a square without it")
+    format: Literal["png", "json", "base64"] = pydantic.Field(
+        default="png", description="a grid as PNG, or in JSON a PNG an image (json) or the grid (base64)"
+    )
 
     @pydantic.model_validator(mode="after")
     def one_way_of_naming(self) -> "Asked":

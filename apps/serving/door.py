@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-OPEN = ("/", "/healthz")  # without a token: the page holds nothing, and a probe has none
+OPEN = ("/", "/docs", "/healthz")  # without a token: the pages hold nothing, and a probe has none
 BODY_TIMEOUT_S = 10.0
 _NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 

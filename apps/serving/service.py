@@ -8,14 +8,15 @@ from importlib.metadata import version
 from typing import Annotated
 
 import numpy as np
-from fastapi import FastAPI, Path, Request
+import pydantic
+from fastapi import FastAPI, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from PIL import Image
 from starlette.exceptions import HTTPException
 
 from apps import truncation
-from apps.serving import asked, page
+from apps.serving import asked, page, reference
 from apps.serving.following import Following, Served
 from apps.serving.worker import Busy, TooSlow, Worker
 from gan import images
@@ -55,6 +56,8 @@ class Service:
         """A grid as PNG, the same in JSON, or a PNG an image in JSON."""
         if wanted.count > self.max_images:
             raise asked.Refused(f"{wanted.count} images are asked for; this server makes at most {self.max_images} at a time")
+        if (wanted.columns or 1) > self.max_images:
+            raise asked.Refused(f"columns is {wanted.columns}; this server makes at most {self.max_images} images at a time")
 
         def answer(served: Served, made: asked.Images, pixels: np.ndarray) -> Response:
             if wanted.format == "json":
@@ -101,28 +104,70 @@ def _png(picture: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
+class Error(pydantic.BaseModel):
+    """What every refusal says."""
+
+    error: str = pydantic.Field(description="a sentence: what is wrong, and the way out")
+
+
+REFUSALS = {
+    400: "The body is no JSON, or the host asked for is not this machine.",
+    401: "The server was started with a token, and the header Authorization: Bearer TOKEN is not there or is another.",
+    408: "The body did not come in time.",
+    413: "The body is larger than any that can be answered.",
+    422: "What is asked for cannot be had of this model.",
+    503: "Too many requests wait already; the header Retry-After says in how many seconds to ask again.",
+    504: "The images were not made in time.",
+}
+ANY = (400, 401, 408, 413)
+GRID = {"image/png": {}, "application/json": {}}
+MADE_BY = {name: {"description": words, "schema": {"type": "string"}} for name, words in {
+    "X-Weights-Sha256": "of the weights that made it", "X-Model-Version": "of the registry; none for a folder",
+}.items()}  # fmt: skip
+
+
+def _responses(content: dict, *statuses: int, headers: dict | None = None) -> dict:
+    """What a route may answer, for the page of the API and /openapi.json."""
+    found = {status: {"description": REFUSALS[status], "model": Error} for status in sorted({*ANY, *statuses})}
+    return {200: {"description": "Done.", "content": content, **({"headers": headers} if headers else {})}, **found}
+
+
 def application(service: Service) -> FastAPI:
-    """The routes. There is no page of documentation: FastAPI's fetches its script from elsewhere."""
-    made = FastAPI(title="Ganline", version=version("ganline"), docs_url=None, redoc_url=None)
-    made.get("/healthz")(service.health)
-    made.get("/v1/model")(service.model)
-    made.post("/v1/images")(service.images)
-    made.get("/v1/image/{seed}.png")(_one_image(service))
-    made.get("/")(lambda: HTMLResponse(page.DOCUMENT, headers={"Content-Security-Policy": page.policy(), "Referrer-Policy": "no-referrer"}))
+    """The routes. The page of the API is our own: FastAPI's fetches its script from elsewhere."""
+    made = FastAPI(
+        title="Ganline", version=version("ganline"), docs_url=None, redoc_url=None,
+        description="Images by seed and label. The same seed, label and weights give the same image, whatever the batch.",
+    )  # fmt: skip
+    making = (422, 503, 504)
+    made.get("/healthz", responses=_responses({"application/json": {}}))(service.health)
+    made.get("/v1/model", responses=_responses({"application/json": {}}))(service.model)
+    made.post("/v1/images", response_class=Response, responses=_responses(GRID, *making, headers=MADE_BY))(service.images)
+    made.get("/v1/image/{seed}.png", response_class=Response, responses=_responses({"image/png": {}}, *making, headers=MADE_BY))(_one_image(service))
+    made.get("/", include_in_schema=False)(lambda: _page(page.DOCUMENT, page.policy()))
+    made.get("/docs", include_in_schema=False)(lambda: _page(reference.document(made.openapi()), reference.policy()))
     for kind, handler in HANDLERS.items():
         made.add_exception_handler(kind, handler)
     return made
 
 
+def _page(document: str, policy: str) -> HTMLResponse:
+    return HTMLResponse(document, headers={"Content-Security-Policy": policy, "Referrer-Policy": "no-referrer"})
+
+
 def _one_image(service: Service) -> Callable:
-    async def image(seed: Annotated[int, Path(ge=0, lt=2**53)], label: str | None = None) -> Response:
+    async def image(
+        seed: Annotated[int, Path(ge=0, lt=2**53, description="of the image")],
+        label: Annotated[str | None, Query(max_length=asked.MOST_CHARACTERS, description="its class, by number or name")] = None,
+    ) -> Response:
+        """One image as it is, not enlarged."""
         return await service.image(seed, label)
 
     return image
 
 
 def _refusal(status: int, sentence: str, headers: dict | None = None) -> JSONResponse:
-    return JSONResponse({"error": sentence}, status, headers)
+    """The sentence may hold what was sent, and half a character in it cannot be sent back."""
+    return JSONResponse({"error": sentence.encode("utf-8", "backslashreplace").decode()}, status, headers)
 
 
 def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
