@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from gan import disk
+from gan import addresses, disk
 from stages import models, session, store
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def with_sentences(name: str, main: Callable[[list[str]], int], arguments: list[
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup holds
             signal.signal(number, _leave)
+    addresses.hide_in_tracebacks()
     try:
         return main(arguments)
     except (KeyboardInterrupt, Told) as end:
@@ -38,7 +39,7 @@ def with_sentences(name: str, main: Callable[[list[str]], int], arguments: list[
             print(f"{name}: {ENDED[code]}; run the same command again", file=sys.stderr, flush=True)
         return code
     except (models.NotFound, store.Refused, store.Unreachable, ValueError, OSError) as error:
-        print(f"{name}: {disk.in_words(error) if disk.is_full(error) else error}", file=sys.stderr)
+        print(addresses.redacted(f"{name}: {disk.in_words(error) if disk.is_full(error) else error}"), file=sys.stderr)
         return 2
 
 

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from gan import addresses
+
 from . import proxies
 from .errors import Busy, Mistake
 from .processes import answer
@@ -80,7 +82,7 @@ def set_up_prefect() -> None:
 
 def in_words(command: list[str]) -> str:
     """sys.argv as a person would type it."""
-    return shlex.join([Path(command[0]).name, *command[1:]])
+    return addresses.redacted(shlex.join([Path(command[0]).name, *command[1:]]))
 
 
 @contextmanager

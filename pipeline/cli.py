@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gan import disk
+from gan import addresses, disk
 
 from . import checkout, processes
 from .errors import Failure, Mistake
@@ -312,10 +312,11 @@ def _forward(module: str, arguments: list[str]) -> None:
 def main() -> None:
     """Exit codes: 0 fine, 1 something failed, 2 the user's mistake, 130 Ctrl-C, 143 SIGTERM, 129 its terminal closed."""
     processes.leave_when_told()
+    addresses.hide_in_tracebacks()
     try:
         app(prog_name="gan")
     except (Mistake, Failure) as problem:
-        print(f"gan: {problem}", file=sys.stderr)
+        print(addresses.redacted(f"gan: {problem}"), file=sys.stderr)
         sys.exit(problem.exit_code)
     except (KeyboardInterrupt, SystemExit) as end:
         code = end.code if isinstance(end, SystemExit) else 130  # as Typer says Ctrl-C

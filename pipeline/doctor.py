@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from gan import disk
+from gan import addresses, disk
 
 from . import checkout, door, dvc, relocation, server, tracking
 from .errors import Failure, Mistake
@@ -149,7 +149,7 @@ def check_tracking() -> str:
     file = tracking.database(uri)
     if file is None:
         tracking.open_store()
-        return f"{uri} answers"
+        return f"{addresses.in_words(uri)} answers"
     if not file.exists():
         return f"{file.name} will be made by the first run"
     try:

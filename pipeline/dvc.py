@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import psutil
 
+from gan import addresses
 from stages import yaml_files
 
 from .checkout import WORK, environment
@@ -56,7 +57,7 @@ def ask(*arguments: str) -> str:
     result = answer([*DVC, *arguments], environment())
     if result.returncode == 0:
         return result.stdout
-    words = (result.stderr.strip() or result.stdout.strip()).removeprefix("ERROR: ")
+    words = addresses.redacted(result.stderr.strip() or result.stdout.strip()).removeprefix("ERROR: ")
     if any(sign in words for sign in BUSY):
         held_by = re.findall(r"\(PID (\d+)\): (.+)", words)
         who = ", ".join(f"process {pid}, {command}" for pid, command in dict(held_by).items()) or "its number is not known"

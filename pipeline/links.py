@@ -6,6 +6,8 @@ import json
 import os
 from collections.abc import Iterator
 
+from gan import addresses
+
 from . import server, summary, tracking
 from .checkout import recall
 from .errors import Failure
@@ -51,12 +53,12 @@ def prefect_page() -> str | None:
     api = os.environ.get("PREFECT_API_URL", "")
     own = f"http://{server.HOST}:"
     there = not api.startswith(own) or api == recall(server.ANNOUNCED).get("url")
-    return api.removesuffix("/api") if api and there else None
+    return addresses.without_user(api.removesuffix("/api")) if api and there else None
 
 
 def mlflow_page() -> str | None:
     """Where people see MLflow's runs, if that is served now."""
-    return tracking.address().rstrip("/") if tracking.is_served() else up.page("mlflow")
+    return addresses.without_user(tracking.address()).rstrip("/") if tracking.is_served() else up.page("mlflow")
 
 
 def publish(run_id: str | None) -> None:

@@ -10,6 +10,8 @@ import shlex
 import subprocess
 from collections.abc import Callable
 
+from gan import addresses
+
 from . import checkout, machine
 
 COMMAND_TIMEOUT_S = 60
@@ -23,21 +25,13 @@ def tell(event: str, subject: str, body: str, log: Callable[[str], None]) -> Non
             continue
         try:
             if "url" in notice:
-                _by_apprise(_address(notice["url"]), event, subject, body)
+                _by_apprise(addresses.filled(notice["url"]), event, subject, body)
             else:
                 _by_command(notice["command"], event, subject, body)
         except Exception as error:  # whatever an address of somebody's may do
             log(f"notice {number} of machine.notify ({event}) was not sent: {_without_secrets(str(error), notice)}")
         else:
             log(f"notice {number} of machine.notify ({event}) was sent")
-
-
-def _address(written: str) -> str:
-    """With $NAME and ${NAME} from the environment."""
-    found = os.path.expandvars(written)
-    if missing := re.search(r"\$\{?(\w+)", found):
-        raise LookupError(f"{missing[1]} is not set in the environment of what runs the flow (for gan up: before gan up)")
-    return found
 
 
 def _by_apprise(address: str, event: str, subject: str, body: str) -> None:
@@ -64,8 +58,8 @@ def _by_command(command: str, event: str, subject: str, body: str) -> None:
 def _without_secrets(words: str, notice: dict) -> str:
     """Nothing of an address but its kind: passwords and tokens stand anywhere in them."""
     if "url" not in notice:
-        return words
+        return addresses.redacted(words)
     address = os.path.expandvars(notice["url"])
     for part in sorted(re.split(r"[/:@?&=]+", address)[1:], key=len, reverse=True):
         words = words.replace(part, "…") if len(part) > 3 else words
-    return f"{address.partition(':')[0]}://…: {' '.join(words.split())[:300]}"
+    return f"{addresses.kind(address)}: {' '.join(words.split())[:300]}"

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from gan import addresses
+
 TETHER = Path(__file__).with_name("tether.py")
 GRACE_S = 12.0  # between SIGTERM and SIGKILL: a training saves its state within 10
 TAIL_CHARACTERS = 20_000
@@ -133,7 +135,7 @@ class Lines:
         self.tail = (self.tail + text)[-TAIL_CHARACTERS:]
         *whole, rest = (self.rest + text).split("\n")
         for one in whole:
-            self._end(one + "\n")
+            self._end(addresses.redacted(one) + "\n")
         self.rest = rest
         if "\r" in rest:  # a progress bar: it is rewritten before its line ends
             self._show(rest)

@@ -13,6 +13,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from gan import addresses
+
 from . import checkout, dvc, tracking
 from .errors import Failure
 
@@ -65,7 +67,7 @@ def relocate() -> str:
         dvc.refuse_at_work("it may be writing to the store")
         file = tracking.database(tracking.address())
         if file is None:
-            return f"{tracking.address()} is a server, which keeps its own artifacts: nothing to rewrite here"
+            return f"{addresses.in_words(tracking.address())} is a server, which keeps its own artifacts: nothing to rewrite here"
         return rewrite(file) if file.is_file() else f"there is no {file} yet: nothing to rewrite"
 
 

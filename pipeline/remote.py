@@ -8,6 +8,8 @@ only what nobody has run, and leaves its results behind.
 import re
 from collections.abc import Callable
 
+from gan import addresses
+
 from . import checkout, door, dvc
 from .errors import Failure, Mistake
 from .processes import answer, stream
@@ -33,5 +35,5 @@ def push(line: Callable[[str], None], stage: str | None = None) -> None:
     command = [*dvc.DVC, "--wait-for-lock", "push", "--run-cache", *([stage] if stage else [])]
     code, tail = stream(command, checkout.environment(), line, dvc.CHATTER)
     if code != 0:
-        words = (re.findall(r"ERROR: (.+)", tail) or ["no words"])[-1]
+        words = addresses.redacted((re.findall(r"ERROR: (.+)", tail) or ["no words"])[-1])
         raise Failure(f"the results lie here, and DVC's remote did not take them: {words}; when it answers: {CURE}")

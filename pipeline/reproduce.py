@@ -87,8 +87,15 @@ def _share_dvc(place: Path, env: dict[str, str]) -> None:
     if local.is_file():  # passwords of remotes
         (place / local).write_bytes(local.read_bytes())
         (place / local).chmod(0o600)
+    from configobj import ConfigObj
+
+    config = ConfigObj(str(place / local), encoding="utf-8", list_values=False)  # not by a command line, which all may read
     for key, value in settings.items():
-        _dvc(place, env, "", ["config", "--local", key, value])
+        section, _, name = key.rpartition(".")
+        section = f"'remote \"{section.removeprefix('remote.')}\"'" if section.startswith("remote.") else section
+        config.setdefault(section, {})[name] = value
+    config.write()
+    (place / local).chmod(0o600)
 
 
 def _dvc(place: Path, env: dict[str, str], what: str, arguments: list[str], may_fail: bool = False) -> None:

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 
+from gan import addresses
+
 from . import checkout, door, dvc, plan, recipe, relocation, remote, server, summary
 from .errors import Failure
 
@@ -77,7 +79,7 @@ def _flow(url: str) -> Callable[[plan.Stale], None]:
         try:
             pipeline(stale.reasons, stale.forced)
         except httpx.TransportError as error:
-            _leave(f"the Prefect server {url} went away ({error})")
+            _leave(addresses.redacted(f"the Prefect server {url} went away ({error})"))
 
     return run
 

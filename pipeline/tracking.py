@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from gan import addresses
+
 from . import checkout
 from .errors import Failure
 from .processes import answer
@@ -48,7 +50,10 @@ class Champion:
 
 def address() -> str:
     """MLFLOW_TRACKING_URI, or the SQLite file of this checkout."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or address_of_file(DATABASE)
+    named, user = addresses.apart(os.environ.get("MLFLOW_TRACKING_URI") or "")
+    if user:  # where MLflow looks for them too, here and in what is started: stages/session.py does it likewise
+        os.environ |= {"MLFLOW_TRACKING_URI": named, "MLFLOW_TRACKING_USERNAME": user[0], "MLFLOW_TRACKING_PASSWORD": user[1]}
+    return named or address_of_file(DATABASE)
 
 
 def address_of_file(path: Path, seen_from: Path = Path()) -> str:
@@ -161,18 +166,18 @@ def connected():
         client = mlflow.MlflowClient(address())
         client.search_experiments(max_results=1)
     except Exception as error:
-        raise Failure(f"the tracking store {address()} cannot be read: {str(error).strip().splitlines()[0]}") from None
+        words = addresses.redacted((str(error).strip() or type(error).__name__).splitlines()[0], address())
+        raise Failure(f"the tracking store {addresses.in_words(address())} cannot be read: {words}") from None
     return client
 
 
 def serve_ui(port: int) -> None:
     """Become the MLflow UI on 127.0.0.1, or say where the served store has its own."""
-    uri = address()
     if is_served():
-        print(f"the tracking server has its own page: {uri}")
+        print(f"the tracking server has its own page: {addresses.in_words(address())}")
         return
     print(f"MLflow UI: http://127.0.0.1:{port}   (Ctrl-C ends it)", flush=True)
-    os.execve(sys.executable, server_command(port), checkout.environment() | WITHOUT_JOBS)
+    os.execve(sys.executable, server_command(port), checkout.environment() | WITHOUT_JOBS | {"MLFLOW_BACKEND_STORE_URI": address()})
 
 
 def is_served() -> bool:
@@ -181,9 +186,8 @@ def is_served() -> bool:
 
 
 def server_command(port: int) -> list[str]:
-    """MLflow's server on this checkout's store."""
-    return [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", address(), "--host", "127.0.0.1", "--port", str(port),
-            "--workers", "1"]
+    """MLflow's server on the store that MLFLOW_BACKEND_STORE_URI names: a command line is for everyone to read."""
+    return [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
 
 
 def make_store() -> None:

@@ -28,7 +28,7 @@ class _Delivery:
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
         self.state = journal.state()
-        self.uri = next((entry["uri"] or session.own_store() for entry in journal.of_kind("run")), session.tracking_uri())
+        self.uri = next((session.kept(entry["uri"]) for entry in journal.of_kind("run")), session.tracking_uri())
         self.place: str | None = None
         self.pictures: set[str] | None = None  # names of those the run has, listed before the first is sent
 

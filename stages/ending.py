@@ -6,7 +6,7 @@ import traceback
 import urllib.error
 from collections.abc import Callable
 
-from gan import disk
+from gan import addresses, disk
 from stages import params, store
 
 PASSES = 75  # exit code of what may pass by itself: EX_TEMPFAIL of sysexits.h
@@ -19,6 +19,7 @@ def exit_code(main: Callable[[], None]) -> int:
     A sentence is what our own code raised on purpose, or the operating system's (disk full, no permission); anything
     else is a defect and keeps its traceback.
     """
+    addresses.hide_in_tracebacks()
     store.spare_local_addresses()
     try:
         main()
@@ -26,7 +27,10 @@ def exit_code(main: Callable[[], None]) -> int:
         print(refusal, file=sys.stderr)
         return 2
     except SystemExit as end:
-        if not (isinstance(end.code, str) and _may_pass(end)):
+        if not isinstance(end.code, str):
+            raise
+        end.code = addresses.redacted(end.code)
+        if not _may_pass(end):
             raise
         print(end.code, file=sys.stderr)
         return PASSES
@@ -35,7 +39,7 @@ def exit_code(main: Callable[[], None]) -> int:
         raised_by_us = isinstance(error, ValueError | LookupError) and last_line.startswith("raise ")
         if not (isinstance(error, OSError) or raised_by_us):
             raise
-        print(f"error: {disk.in_words(error) if disk.is_full(error) else error}", file=sys.stderr)
+        print(addresses.redacted(f"error: {disk.in_words(error) if disk.is_full(error) else error}"), file=sys.stderr)
         return PASSES if _may_pass(error) else 1
     return 0
 

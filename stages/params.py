@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
-from gan import choices
+from gan import addresses, choices
 from gan.choices import Config
 from gan.preparation.form import Form
 from gan.training.config import AverageConfig, GuardConfig, LoopConfig, QuickConfig
@@ -79,6 +79,12 @@ class Fetch(Config):
     name: Literal["digits", "shapes"]
 
 
+_SECRETS = (
+    "write the address into a file, as data/set.url, with $NAME for what is secret, and name that file; or leave it to the credentials of "
+    "fsspec (https://filesystem-spec.readthedocs.io/en/latest/features.html#configuration), ~/.netrc, or the cloud's own"
+)
+
+
 def _source(section: Any) -> dict:
     """{path, name, **fields}: a folder, a file or a URL, and how to read it; `auto` is found out by content."""
     path = section.get("path") if isinstance(section, dict) else None
@@ -87,6 +93,10 @@ def _source(section: Any) -> dict:
     if path.startswith("file:"):
         plain = urllib.parse.unquote(urllib.parse.urlparse(path).path) or "/…"
         raise _At("path", path, f"DVC watches files by their path, and gan run writes it so; write {plain}")
+    if "://" in path and addresses.secrets_in(path):
+        raise _At("path", addresses.in_words(path), f"a password, a key or a signature stands in it, and this file goes to git and to MLflow; {_SECRETS}")
+    if "://" in path and "$" in path:
+        raise _At("path", addresses.in_words(path), f"a $NAME in it means nothing to DVC, which watches what is written; {_SECRETS}")
     if "://" not in path and ".." in Path(path).parts:
         raise _At("path", path, "write it without ..: a path from this project's folder, or from the root (DVC watches both)")
     read = {"name": "auto"} | {key: value for key, value in section.items() if key != "path"}
@@ -219,6 +229,19 @@ class Retrain(Config):
     max_age_days: Annotated[float, pydantic.Field(gt=0)] | None = None  # of a champion that is older, they are
 
 
+_PLAIN = ("json", "jsons", "xml", "xmls", "form", "forms", "http", "https", "mailto", "mailtos", "syslog", "dbus", "gnome", "macosx", "windows")
+
+
+def _may_tell(url: str) -> bool:
+    """Whether an address of apprise may hold a secret: most kinds are tokens all through, of a webhook it may be a part of the path."""
+    scheme, found, rest = url.partition("://")
+    if not found or url.startswith("$"):
+        return False
+    parts = [part for part in re.split("[/?]", rest.partition("?")[0])[1:] if "$" not in part]
+    token = any(len(part) >= 16 or (len(part) >= 8 and re.search("[0-9]", part) and re.search("[A-Za-z]", part)) for part in parts)
+    return bool(addresses.secrets_in(url)) or token or (scheme.lower() not in _PLAIN and "$" not in rest)
+
+
 class Notice(Config):
     """Whom to tell, by an address of apprise or a command, and of what."""
 
@@ -232,6 +255,13 @@ class Notice(Config):
     @classmethod
     def bare_url(cls, section: Any) -> Any:
         return {"url": section} if isinstance(section, str) else section
+
+    @pydantic.model_validator(mode="after")
+    def no_secret(self) -> "Notice":
+        if self.url is not None and _may_tell(self.url):
+            raise _At("url", addresses.kind(self.url), "it may hold a password or a token, and this file goes to git and to MLflow; write $NAME, and set "
+                      "NAME to the address in the environment of what runs the flow")  # fmt: skip
+        return self
 
     @pydantic.model_validator(mode="after")
     def one_way(self) -> "Notice":
@@ -294,10 +324,22 @@ def load(path: Path = Path("params.yaml")) -> Params:
     """Read and check a params file; Refused says key, value and way out of each mistake."""
     content = _content(path)
     try:
-        return Params.model_validate(content)
+        found = Params.model_validate(content)
     except pydantic.ValidationError as error:
         mistakes = _without_echoes([found for one in error.errors() for found in _sentences(one, Params)])
+    else:
+        if not (mistakes := list(_secret_ones(content))):
+            return found
     raise Refused("\n".join(f"{path}: {mistake}" for mistake in mistakes))
+
+
+def _secret_ones(value: Any, key: str = "") -> Iterator[str]:
+    """Addresses with a secret in them, wherever they stand: this file goes to git and to MLflow."""
+    if isinstance(value, dict | list):
+        for name, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _secret_ones(item, f"{key}.{name}".strip("."))
+    elif isinstance(value, str) and addresses.secrets_in(value):
+        yield f"{key} is {addresses.in_words(value)!r} with a password, a key or a signature, and this file goes to git and to MLflow; leave it to the environment, or fetch what it names and name the file"
 
 
 def machine(path: Path = Path("params.yaml")) -> Machine | None:

@@ -37,7 +37,7 @@ def open_run(key: str, experiment: str, name: str) -> Journal:
     if journal.of_kind("run"):
         journal.append("tags", tags=tags)
     else:
-        journal.append("run", experiment=experiment, uri=session.tracking_uri(), name=name, owned=True, tags=tags)
+        journal.append("run", experiment=experiment, uri=session.to_be_kept(session.named_store()), name=name, owned=True, tags=tags)
     return journal
 
 

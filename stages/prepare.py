@@ -21,7 +21,7 @@ import PIL.features
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gan import choices, dataset
+from gan import addresses, choices, dataset
 from gan.preparation import form, levels, perceptual, pictures, resampling, selection, store
 from gan.sources import _detect, _labels, _remote, _splits
 from stages import artifacts, decoding, ending, executors, guard, params, progress, report, tracking
@@ -441,9 +441,10 @@ def _bytes_of_rows(array: np.ndarray) -> list[bytes]:
 def _opened(source: dict) -> tuple[ModuleType, choices.Config, Path]:
     """The module that reads a source, by its name or by what it is, and what to give it."""
     place, name = source["path"], source["name"]
-    if "://" in place:
+    url = _address(place)
+    if "://" in url:
         with progress.bar("prepare: fetch", None, "MB") as bar:
-            path = _remote.localise(place, artifacts.WORK / "remote", lambda done: bar.update(done / 1e6 - bar.n))
+            path = _remote.localise(url, artifacts.WORK / "remote", lambda done: bar.update(done / 1e6 - bar.n))
     else:
         path = Path(place).absolute()
         if not path.exists():
@@ -451,6 +452,19 @@ def _opened(source: dict) -> tuple[ModuleType, choices.Config, Path]:
     name = _detect.detect(path) if name == "auto" else name
     settings = {key: value for key, value in source.items() if key != "path"} | {"name": name}
     return choices.module("sources", name), choices.config("sources", settings), path
+
+
+def _address(place: str) -> str:
+    """What a source's path means: itself, or the address that a file NAME.url holds, with $NAME for what is secret."""
+    path = Path(place)
+    if path.suffix != ".url" or not path.is_file():
+        return place
+    words = path.read_text("utf-8", errors="replace").split()
+    if len(words) != 1 or "://" not in words[0]:
+        raise ValueError(f"{place} holds {len(words)} words; a source that ends in .url holds one address, as in https://host/set.zip?key=$KEY")
+    if addresses.secrets_in(words[0]):
+        raise ValueError(f"{place} holds a password, a key or a signature; write $NAME in its place and set NAME in the environment")
+    return words[0]
 
 
 def _larger(rows: Iterator[tuple[int, pa.RecordBatch]]) -> Iterator[pa.Table]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 
+from gan import addresses
 from stages import guard
 
 
@@ -74,8 +75,27 @@ def tracking_uri() -> str:
 
 
 def named_store() -> str | None:
-    """MLFLOW_TRACKING_URI, or None."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or None
+    """MLFLOW_TRACKING_URI, or None. A server's name and password go where MLflow looks for them too: no error, no journal has them.
+
+    pipeline/tracking.py does it likewise.
+    """
+    address, user = addresses.apart(os.environ.get("MLFLOW_TRACKING_URI") or "")
+    if user:
+        os.environ |= {"MLFLOW_TRACKING_URI": address, "MLFLOW_TRACKING_USERNAME": user[0], "MLFLOW_TRACKING_PASSWORD": user[1]}
+    return address or None
+
+
+def to_be_kept(address: str | None) -> str | None:
+    """An address as a file may hold it; `kept` makes it whole again."""
+    return addresses.in_words(address) if address and addresses.secrets_in(address) else address
+
+
+def kept(address: str | None) -> str:
+    """The store that a journal names (None: the checkout's own), with the password that the environment has for it now."""
+    if address is None:
+        return own_store()
+    named = named_store()
+    return named if named and addresses.in_words(named) == addresses.in_words(address) else address
 
 
 def own_store() -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
-from gan import disk
+from gan import addresses, disk
 from stages.journal import lock
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def _database_error() -> type[Exception]:
 
 def _told(uri: str, error: Exception) -> Exception:
     """What it came to, with a sentence."""
-    words, shown = _first_line(error, uri), without_password(uri)
+    words, shown = _first_line(error, uri), addresses.in_words(uri)
     if disk.is_full(error):
         return Unusable(f"{disk.in_words(error)}.")
     status = _status(uri, error)
@@ -231,7 +231,7 @@ def _of_database(uri: str, error: Exception, words: str) -> str | None:
             return None
         return f"{words}. That file, or its folder, must be there and be yours to write."
     if file is None:  # of a server, or MLflow's own words
-        return f"{without_password(uri)} lets nobody in as this one ({words})." if re.search(DENIED, words, re.IGNORECASE) else None
+        return f"{addresses.in_words(uri)} lets nobody in as this one ({words})." if re.search(DENIED, words, re.IGNORECASE) else None
     if re.search("locked|busy|API request to", words):
         return None
     if "disk is full" in words or "disk I/O error" in words:
@@ -242,11 +242,5 @@ def _of_database(uri: str, error: Exception, words: str) -> str | None:
 
 
 def _first_line(error: Exception, uri: str) -> str:
-    words = str(error).strip().partition("\n")[0].replace(uri, without_password(uri))
+    words = addresses.redacted(str(error).strip().partition("\n")[0], uri)
     return words[:300].rstrip(".") or type(error).__name__
-
-
-def without_password(uri: str) -> str:
-    """http://user:secret@host -> http://host, for messages."""
-    scheme, separator, rest = uri.partition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}"

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from gan import addresses
 from stages import guard, publication, recipes, session
 from stages.journal import Journal
 
@@ -97,7 +98,7 @@ def stage(name: str, params: "Params") -> Iterator[Track]:
         track.published()
     except BaseException as error:
         journal.append(
-            "tags", tags={f"stage.{name}": "failed", f"error.{name}": f"{type(error).__name__}: {error}"[:500]}
+            "tags", tags={f"stage.{name}": "failed", f"error.{name}": addresses.redacted(f"{type(error).__name__}: {error}")[:500]}
         )
         journal.append("status", status="KILLED" if isinstance(error, KeyboardInterrupt | guard.Left) else "FAILED")
         raise
@@ -140,7 +141,7 @@ def _open(params: "Params", now: session.Session, journal: Journal) -> None:
     journal.append(
         "run",
         experiment=content["register"]["name"],
-        uri=session.named_store(),  # None is the checkout's own, also after it was moved
+        uri=session.to_be_kept(session.named_store()),  # None is the checkout's own, also after it was moved
         name=now.experiment or f"{train['network']['name']} {train['loss']['name']} seed {train['seed']}",
         owned=now.owned,
         tags=tags,

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from patience import patient
 from pyarrow import parquet as pyarrow_parquet
 
-from gan import choices
+from gan import addresses, choices
 from gan.sources import _inputs, _remote, archive, cifar, folder, idx
 
 SOURCES = choices.names("sources")
@@ -236,5 +236,5 @@ def test_two_addresses_that_differ_in_their_query_are_two_mirrors(tmp_path):
 
 
 def test_a_new_password_in_an_address_keeps_its_mirror():
-    hidden = {_remote._without_secret(f"https://user:{word}@host/set.zip?id=1") for word in ("old", "new")}
+    hidden = {addresses.without_user(f"https://user:{word}@host/set.zip?id=1") for word in ("old", "new")}
     assert hidden == {"https://host/set.zip?id=1"}

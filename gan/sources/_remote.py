@@ -11,6 +11,8 @@ from typing import Any
 
 import fsspec
 
+from .. import addresses
+
 _STAMPS = (
     "ETag", "etag", "Content-MD5", "md5Hash", "generation", "version_id", "Last-Modified", "LastModified", "mtime", "created",
 )  # fmt: skip
@@ -21,23 +23,24 @@ def localise(url: str, folder: Path, progress: Callable[[int], None]) -> Path:
     """Mirror a file or folder into folder/<hash of url>/<name> and return that path.
 
     Downloads only what is new or has changed; what has gone there goes here. A URL that ends in a slash is a folder; over
-    http(s) any other is a file. `progress` is told the bytes done so far, of all files. ValueError, without passwords: the
-    URL, what is wrong and the way out.
+    http(s) any other is a file. $NAME in it comes from the environment. `progress` is told the bytes done so far, of all files.
+    ValueError, without secrets: the URL, what is wrong and the way out.
     """
-    shown = _shown(url)
+    written, shown = url, addresses.in_words(url)
     try:
+        url = addresses.filled(url)
         filesystem, root = fsspec.core.url_to_fs(url, **(_http_options() if _is_http(url) else {}))
         filesystem.invalidate_cache()
         files = _files(filesystem, root, url)
-        base = folder / hashlib.sha256(_without_secret(url).encode()).hexdigest()[:16]
+        base = folder / hashlib.sha256(addresses.without_user(written).encode()).hexdigest()[:16]
         target = base / _name(root)
         _mirror(filesystem, files, target, progress)
     except ImportError as error:
         package = _PACKAGES.get(url.partition("://")[0])
         way_out = f"pip install '{package}'" if package else "install it with pip"
-        raise ValueError(f"{shown} needs a package that is missing ({_redacted(error, url)}): {way_out}") from None
+        raise ValueError(f"{shown} needs a package that is missing ({addresses.redacted(str(error), url)}): {way_out}") from None
     except Exception as error:  # each filesystem has errors of its own; their chain may hold passwords
-        reason = _redacted(error, url)
+        reason = addresses.redacted(str(error) or type(error).__name__, url, written).strip(" .")
         raise ValueError(f"{shown} cannot be mirrored: {reason}; check the address, the access and the network") from None
     return target
 
@@ -67,7 +70,9 @@ def _http_options() -> dict:
     import aiohttp
 
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=120)
-    return {"client_kwargs": {"timeout": timeout}, "headers": {"Accept-Encoding": "identity"}}
+    known = {key: value for scheme in ("http", "https") for key, value in fsspec.config.conf.get(scheme, {}).items()}  # whose credentials stay
+    client = {"trust_env": True, **known.get("client_kwargs", {}), "timeout": timeout}  # ~/.netrc, proxies
+    return {"client_kwargs": client, "headers": {**known.get("headers", {}), "Accept-Encoding": "identity"}}
 
 
 def _inside(name: str) -> str:
@@ -155,18 +160,3 @@ class _Progress(fsspec.Callback):
     def relative_update(self, inc: int = 1) -> None:
         super().relative_update(inc)
         self._progress(self._before + self.value)
-
-
-def _shown(url: str) -> str:
-    """Without user:secret@ and without a query, which may hold a signature."""
-    return re.sub(r"\?.*", "", _without_secret(url))
-
-
-def _without_secret(url: str) -> str:
-    """Without user:secret@; with the query, which may name the file."""
-    return re.sub(r"//[^/\s]*@", "//", url)
-
-
-def _redacted(error: Exception, url: str) -> str:
-    text = str(error).replace(url, _shown(url)) or type(error).__name__
-    return re.sub(r"\?[^\s'\"]+", "", re.sub(r"//[^/\s]*@", "//", text)).strip(" .")
