@@ -7,7 +7,6 @@ as NumPy's (gan/sources/npy.py).
 """
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
