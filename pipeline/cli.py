@@ -192,9 +192,9 @@ def ui(port: Annotated[int, typer.Option(min=1, max=65535)] = 5000) -> None:
     """Open the MLflow UI on 127.0.0.1, to compare runs."""
     checkout.enter()
     from . import tracking
-    from .service import up
+    from .service import known
 
-    if there := up.page("mlflow"):
+    if there := known.page("mlflow"):
         print(f"MLflow UI: {there}   (of gan up)")
     else:
         tracking.serve_ui(port)

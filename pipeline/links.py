@@ -11,7 +11,7 @@ from gan import addresses
 from . import server, summary, tracking
 from .checkout import recall
 from .errors import Failure
-from .service import up
+from .service import known
 
 TAGS = "GANLINE_TAGS"  # read by stages/session.py
 MOST_GRID_BYTES = 1_000_000
@@ -58,7 +58,7 @@ def prefect_page() -> str | None:
 
 def mlflow_page() -> str | None:
     """Where people see MLflow's runs, if that is served now."""
-    return addresses.without_user(tracking.address()).rstrip("/") if tracking.is_served() else up.page("mlflow")
+    return addresses.without_user(tracking.address()).rstrip("/") if tracking.is_served() else known.page("mlflow")
 
 
 def publish(run_id: str | None) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from . import checkout, dvc, summary, tracking
 from .errors import Failure, Mistake
 from .plan import time_in_words
-from .service import up
+from .service import known, up
 
 SHOWN_RUNS = 5
 TRAINING_STATE = checkout.WORK / "train"
@@ -22,7 +22,7 @@ def show() -> None:
     with ThreadPoolExecutor() as pool:
         stale, runs = pool.submit(_stale), pool.submit(_runs)
         table.add_row("running", checkout.holder() or "nothing")
-        table.add_row("servers", "\n".join(up.lines()) or "none: gan up")
+        table.add_row("servers", "\n".join(known.lines()) or "none: gan up")
         table.add_row("schedule", "\n".join(up.schedule()) or "none")
         table.add_row("stale stages", stale.result())
         table.add_row("last version", _version())

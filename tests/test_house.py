@@ -4,6 +4,7 @@ import ast
 import re
 import sys
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,17 @@ def test_yaml_is_read_by_the_one_bounded_reader():
     users = {file for package in PACKAGES for file in sources(package) if top(file) & {"yaml", "ruamel"}}
     others = users - BY_BOTH_SIDES - {"pipeline/settings.py", "stages/model_card.py"}  # edits text that was read; writes
     assert not others, f"{others} read YAML by themselves; use stages/yaml_files.py"
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    """Nor by an import inside a function: what two modules both need is a third one."""
+    graph = {}
+    for file in (file for package in PACKAGES for file in sources(package)):
+        graph[file] = {other for other in own_files(file) if other != file}
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(f"{' <- '.join(error.args[1])}: move what they share to a module of its own")
 
 
 @pytest.mark.parametrize("package", PACKAGES)

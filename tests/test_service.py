@@ -11,7 +11,7 @@ from pipeline_project import environment
 
 from pipeline import server
 from pipeline.checkout import remember
-from pipeline.service import supervisor, up
+from pipeline.service import known, supervisor, up
 
 MIGRATES = "PREFECT_SERVER_DATABASE_MIGRATE_ON_START"
 
@@ -85,12 +85,12 @@ def test_after_a_kill_servers_come_back_on_the_ports_they_were_given(tmp_path, m
     gone = {"pid": 2**22 + 1, "started_s": 0.0, "ready": True, "deaths": 0}
     state = {name: gone | {"url": f"http://127.0.0.1:{port}"} for name, port in given.items()} | {"supervisor": gone}
     for _ in range(2):
-        remember(supervisor.STATE, state)  # as kill -9 leaves it
+        remember(known.STATE, state)  # as kill -9 leaves it
         assert asked_for(monkeypatch, None, None) == given
-    remember(supervisor.STATE, state)
+    remember(known.STATE, state)
     other = server.any_free_port()
     assert asked_for(monkeypatch, other, None) == given | {"prefect": other}
-    remember(supervisor.STATE, state)
+    remember(known.STATE, state)
     with socket.create_server(("127.0.0.1", given["mlflow"])):
         assert asked_for(monkeypatch, None, None)["mlflow"] not in given.values()
 
@@ -108,13 +108,13 @@ def test_a_server_starts_on_nothing_and_again_on_what_it_left(tmp_path):
 def test_a_long_log_makes_room_while_its_writer_goes_on(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(supervisor, "MOST_LOG_BYTES", 10)
-    supervisor.LOGS.mkdir(parents=True)
-    short = supervisor.LOGS / "mlflow.log"
+    known.LOGS.mkdir(parents=True)
+    short = known.LOGS / "mlflow.log"
     short.write_text("short")
-    with open(supervisor.LOGS / "runner.log", "ab", buffering=0) as writer:
+    with open(known.LOGS / "runner.log", "ab", buffering=0) as writer:
         for line in (b"the oldest words", b"older words", b"new"):
             writer.write(line)
             supervisor.trim_logs()
-    assert {path.name: path.read_text() for path in supervisor.LOGS.iterdir()} == {
+    assert {path.name: path.read_text() for path in known.LOGS.iterdir()} == {
         "mlflow.log": "short", "runner.log": "new", "runner.log.1": "older words",
     }  # fmt: skip

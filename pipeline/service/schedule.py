@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from .. import checkout, durations, server
 from ..errors import Mistake
-from . import deployment, supervisor, up, watch
+from . import deployment, known, supervisor, watch
 
 SHORTEST = timedelta(seconds=5)
 LATE_LIMIT = "1h"
@@ -73,7 +73,7 @@ def set_to(asked: Wish, port: int | None) -> None:
     """Deploy the schedule to the server of `gan up`; where none runs, be that server until Ctrl-C."""
     if asked.on_data:
         watch.check()
-    if api := up.api():
+    if api := known.api():
         _use(api)
         deployment.put(_schedules(asked))
         watch.want(asked.on_data)
@@ -127,7 +127,7 @@ def show() -> None:
 
 def _server() -> str:
     """The API of the server that keeps the schedule."""
-    if found := up.api() or server.running():
+    if found := known.api() or server.running():
         return found
     raise Mistake("no server runs that would keep a schedule: gan up; or give --every or --cron, to be the server here")
 

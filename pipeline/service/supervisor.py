@@ -22,9 +22,8 @@ from .. import checkout, server
 from ..errors import Failure
 from ..processes import GRACE_S, tethered
 from . import watch
+from .known import LOGS, STATE
 
-STATE = checkout.WORK / "servers.json"
-LOGS = checkout.WORK / "logs"
 LOOK_S = 0.5  # between two looks at the processes
 LONGEST_REST_S = 60  # before one that keeps dying is started again
 GIVES_UP_AFTER = 2  # deaths of one that was never ready, where somebody waits for it

@@ -13,19 +13,19 @@ from .. import checkout, server, tracking
 from ..errors import Busy, Failure
 from ..processes import GRACE_S
 from . import deployment, watch
-from .supervisor import GIVES_UP_AFTER, LOGS, RUNNER_GRACE_S, STATE
+from .known import LOGS, STATE, TITLES, lines, supervised
+from .supervisor import GIVES_UP_AFTER, RUNNER_GRACE_S
 
 MLFLOW_PORT = 5000
 START_TIMEOUT_S = 300
 END_TIMEOUT_S = RUNNER_GRACE_S + 2 * GRACE_S + 10
 LEFT_ALONE_S = 5  # more than the tether's own grace
-TITLES = {"prefect": "Prefect", "mlflow": "MLflow", "runner": "runner", "watch": "watch"}
 SERVICES = tuple(TITLES)
 
 
 def up(port: int | None, mlflow_port: int | None) -> None:
     """Start what does not run, wait until all of it answers, say where."""
-    if _supervised():
+    if supervised():
         _wait(None)
         print("they run already")
     else:
@@ -67,7 +67,7 @@ def _wait(supervisor: subprocess.Popen | None) -> None:
     """Until everything answers; Failure where the supervisor that was just started ends before, or it takes too long."""
     began_s = time.monotonic()
     while not _all_ready():
-        if supervisor is not None and supervisor.poll() is not None and not _supervised():
+        if supervisor is not None and supervisor.poll() is not None and not supervised():
             raise Failure(f"the servers ended as they started; see {LOGS}/supervisor.log, and try: gan doctor")
         for name, known in checkout.recall(STATE).items():
             if not known.get("ready", True) and known["deaths"] >= GIVES_UP_AFTER:
@@ -79,26 +79,7 @@ def _wait(supervisor: subprocess.Popen | None) -> None:
 
 def _all_ready() -> bool:
     state = checkout.recall(STATE)
-    return _supervised() and all(state[name]["ready"] for name in SERVICES if name in state)
-
-
-def _supervised() -> bool:
-    """Whether `gan up` keeps servers going now, and they are known."""
-    supervisor = checkout.recall(STATE).get("supervisor")
-    return supervisor is not None and checkout.holders_pid(checkout.SERVERS_LOCK) == supervisor["pid"]
-
-
-def lines() -> list[str]:
-    """What runs now of the servers, a line each; [] where nothing does."""
-    if checkout.holder(checkout.SERVERS_LOCK) is None:
-        return []
-    return [f"{TITLES[name]:<8} {_in_words(known)}" for name, known in checkout.recall(STATE).items() if name in TITLES]
-
-
-def _in_words(known: dict) -> str:
-    state = "" if known["ready"] else "starting" if "pid" in known else "waiting to be started"
-    deaths = f"died {known['deaths']} time{'s' if known['deaths'] > 1 else ''}, see {LOGS}/" if known["deaths"] else ""
-    return "  ".join(filter(None, [known["url"] or f"process {known.get('pid')}", state, deaths]))
+    return supervised() and all(state[name]["ready"] for name in SERVICES if name in state)
 
 
 def schedule() -> list[str]:
@@ -107,24 +88,10 @@ def schedule() -> list[str]:
     return [*deployment.in_words(found), *watch.in_words()] if found else []
 
 
-def page(name: str) -> str | None:
-    """The address of a server that runs here now, without a slash at its end."""
-    known = checkout.recall(STATE).get(name) or {}
-    return known.get("url") if known.get("ready") and checkout.holder(checkout.SERVERS_LOCK) else None
-
-
-def api() -> str | None:
-    """The API of the Prefect server that `gan up` uses; None where it does not run."""
-    if not _supervised():
-        return None
-    url = (checkout.recall(STATE).get("prefect") or {}).get("url")
-    return f"{url}/api" if url else os.environ.get("PREFECT_API_URL")
-
-
 def down() -> None:
     """End what `gan up` started, and nothing else."""
     state = checkout.recall(STATE)
-    if not _supervised():
+    if not supervised():
         if holder := checkout.holder(checkout.SERVERS_LOCK):
             raise Busy(f"{holder} is not of gan up; end it where it runs")
         left = _end_what_is_left()
