@@ -15,6 +15,7 @@ import pytest
 import requests
 import small
 import sqlalchemy
+from patience import patient
 from PIL import Image
 from served_registry import served
 from test_dvc import ENVIRONMENT, clone
@@ -70,9 +71,9 @@ def test_what_comes_from_the_environment_is_hidden_afterwards(monkeypatch):
 @pytest.mark.parametrize(
     "fails",
     [
-        lambda: requests.get(f"http://user:{QUOTED}@127.0.0.1:9/a?token={SECRET}", timeout=1),
-        lambda: requests.get(f"http://user:{QUOTED}@127.0.0.1:nine/a", timeout=1),
-        lambda: requests.get("http://127.0.0.1:9", proxies={"http": f"http://user:{QUOTED}@127.0.0.1:9"}, timeout=1),
+        lambda: requests.get(f"http://user:{QUOTED}@127.0.0.1:9/a?token={SECRET}", timeout=patient(1)),
+        lambda: requests.get(f"http://user:{QUOTED}@127.0.0.1:nine/a", timeout=patient(1)),
+        lambda: requests.get("http://127.0.0.1:9", proxies={"http": f"http://user:{QUOTED}@127.0.0.1:9"}, timeout=patient(1)),
         lambda: sqlalchemy.create_engine(f"nothing://user:{QUOTED}@host/db"),
         lambda: sqlalchemy.create_engine(f"no scheme user:{QUOTED}@host/db //"),
     ],
@@ -258,7 +259,7 @@ def test_no_file_and_no_sentence_of_a_whole_run_holds_a_secret(tmp_path, asking)
     })  # fmt: skip
     def call(*command: str, **more: str) -> str:
         environment = {**ENVIRONMENT, "PYTHONPATH": str(home), **more}
-        result = subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, timeout=600)
+        result = subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, timeout=patient(600))
         assert result.returncode == 0, result.stdout + result.stderr
         return result.stdout + result.stderr
 

@@ -11,6 +11,7 @@ import pytest
 import small
 import torch
 import yaml
+from patience import patient
 from test_dvc import ENVIRONMENT, clone, run
 
 from apps import choose
@@ -311,7 +312,7 @@ def test_a_sweep_over_all_networks_runs(tmp_path):
     folder = clone(tmp_path / "project")
     names = choices.names("networks")
     command = [sys.executable, "-m", "pipeline", "sweep", f"train.network.name={','.join(names)}", "train.loop.total_kimg=0.256", "--no-early-stop"]
-    result = subprocess.run(command, cwd=folder, env=ENVIRONMENT | {"PYTHONPATH": str(folder)}, capture_output=True, text=True, timeout=1100)
+    result = subprocess.run(command, cwd=folder, env=ENVIRONMENT | {"PYTHONPATH": str(folder)}, capture_output=True, text=True, timeout=patient(1100))
     assert result.returncode == 0, result.stdout + result.stderr
     assert set(run(folder, "dvc", "exp", "list", "--name-only").split()) == {f"sweep-1-{number:02d}" for number in range(1, len(names) + 1)}
 

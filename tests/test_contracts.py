@@ -21,6 +21,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
+from patience import patient
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -299,7 +300,7 @@ def ended(command: list[str], folder: Path):
 
 
 def opened(request):
-    return urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30)
+    return urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=patient(30))
 
 
 def wait_for(address: str, process: subprocess.Popen) -> None:
@@ -355,7 +356,7 @@ def test_prefect_runs_one_at_a_time_and_cancels_what_comes_meanwhile(tmp_path):
         runner = subprocess.Popen([sys.executable, "flow.py"], cwd=tmp_path, env=ENVIRONMENT | {"PREFECT_API_URL": api}, start_new_session=True,
                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
         try:
-            end_s = time.monotonic() + 300
+            end_s = time.monotonic() + patient(300)
             known = None
             while known is None:
                 assert runner.poll() is None and time.monotonic() < end_s
