@@ -92,8 +92,8 @@ def _share_dvc(place: Path, env: dict[str, str]) -> None:
     config = ConfigObj(str(place / local), encoding="utf-8", list_values=False)  # not by a command line, which all may read
     for key, value in settings.items():
         section, _, name = key.rpartition(".")
-        section = f"'remote \"{section.removeprefix('remote.')}\"'" if section.startswith("remote.") else section
-        config.setdefault(section, {})[name] = value
+        kind, _, remote = section.partition(".")
+        config.setdefault(f'{kind} "{remote}"' if remote else kind, {})[name] = value
     config.write()
     (place / local).chmod(0o600)
 

@@ -17,12 +17,13 @@ import small
 import sqlalchemy
 from patience import patient
 from PIL import Image
+from pipeline_project import call, make
 from served_registry import served
 from test_dvc import ENVIRONMENT, clone
 from tracked_project import empty_store, execute, project
 
 from gan import addresses
-from pipeline import doctor, links, tracking
+from pipeline import doctor, links, reproduce, tracking
 from pipeline.errors import Failure
 from stages import delivery, params, session, store
 from stages import tracking as stage_tracking
@@ -247,7 +248,7 @@ def test_an_address_file_with_a_secret_in_it_is_refused(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_no_file_and_no_sentence_of_a_whole_run_holds_a_secret(tmp_path, asking):
     """The pipeline itself, tiny, with a password of the tracking server, one of the source, its key, and a webhook."""
     home = clone(tmp_path / "home")
@@ -255,7 +256,7 @@ def test_no_file_and_no_sentence_of_a_whole_run_holds_a_secret(tmp_path, asking)
     (home / "data/set.url").write_text(f"{asking}\n")
     small.write_params(home, {
         **small.TINY, "train.loop.total_kimg": 1, "prepare.source.path": "data/set.url", "prepare.near_duplicates": None,
-        "prepare.min_class_images": 1, "machine.notify": ["$A_HOOK"],
+        "prepare.min_class_images": 1, "evaluate.kid_subset_size": 50, "machine.notify": ["$A_HOOK"],
     })  # fmt: skip
     def call(*command: str, **more: str) -> str:
         environment = {**ENVIRONMENT, "PYTHONPATH": str(home), **more}
@@ -278,3 +279,20 @@ def test_no_file_and_no_sentence_of_a_whole_run_holds_a_secret(tmp_path, asking)
         assert tracked.data.tags["data"] == "data/set.url" and client.search_model_versions("name = 'digits'")
     assert "S3CRET" not in "".join(said)
     assert holding(tmp_path, "S3CRET") == []
+
+
+def test_another_checkout_gets_the_remotes_by_its_settings_and_not_by_a_command_line(tmp_path, monkeypatch):
+    here, there = make(tmp_path / "here"), make(tmp_path / "there")
+    monkeypatch.chdir(here)
+    (here / ".dvc/config.local").write_text("['remote \"store\"']\n    password = S3CRET-too\n")
+    call(here, "dvc", "remote", "add", "-d", "store", f"https://user:{QUOTED}@host/store")
+    call(here, "dvc", "remote", "add", "near", "../beside")
+    asked = []
+    monkeypatch.setattr(reproduce, "_dvc", lambda *words, **more: asked.append(words))
+    reproduce._share_dvc(there, {})
+    assert asked == []
+    assert (there / ".dvc/config.local").stat().st_mode & 0o777 == 0o600
+    listed = call(there, "dvc", "remote", "list").stdout
+    assert f"https://user:{QUOTED}@host/store" in listed and str(tmp_path / "beside") in listed
+    assert call(there, "dvc", "config", "remote.store.password").stdout.strip() == "S3CRET-too"
+    assert call(there, "dvc", "remote", "default").stdout.strip() == "store"
