@@ -103,7 +103,7 @@ def test_interrupted_and_killed_a_sweep_goes_on_where_it_was_and_its_best_is_app
     assert result.returncode == 0, result.stderr
     assert "quality: 2.0      # quick score in the end" in (project / "params.yaml").read_text()
     assert (project / "artifacts/train/out.txt").is_file()
-    assert set(call(project, "dvc", "exp", "list", "--name-only").stdout.split()) == {"sweep-1-01", "sweep-1-02"}
+    assert set(call(project, "dvc", "exp", "list", "--all-commits", "--name-only").stdout.split()) == {"sweep-1-01", "sweep-1-02"}
     with contextlib.chdir(project):
         assert recipe.loses_nothing(), "what was applied looks like a person's edit"
 
