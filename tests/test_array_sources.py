@@ -171,6 +171,7 @@ def test_a_packed_file_is_not_read_again_where_it_is_unpacked_too(tmp_path):
     content = idx_file(images(3, 2, 2))
     write_files(tmp_path, {"images-idx3": content, "images-idx3.gz": gzip.compress(content)})
     assert len(read(idx, tmp_path)[0]) == 3
+    assert idx.files(tmp_path) == [tmp_path / "images-idx3"]
 
 
 @pytest.mark.parametrize("order", "<>")

@@ -196,6 +196,15 @@ def test_cutout_is_half_of_each_side_and_reaches_the_borders():
     assert hole[:, :, 0, 0].any() and hole[:, :, -1, -1].any()
 
 
+@pytest.mark.parametrize("size", [8, 10, 7, 9])
+def test_cutout_treats_both_ends_of_a_side_alike(size):
+    images = torch.ones(1, 1, size, size)
+    holes = {tuple((diffaugment.cutout(images, fixed(cutout=[(place + 0.5) / 64, 0.5])) == 0).any(dim=3).flatten().tolist()) for place in range(64)}
+    assert holes == {hole[::-1] for hole in holes}
+    side = max(map(sum, holes))
+    assert side == -(-size // 2) and len(holes) == size + 1 - side % 2, "an even side has its centre between pixels, an odd one on a pixel"
+
+
 @pytest.mark.parametrize("policies", [["color"], ["translation", "cutout"]])
 def test_diffaugment_does_only_the_policies_asked_for(policies):
     images = pictures(50, (3, 8, 8))

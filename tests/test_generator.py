@@ -7,7 +7,7 @@ import pytest
 import small
 import torch
 
-from gan import choices, generator
+from gan import choices, generator, images
 from stages import artifacts
 
 CASES = [(network, "normal") for network in choices.names("networks")] + [("dcgan", latent) for latent in choices.names("latents")]
@@ -117,6 +117,18 @@ def test_labels_for_a_generator_without_classes_are_refused():
     with pytest.raises(ValueError, match="without classes"):
         made(small.card(num_classes=0)).sample([0], [0])
     assert made(small.card(num_classes=0)).sample([]).shape == (0, 1, 8, 8)
+
+
+@pytest.mark.parametrize(("columns", "scale", "wide", "tall", "times"), [(None, None, 3, 2, 4), (2, None, 2, 3, 4), (5, 1, 5, 1, 1)])
+def test_a_grid_shows_image_after_image_row_by_row_enlarged_to_48_pixels_a_longer_side(columns, scale, wide, tall, times):
+    pixels = np.random.default_rng(0).integers(0, 255, (5, 3, 4, 11)).astype(np.uint8)
+    shown = np.asarray(images.grid(pixels, columns, scale))
+    assert shown.shape == (5 * tall * times, 12 * wide * times, 3)  # a pixel of gap to the right and below
+    for number, one in enumerate(pixels):
+        top, left = number // wide * 5 * times, number % wide * 12 * times
+        tile = shown[top : top + 5 * times, left : left + 12 * times]
+        assert (tile[: 4 * times, : 11 * times] == one.transpose(1, 2, 0).repeat(times, axis=0).repeat(times, axis=1)).all()
+        assert len(np.unique(tile[4 * times :])) == len(np.unique(tile[:, 11 * times :])) == 1
 
 
 def test_threads_are_as_before_after_sampling():

@@ -253,6 +253,16 @@ def test_categories_switch_one_after_another():
     start, end = torch.tensor([[1.0, 0] * 4]), torch.tensor([[0, 1.0] * 4])
     switched = [int(module.interpolate(config, start, end, share)[0, 1::2].sum()) for share in (0, 0.2, 0.4, 0.6, 0.8, 1)]
     assert switched == [0, 1, 2, 2, 3, 4]
+    assert int(module.interpolate(config, start, end, 0.125)[0, 1::2].sum()) == 1  # at (i + ½) / F itself
+
+
+def test_counts_on_a_way_are_the_nearest_of_all_with_their_sum():
+    module, config = opened("multinomial", {"size": 3, "trials": 5, "scale": "shares"})
+    possible = torch.tensor([counts for counts in itertools.product(range(6), repeat=3) if sum(counts) == 5]) / 5
+    for start, end in itertools.product(possible, repeat=2):
+        way = torch.lerp(start, end, 0.3)
+        found = module.interpolate(config, start[None], end[None], 0.3)
+        assert torch.dist(found[0], way) <= torch.cdist(possible, way[None]).min() + 1e-6
 
 
 def test_a_component_changes_in_the_middle_while_the_noise_goes_on():
@@ -262,6 +272,7 @@ def test_a_component_changes_in_the_middle_while_the_noise_goes_on():
     before, after = (module.interpolate(config, start, end, share) for share in (0.499, 0.501))
     assert torch.equal(before[:, :3], start[:, :3]) and torch.equal(after[:, :3], end[:, :3])
     assert (before[:, 3:] - after[:, 3:]).abs().max() < 0.02
+    assert torch.equal(module.interpolate(config, start, end, 0.5)[:, :3], end[:, :3])
 
 
 WITH_LAYER = [(name, section) for name, section in CASES if hasattr(choices.module("latents", name), "Layer")]

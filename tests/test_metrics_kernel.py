@@ -63,6 +63,18 @@ def test_deviation_is_that_of_samples_drawn_again():
     np.testing.assert_allclose(found, [np.std(scores) for scores in again], rtol=0.2)
 
 
+def test_deviation_is_that_of_twice_the_mean_kernel_with_the_others_of_its_kind_less_that_with_the_other_kind():
+    random = np.random.default_rng(0)
+    generated, real = random.standard_normal((3, 2)), random.standard_normal((4, 2)) + 1
+    k = lambda x, y: (x @ y / 2 + 1) ** 3  # noqa: E731
+    for number, (one, other) in enumerate(((generated, real), (real, generated))):
+        influence = [
+            2 * np.mean([k(x, y) for place, y in enumerate(one) if place != mine]) - 2 * np.mean([k(x, y) for y in other])
+            for mine, x in enumerate(one)
+        ]  # fmt: skip
+        assert kernel.deviation(generated, real)[number] == pytest.approx(np.std(influence, ddof=1) / np.sqrt(len(one)))
+
+
 def test_deviation_of_equals_is_not_too_small():
     random = np.random.default_rng(0)
     real = random.standard_normal((300, 6))

@@ -52,6 +52,11 @@ def test_copies_are_not_authentic_and_an_honest_sample_is_as_held_out_images_are
     assert share(points(300, 3) + 30) == 1
 
 
+def test_an_image_is_authentic_only_if_it_is_farther_than_the_training_image_from_its_next():
+    numbers = np.array([0, 0, 1])
+    assert memorisation.authenticity(np.array([1.0, 1.5, 1.5]), numbers, np.array([1.0, 2.0])) == pytest.approx(1 / 3)
+
+
 def test_no_images_are_neither_copies_nor_authentic():
     with pytest.raises(ValueError, match="no generated images"):
         memorisation.authenticity(np.zeros(0), np.zeros(0, np.int64), np.ones(3))

@@ -20,6 +20,13 @@ def test_interval_of_draws_alone_covers_the_true_mean_95_times_in_100():
     assert abs(inside / 2000 - 0.95) < 5 * np.sqrt(0.95 * 0.05 / 2000)
 
 
+def test_interval_of_three_draws_is_students():
+    """Of 1, 2 and 6: mean 3, variance 14 / 2, and 4.3027 deviations of the mean at two degrees of freedom (Student 1908's table)."""
+    found, deviation = uncertainty.interval([1.0, 2.0, 6.0]), np.sqrt(7 / 3)
+    assert (found["mean"], found["deviation"]) == pytest.approx((3, deviation))
+    assert (found["low"], found["high"]) == pytest.approx((3 - 4.3027 * deviation, 3 + 4.3027 * deviation), rel=1e-4)
+
+
 @pytest.mark.parametrize("draws", [1, 5])
 def test_interval_of_fid_covers_its_expectation_over_draws_and_real_sets(draws):
     """200 worlds, each with its own finite real set, and what FID at this n is on average over all of them."""
@@ -103,6 +110,8 @@ def test_a_class_of_fewer_than_two_images_has_no_distance():
     found = classwise.intra(generated, np.repeat([0, 2], 10), real, np.array([0] * 10 + [1] * 10 + [2]), 4)
     assert found["of"] == {0: frechet.distance(generated[:10], real[:10]), 1: None, 2: None, 3: None}
     assert found["mean"] == found["of"][0]
+    two = classwise.intra(generated, np.array([0, 0] + [1] * 18), real, np.array([1, 1] + [0] * 19), 2)["of"]
+    assert two == {0: frechet.distance(generated[:2], real[2:]), 1: frechet.distance(generated[2:], real[:2])}, "two are enough"
     assert classwise.intra(generated, np.zeros(20, int), real, np.ones(21, int), 2) == {"mean": None, "of": {0: None, 1: None}}
     with pytest.raises(ValueError, match="class 2 is none of 2"):
         classwise.intra(generated, np.zeros(20, int), real, np.full(21, 2), 2)

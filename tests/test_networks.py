@@ -403,6 +403,13 @@ def test_spectral_norm_of_an_averaged_network_is_one():
 # Norms, blocks
 
 
+def test_projection_adds_the_inner_product_with_the_class_by_the_root_of_the_number_of_features():
+    head = _layers.Projection(4, 3)
+    features, labels = torch.randn(5, 4), torch.tensor([0, 2, 1, 2, 0])
+    inner = torch.einsum("nd,nd->n", features, head.embedding.weight[labels])
+    torch.testing.assert_close(head(features, labels), head.linear(features)[:, 0] + inner / 2)
+
+
 def test_conditional_batch_norm_is_a_gain_and_a_bias_of_the_class():
     torch.manual_seed(0)
     norm = _layers.ConditionalBatchNorm2d(6, 3)

@@ -467,6 +467,11 @@ def test_shards_hold_every_image_once_and_none_too_many():
         assert 0 < stop - start <= 64 and {format(int(one), "064b")[: len(bits)] for one in hashes[start:stop]} == {bits}
 
 
+def test_a_shard_of_just_as_many_images_as_it_may_hold_is_not_cut():
+    hashes = np.sort(prints(64).content[:, 0])
+    assert selection.shards(hashes, 64) == [("", 0, 64)] and len(selection.shards(hashes, 63)) == 2
+
+
 KNOWN = store.Known(4, 4, "L", 1, 0.0, 4095.0, None, 0, b"c" * 16, b"p" * 8, b"o" * 4)
 
 

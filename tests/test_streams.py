@@ -12,6 +12,14 @@ def test_philox_gives_the_published_numbers():
     assert streams.words(0, np.array([0]), 4)[0].tolist() == expected
 
 
+def test_every_bit_of_the_index_and_of_the_key_counts():
+    """Evaluations draw by seeds above 2**40: were the upper half left out, each would begin with the images that people look at."""
+    ones = [1 << bit for bit in range(64)]
+    by_index = streams.words(0, np.array([0, *ones], np.uint64), 4)
+    by_key = np.concatenate([streams.words(one, np.array([0]), 4) for one in ones])
+    assert len(np.unique(np.concatenate([by_index, by_key]), axis=0)) == 1 + 2 * 64
+
+
 @pytest.mark.parametrize("draw", [streams.uniform, streams.normal])
 def test_a_draw_is_the_same_in_any_batch(draw):
     stream = streams.key(7, "test")

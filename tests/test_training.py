@@ -109,6 +109,11 @@ def test_balanced_order_shows_every_class_alike_and_every_image_of_a_class_once_
     assert (np.concatenate([BalancedOrder(labels, 1, "order").numbers(first, 9) for first in range(0, 252, 9)]) == numbers).all()
 
 
+def test_balanced_order_leaves_out_images_without_a_class():
+    labels = np.array([-1, 0, -1, 2, 0, -1])
+    assert sorted(BalancedOrder(labels, seed=1, purpose="order").numbers(0, 8)) == [1, 1, 3, 3, 3, 3, 4, 4]
+
+
 def test_asked_to_stop_it_leaves_the_state_of_the_last_tick():
     card, config = small.card(), small.loop_config()
     whole, stopped = small.start(card, config), small.start(card, config)
@@ -246,6 +251,14 @@ def test_average_moves_half_way_in_a_half_life():
     for _ in range(10):
         averaging.update(one, other, batch_size=5, half_life_nimg=50)
     torch.testing.assert_close((one.weight - other.weight).detach(), distance / 2)
+
+
+def test_average_counts_what_its_network_counted():
+    """A mean of whole numbers is none: the batches that a norm has seen are copied."""
+    one, other = torch.nn.BatchNorm1d(2), torch.nn.BatchNorm1d(2)
+    other(torch.randn(4, 2))
+    averaging.update(one, other, batch_size=4, half_life_nimg=1000)
+    assert one.num_batches_tracked == other.num_batches_tracked == 1
 
 
 def test_ramp_keeps_the_half_life_a_share_of_the_images_seen():
