@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -122,6 +123,13 @@ def test_what_a_version_carries_reads_back_as_it_was():
     assert registry.recorded(before)["fid"] == CHAMPION["fid"]
 
 
+def test_of_versions_with_the_same_weights_the_oldest_is_meant():
+    """By number, not by its text: version 10 came after version 9."""
+    versions = [SimpleNamespace(version=number, tags=tags) for number, tags in (("10", {"weights_sha256": "a"}), ("9", {"weights_sha256": "a"}), ("2", {}))]
+    client = SimpleNamespace(search_model_versions=lambda asked: versions)
+    assert registry.version_of(client, "digits", "a").version == "9" and registry.version_of(client, "digits", "b") is None
+
+
 class Noise:
     """A source of images: uniform levels below `most`."""
 
@@ -189,6 +197,18 @@ def test_the_real_images_part_of_kids_difference_is_that_of_its_bootstrap(measur
         again = real[random.integers(0, len(real), len(real))]
         gaps.append(kernel.unbiased(sides[0][0], again) - kernel.unbiased(sides[1][0], again))
     assert np.std(gaps, ddof=1) == pytest.approx(closed, rel=4 / np.sqrt(2 * 400))  # four deviations of a deviation of 400
+
+
+def test_the_real_images_part_of_fids_difference_is_that_of_its_resamples(measured, monkeypatch):
+    """Two resamples that are known: the unbiased deviation of two numbers is their distance by √2."""
+    sides = [[np.random.default_rng(one).normal(80, 20 + 10 * one, (60, 4)).astype(np.float32)] for one in (1, 2)]
+    real, random = measured.train.features, np.random.default_rng(3)
+    resamples = [random.integers(0, len(real), len(real)) for _ in range(2)]
+    gaps = [frechet.distance(sides[0][0], real[one]) - frechet.distance(sides[1][0], real[one]) for one in resamples]
+    waiting = iter(resamples)
+    monkeypatch.setattr(streams, "integers", lambda stream, indices, below: next(waiting))
+    found = score_files.fights()["fid"].fight(sides, measured, CONFIG.model_copy(update={"bootstrap": 2}))[1]
+    assert found == pytest.approx(abs(gaps[0] - gaps[1]) / np.sqrt(2))
 
 
 def test_a_duels_seed_follows_from_both_weights_in_either_order():

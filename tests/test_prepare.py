@@ -204,6 +204,11 @@ def test_no_claim_of_a_header_ends_the_stage(tmp_path):
         assert rows.loc["wide.pgm", "reason"] == "is too large: 9999999999×9 is more than prepare.max_pixels 100000000"
 
 
+def test_a_number_of_a_header_is_kept_up_to_the_largest_that_a_row_holds():
+    largest = np.iinfo(np.int32).max
+    assert [decoding._fact(value) for value in (-2, -1, 0, largest, largest + 1, 2**63)] == [-1, -1, 0, largest, -1, -1]
+
+
 def test_what_a_source_tells_of_an_input_ends_nothing(tmp_path):
     """A tar may claim 2**88 bytes, an error may quote a name that is no text, a class may be a number of any length."""
     block = _inputs.Pictures(["a\udcff"], ["9" * 5000], [_inputs.Refusal("is odd: \udcff", 2**88)])
@@ -393,6 +398,16 @@ def test_a_form_changed_and_changed_back_is_still_known_and_older_ones_go(tmp_pa
         small.run_stages(tmp_path, "prepare")
         time.sleep(0.01)
     assert len(list(tmp_path.glob("work/prepare/*"))) == 2
+
+
+@pytest.mark.parametrize(("height", "width", "reason"), [
+    (8, 8, None), (8, 40, None), (7, 40, "is too small: 40×7 is under"), (40, 7, "is too small: 7×40 is under"),
+    (41, 8, "is too large: 8×41 is more than"), (16, 20, None),
+])  # fmt: skip
+def test_arrays_are_as_large_as_they_may_be_limits_included(height, width, reason):
+    form = params.load(small.ROOT / "params.yaml").prepare.form.model_copy(update={"min_side": 8, "max_pixels": 320})
+    block = _inputs.Pixels(["a", "b"], [None, None], np.zeros((2, height, width), np.uint8))
+    assert {one and one.partition(" prepare.")[0] for one in decoding.decode(decoding.Job(form, ""), block).columns["reason"]} == {reason}
 
 
 def crash(job: decoding.Job, block) -> decoding.Decoded:

@@ -1,6 +1,7 @@
 """A score is a file: what each says of itself is whole, and a new one is measured, shown and compared without another change."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import get_args
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import small
 from test_gate import CONFIG, Noise, _Coarse
 
-import stages.scores
+import stages.scores.classes
 from apps.comparison import table
 from gan import choices, dataset
 from stages import artifacts, evaluation_page, params, score_files, scoring, standard
@@ -63,6 +64,36 @@ def test_a_new_score_is_measured_shown_and_compared(with_brightness, measured):
     row = evaluation_page.scores({"brightness": scored, "memorisation": {"authenticity": {}}})[0]
     assert (row["name"], row["better"]) == ("brightness", "higher")
     assert table.better("brightness") == "higher"
+
+
+def test_only_the_first_images_stay_as_pixels_and_all_are_seen(measured, monkeypatch):
+    monkeypatch.setattr(scoring, "MOST_COMPARED", 5)
+    images = np.random.default_rng(0).integers(0, 256, (10, 3, 8, 8)).astype(np.uint8)
+    draw = scoring.see(measured, iter((images[:3], images[3:7], images[7:])), None)
+    assert (draw.pixels == images[:5]).all() and len(draw.pixels) == 5
+    assert (draw.features == _Coarse()(small.torch.from_numpy(images))[0].numpy()).all()
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_draws_share_no_seed_with_each_other_nor_with_those_that_people_look_at(measured, monkeypatch, seed):
+    asked = []
+    monkeypatch.setattr(Noise, "blocks", lambda noise, seeds, labels: asked.append(seeds) or iter([np.zeros((len(seeds), 3, 8, 8), np.uint8)]))
+    scoring.made(Noise(100), measured, CONFIG.model_copy(update={"seed": seed}))
+    drawn = np.concatenate(asked)
+    assert len(asked) == CONFIG.draws and len(np.unique(drawn)) == len(drawn) == CONFIG.draws * len(measured.heldout.labels)
+    assert 2**40 * (1 + seed) <= drawn.min() and drawn.max() < 2**40 * (2 + seed), "another seed draws others"
+
+
+def test_a_class_without_training_images_leaves_the_divergence_of_classes_finite():
+    """Of K classes the real ones count from 1: KL((1, 1, 2) / 4 ‖ (3, 2, 1) / 6) where the third was never trained on."""
+    seen = SimpleNamespace(logits=np.eye(3)[[0, 1, 2, 2]], labels=None)
+    standard = SimpleNamespace(
+        data={"classes": ["a", "b", "c"]}, train=SimpleNamespace(labels=np.array([0, 0, 1])), heldout=SimpleNamespace(logits=np.eye(3)[[0, 1]])
+    )  # fmt: skip
+    kept = SimpleNamespace(standard=standard, draws=[seen], interval=lambda value, floor, **limits: {"mean": value(seen), "floor": floor})
+    found = stages.scores.classes.measure(kept)["classes"]
+    assert found["divergence"]["mean"] == pytest.approx(0.25 * np.log(0.25 / (3 / 6)) + 0.25 * np.log(0.25 / (2 / 6)) + 0.5 * np.log(0.5 / (1 / 6)))
+    assert (found["covered"], found["of"], found["histogram"]) == (3, 3, {"a": 1, "b": 1, "c": 2})
 
 
 def test_a_score_is_left_out_where_what_it_needs_is_not_there(measured):

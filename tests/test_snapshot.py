@@ -66,6 +66,10 @@ def test_the_same_state_is_the_same_commit_and_outlives_a_collection(checkout):
 def test_a_large_new_file_is_named_instead(checkout):
     Path("film.bin").write_bytes(b"0" * (snapshot.LARGEST_NEW_FILE + 1))
     said = snapshot.keep()
+    Path("table.csv").write_bytes(b"0" * snapshot.LARGEST_NEW_FILE)
+    with_the_largest = snapshot.keep()
+    assert with_the_largest["git.left_out"] == "film.bin"
+    assert git("ls-tree", "--name-only", with_the_largest["git.state"], "table.csv") == "table.csv"
     assert said["git.left_out"] == "film.bin" and said["git.state"] == said["git.commit"]
 
 

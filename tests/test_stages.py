@@ -15,7 +15,7 @@ import torch
 from patience import patient
 
 from gan import choices, dataset, generator
-from stages import train
+from stages import rules, train
 
 
 @pytest.fixture(scope="session")
@@ -182,6 +182,24 @@ def test_a_longer_training_goes_on_from_a_finished_one_and_gives_the_bytes_of_on
     code, said = small.run_stage(project, "train")
     assert code == 0 and "goes on from a finished training at 2048 images" in said
     assert small.contents(project / "artifacts/train") == small.contents(tmp_path / "at once/artifacts/train")
+
+
+KNOWS_ITS_END = {"name": "linear", "final": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("changes", "may"),
+    [
+        ({}, True),
+        ({"total_kimg": 0.112}, False),  # it ends between two ticks
+        ({"lr_schedule": KNOWS_ITS_END}, False),
+        ({"penalty_schedule": KNOWS_ITS_END}, False),
+        ({"lr_schedule": KNOWS_ITS_END | {"over_kimg": 0.064}, "penalty_schedule": KNOWS_ITS_END | {"over_kimg": 0.064}}, True),
+    ],
+)
+def test_a_longer_training_may_go_on_from_one_that_did_not_know_its_end(changes, may):
+    config = small.loop_config(**{"lr_schedule": {"name": "constant"}} | changes)
+    assert rules.can_go_on(small.settings(loop=config)) == may
 
 
 def test_a_schedule_that_knows_its_end_begins_anew(project):

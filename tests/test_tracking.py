@@ -73,6 +73,13 @@ def test_a_cached_stage_is_replayed_from_its_files_and_names_the_run_that_made_i
     first, second = runs()
     assert second.data.tags["stage.train"] == "reused" and second.data.tags["stage.evaluate"] == "executed"
     assert second.data.tags["produced_by.train"] == first.info.run_id
+    enter_session(monkeypatch, "flow:again")
+    execute("prepare", "train", "evaluate")  # by force, to the same bytes
+    send()
+    enter_session(monkeypatch, "flow:fourth")
+    execute("evaluate")
+    send()
+    assert runs()[3].data.tags["produced_by.train"] == first.info.run_id, "of those that made it the first"
     assert second.data.tags["out.train"] == artifacts.identity("train")
     assert points(second, "loss/discriminator") == points(first, "loss/discriminator")
     assert picture_steps(second) == picture_steps(first)
@@ -148,6 +155,14 @@ def test_pictures_sent_before_the_kill_are_not_sent_again(project):
     (journal.folder / "state.json").unlink()
     send()
     assert picture_steps(runs()[0]) == [7]
+
+
+def test_points_that_follow_one_another_go_together_up_to_what_a_call_takes():
+    entries = [{"kind": "tags"}, *({"kind": "metrics", "points": [number]} for number in range(2 * delivery.MOST_POINTS + 1)), {"kind": "status"}]
+    batches = list(delivery._batches(zip(entries, range(10, 10 + len(entries)))))
+    assert [len(batch) for batch, _ in batches] == [1, delivery.MOST_POINTS, delivery.MOST_POINTS, 1, 1]
+    assert [one for batch, _ in batches for one in batch] == entries
+    assert [offset for _, offset in batches] == [10 + entries.index(batch[-1]) for batch, _ in batches], "that after its last entry"
 
 
 def test_what_mlflow_refuses_does_not_block_the_rest(project):
