@@ -64,6 +64,14 @@ def test_old_states_of_trainings_go_and_the_last_one_stays(here):
     assert "work/train/old-b" not in [one.what for one in garbage._trainings(DAYS)], "the last one, however old"
 
 
+def test_a_file_that_is_linked_elsewhere_frees_nothing(here):
+    """As DVC's cache links into the workspace: removing one of two names gives no space back."""
+    made = folder("work/train/a", 40, size=100_000)
+    alone = garbage._size(made)
+    os.link(made / "file", here / "second name")
+    assert alone - garbage._size(made) == (made / "file").stat().st_blocks * 512 >= 100_000
+
+
 def test_copies_go_that_the_registry_gives_again_and_no_others(here, monkeypatch):
     init = (here / "params.yaml").read_text().replace("loss: {", "init: {model: toys, sha256: begun}\n  loss: {")
     (here / "params.yaml").write_text(init)

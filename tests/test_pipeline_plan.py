@@ -38,6 +38,7 @@ def test_a_decision_that_is_gone_is_asked_for_again_though_dvc_misses_nothing(tm
 def test_downstream_names_the_stage_to_wait_for():
     graph = {"data": set(), "a": {"data"}, "b": {"a"}, "c": {"b", "data"}, "other": set()}
     assert plan.downstream({"a"}, graph) == {"b": "a", "c": "b"}
+    assert plan.downstream({"a", "b"}, graph) == {"c": "b"}, "what runs for reasons of its own waits for nobody"
 
 
 @pytest.mark.parametrize(

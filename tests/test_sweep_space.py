@@ -32,6 +32,10 @@ def test_a_range_over_decades_is_drawn_evenly_in_its_logarithm_and_a_narrow_one_
     assert [axis.logarithmic for axis in space.parse(["c=1..5:log", "d=1..100:linear", "e=0..100"])] == [True, False, False]
 
 
+def test_a_range_of_one_decade_is_logarithmic_and_one_of_less_is_not():
+    assert [axis.logarithmic for axis in space.parse(["a=1..10", "b=1..9.99", "c=0.5..5", "d=-1..-0.1"])] == [True, False, True, False]
+
+
 @pytest.mark.parametrize("words", [WORDS, WORDS[:1] + ["train.seed=0,1,2,3"]])
 def test_the_same_words_and_seed_give_the_same_trials_and_a_longer_search_begins_with_them(words):
     axes = space.parse(words)
@@ -93,6 +97,12 @@ def test_a_trial_worse_than_the_median_of_the_others_at_the_same_images_is_hopel
     assert pruning.judge(history(9, 2, 7), others, total_nimg=6000) is None, "its best so far counts, not its last"
     later = [{nimg + 3000: score for nimg, score in other.items()} for other in others]
     assert pruning.judge(history(9, 8), later, total_nimg=6000) is None, "others have no score yet that early"
+
+
+def test_a_trial_at_the_median_itself_goes_on():
+    """Of equals none is worse: a training that makes no progress in any trial must not end all of them."""
+    assert pruning.judge(history(9, 5), [history(9, 5)] * 3, total_nimg=6000) is None
+    assert pruning.judge(history(9, 5.001), [history(9, 5)] * 3, total_nimg=6000) is not None
 
 
 def test_nobody_is_judged_before_the_warm_up_by_too_few_or_at_the_end():

@@ -77,6 +77,22 @@ def test_new_data_train_by_their_drift_or_by_the_champions_age(here, monkeypatch
     assert trigger == "data" or verdict.cause.reason.endswith("looked at by data, data/x: +3 files")
 
 
+def test_a_drift_at_the_limit_itself_is_not_trained_on(here, monkeypatch):
+    params(here, "machine: {retrain: {max_drift: 1.5}}\n")
+    for ratio, trains in ((1.5, False), (1.5001, True)):
+        monkeypatch.setattr(retraining.drift, "ask", lambda session: {"comparable": True, "ratio": ratio, "sentence": "drift"})
+        assert retraining.verdict(Cause("data"), "flow:x").trains == trains
+
+
+@pytest.mark.parametrize(("age", "old"), [(timedelta(days=29, hours=23), False), (timedelta(days=30, hours=1), True)])
+def test_a_champion_is_old_after_so_many_days(here, monkeypatch, age, old):
+    params(here, "register: {name: digits}\nmachine: {retrain: {max_age_days: 30}}\n")
+    champion = retraining.tracking.Champion("3", datetime.now(UTC) - age)
+    monkeypatch.setattr(retraining.tracking, "champion", lambda name: {"digits": champion}[name])
+    said = retraining.too_old()
+    assert (said == "champion digits version 3 is 30.0 days old, over machine.retrain.max_age_days 30") == old == (said is not None)
+
+
 def test_without_a_rule_new_data_always_train_and_nobody_is_asked(here, monkeypatch):
     params(here, "machine: {}\n")
     monkeypatch.setattr(retraining.drift, "ask", lambda session: pytest.fail("asked"))
@@ -130,7 +146,9 @@ def test_a_listing_sees_names_sizes_and_times_in_any_order(here):
     os.utime(here / "data/3", (1, 1))
     second = watch.listing("data")
     (here / "data/3").rename(here / "data/4")
-    assert len({first, second, watch.listing("data")}) == 3
+    third = watch.listing("data")
+    os.utime(here / "data/4", ns=(10**9, 10**9 + 10**6))  # a millisecond later: saved twice within a second
+    assert len({first, second, third, watch.listing("data")}) == 4
     (here / "data/5").write_text("12345")
     assert watch.in_words_of("data", first, watch.listing("data")) == "data: +1 files, +0.0 MB"
 
