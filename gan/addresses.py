@@ -14,6 +14,7 @@ import traceback
 import urllib.parse
 
 _LOCAL = ("file:", "sqlite:///")
+_DATABASES = ("postgresql", "postgres", "mysql", "mariadb", "mssql", "oracle")
 _SHORTEST = 5  # characters of a word that is looked for in text: shorter ones are everywhere
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 # user:password@ as libraries read it, or as SQLAlchemy does, to whom a / or ? in a password is none of the address; not a port.
@@ -28,7 +29,7 @@ def in_words(address: str) -> str:
     if "://" not in address or address.startswith(_LOCAL):
         return address
     scheme, _, rest = address.partition("://")
-    user, rest = _apart(rest)
+    user, rest = _apart(scheme, rest)
     place, question, _ = rest.partition("?")
     return f"{scheme}://{place.partition('#')[0]}{'?…' if question else ''}"
 
@@ -43,14 +44,15 @@ def without_user(address: str) -> str:
     if "://" not in address or address.startswith(_LOCAL):
         return address
     scheme, _, rest = address.partition("://")
-    return f"{scheme}://{_apart(rest)[1]}"
+    return f"{scheme}://{_apart(scheme, rest)[1]}"
 
 
 def user_of(address: str) -> tuple[str, str] | None:
     """Name and password that stand in an address; None if there is neither."""
     if "://" not in address or address.startswith(_LOCAL):
         return None
-    user, _ = _apart(address.partition("://")[2])
+    scheme, _, rest = address.partition("://")
+    user, _ = _apart(scheme, rest)
     name, _, password = user.partition(":")
     return (urllib.parse.unquote(name), urllib.parse.unquote(password)) if user else None
 
@@ -66,7 +68,7 @@ def secrets_in(address: str) -> list[str]:
     if "://" not in address or address.startswith(_LOCAL):
         return []
     scheme, _, rest = address.partition("://")
-    user, rest = _apart(rest)
+    user, rest = _apart(scheme, rest)
     name, colon, password = user.partition(":")
     found = [password] if colon else [name] if scheme in ("http", "https") else []
     pairs = [pair.partition("=") for pair in re.split("[&;]", rest.partition("?")[2].partition("#")[0])]
@@ -102,9 +104,9 @@ def hide_in_tracebacks() -> None:
     sys.excepthook = lambda *error: print(redacted("".join(traceback.format_exception(*error))), end="", file=sys.stderr)
 
 
-def _apart(rest: str) -> tuple[str, str]:
-    """What stands behind :// -> user:password, the rest."""
-    found = re.match(_USER, rest)
+def _apart(scheme: str, rest: str) -> tuple[str, str]:
+    """What stands behind :// of a whole address -> user:password, the rest. A database's password may hold anything but the last @."""
+    found = re.match(r"[^/?#]*@", rest) or re.match(r"[^@:/]+:.*@" if scheme.partition("+")[0] in _DATABASES else _USER, rest, re.DOTALL)
     return (rest[: found.end() - 1], rest[found.end() :]) if found else ("", rest)
 
 

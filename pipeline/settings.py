@@ -81,17 +81,41 @@ def _put(text: str, setting: str) -> str:
     if not sign or not key:
         raise Mistake(f"--set {setting!r} is no setting; write key=value, as in --set train.loss.name=hinge")
     value = _load(typed, setting)
+    if isinstance(value, float) and value != value:
+        raise Mistake(f"--set {setting}: .nan is no number that a key can have; write a finite one")
     path = key.split(".")
     node = _find(text, path, setting)
     new = _number(value) if isinstance(value, float) else typed.strip()
     edited = _written_anew(text, path, new) if node is None else _written_in_place(text, node, new)
     try:
-        arrived = _at(_yaml("safe", pure=False).load(edited), path) == value
+        found = _yaml("safe", pure=False).load(edited)
+        arrived = _at(found, path) == value
     except Exception:  # the new text is no YAML any more
         arrived = False
     if not arrived:
         raise Mistake(f"--set {setting}: the value cannot stand there as it is; quote it, as in --set '{key}=\"…\"'")
+    if _plain(found) != _replaced(_plain(_yaml("safe", pure=False).load(text)), path, value):
+        raise Mistake(f"--set {setting}: other keys would change too, which share what stands there by a YAML alias (&, *); write it out at each")
     return edited
+
+
+def _plain(value: Any) -> Any:
+    """A copy in which nothing is shared."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list) else value
+
+
+def _replaced(content: Any, path: list[str], value: Any) -> Any:
+    """The content with another value at a key, whose sections are made where they are not there."""
+    if not path:
+        return value
+    key = int(path[0]) if isinstance(content, list) else path[0]
+    old = content[key] if isinstance(content, list) else (content if isinstance(content, dict) else {}).get(key)
+    new = _replaced(old, path[1:], value)
+    if isinstance(content, list):
+        return [*content[:key], new, *content[key + 1 :]]
+    return (content if isinstance(content, dict) else {}) | {key: new}
 
 
 def _yaml(kind: str, pure: bool = True) -> Any:

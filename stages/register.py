@@ -16,6 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from gan import addresses
 from stages import aliases, appraisal, artifacts, ending, facts, gate, guard, mlflow_page, params, publication, registry, session, store, tracking
 from stages.journal import lock
 
@@ -62,7 +63,7 @@ def register(chosen: params.Params, track: tracking.Track, reason: str | None = 
         version = version or _created(client, uri, run_id, chosen, identity)
         with aliases.moving(client, uri, name):
             mlflow_page.fill(client, version, run_id, _scores()[1])
-        return _settle(client, uri, version, chosen, track, reason, ELSEWHERE.format(store.without_password(uri)) if elsewhere else None)
+        return _settle(client, uri, version, chosen, track, reason, ELSEWHERE.format(addresses.in_words(uri)) if elsewhere else None)
 
 
 def _card(chosen: params.Params) -> dict:

@@ -296,3 +296,17 @@ def test_another_checkout_gets_the_remotes_by_its_settings_and_not_by_a_command_
     assert f"https://user:{QUOTED}@host/store" in listed and str(tmp_path / "beside") in listed
     assert call(there, "dvc", "config", "remote.store.password").stdout.strip() == "S3CRET-too"
     assert call(there, "dvc", "remote", "default").stdout.strip() == "store"
+
+
+@pytest.mark.parametrize("address", [
+    "postgresql://u:pa'ss12@127.0.0.1:9/db", "postgresql://u:pa ss12@h/db", 'mysql+pymysql://u:pa"ss<12@h/db', "mysql://u:99999/zz12@h/db", "mysql://root:12345#x@h/db",
+])  # fmt: skip
+def test_a_password_may_hold_what_ends_other_words(address):
+    said = addresses.redacted(f"the tracking store {address} cannot be read", address)
+    password = addresses.user_of(address)[1]
+    assert password not in said and password not in addresses.in_words(address) and "cannot be read" in said
+
+
+@pytest.mark.parametrize("address", ["https://host/a@b/c.zip", "http://h:5000/x@y", "s3://bucket/key@1"])
+def test_an_at_sign_in_a_path_is_no_password(address):
+    assert addresses.user_of(address) is None and addresses.in_words(address) == address

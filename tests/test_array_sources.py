@@ -1,6 +1,7 @@
 """Sources that are arrays or tables: idx, CIFAR, numpy, Parquet, StackedMNIST; whole, damaged and hostile."""
 
 import copyreg
+import decimal
 import gzip
 import io
 import json
@@ -18,10 +19,11 @@ import pyarrow
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from pyarrow import parquet as pyarrow_parquet
 
 from gan.preparation import levels
-from gan.sources import _arrays_only, _inputs, cifar, idx, npy, parquet, stacked_mnist
+from gan.sources import _arrays_only, _inputs, _values, cifar, idx, npy, parquet, stacked_mnist
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("GANLINE_DATA", ROOT.parent / "shared" / "data"))
@@ -915,3 +917,17 @@ def test_cifar_10_has_ten_classes_of_6_000():
     assert cifar.recognises(DATA / "cifar10")
     names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
     assert histogram(cifar, DATA / "cifar10") == dict.fromkeys(names, 6000)
+
+
+def test_names_that_are_no_text_and_columns_of_one_name_are_refused(tmp_path):
+    """Bytes that are no UTF-8 must not become one class with a sign in place of what differs."""
+    np.savez(tmp_path / "a.npz", x=np.zeros((4, 16, 16, 3), np.uint8), y=np.array(["K\u00e4se".encode("latin-1"), "K\u00f6se".encode("latin-1"), b"a", b"b"]))
+    with pytest.raises(ValueError, match="no UTF-8"):
+        [list(block.classes) for block in npy.blocks(npy.Config(), tmp_path / "a.npz")]
+    picture = (buffer := io.BytesIO(), Image.new("RGB", (16, 16)).save(buffer, "PNG"), buffer.getvalue())[2]
+    labels = pyarrow.array([1, 2])
+    twice = pyarrow.Table.from_arrays([pyarrow.array([picture, picture]), labels, labels], names=["image", "label", "label"])
+    pyarrow_parquet.write_table(twice, tmp_path / "a.parquet")
+    with pytest.raises(ValueError, match="more than once"):
+        [list(block.classes) for block in parquet.blocks(parquet.Config(), tmp_path / "a.parquet")]
+    assert _values.class_name(decimal.Decimal(10**29)) == "1" + "0" * 29 and _values.class_name(decimal.Decimal("sNaN")) is None

@@ -100,3 +100,13 @@ def test_a_setting_that_cannot_be_put_is_refused(setting, words):
     with pytest.raises(Mistake) as refusal:
         settings.put(PARAMS, [setting])
     assert words in str(refusal.value)
+
+
+@pytest.mark.parametrize(("setting", "words"), [
+    ("train.other.final=0.5", "other keys would change too"), ("train.lr=.nan", "write a finite one"),
+])  # fmt: skip
+def test_what_would_change_more_than_its_key_is_refused(setting, words):
+    text = "train:\n  one: &s {name: cosine, final: 0.03}\n  other: *s\n  lr: 1.0\n"
+    with pytest.raises(Mistake, match=words):
+        settings.put(text, [setting])
+    assert settings.put(text, ["train.lr=2.0"]) == text.replace("1.0", "2.0")

@@ -1,7 +1,6 @@
 """A task is a file: a game of other networks is trained, killed, resumed, saved, loaded and sampled by the machinery as it is."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -9,14 +8,12 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 import small
 
 import gan.tasks
 from gan import choices, generator
 from gan.training import state
-from stages import artifacts
 
 TOYS = Path(__file__).with_name("toy_tasks")
 CHANGES = {"train.task": {"name": "cycle", "weight": 1.0}, "train.penalties": [], "train.loss": {"name": "least_squares"}, "train.conditional": True}

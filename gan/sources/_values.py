@@ -53,12 +53,11 @@ def class_name(label: Any) -> str | None:
     """The text of a label; several make one class; None for none. ValueError, to be put behind "the label": it is none."""
     if isinstance(label, bool):
         return str(label).lower()
-    if isinstance(label, int | float | decimal.Decimal):
-        if label != label:
-            return None
-        if label in (float("inf"), float("-inf")):
-            raise ValueError(f"{label} is no number of a class")
-        return str(int(label) if label == label // 1 else label)
+    if isinstance(label, decimal.Decimal):
+        label = label if not label.is_finite() or label != label.to_integral_value() else int(label)
+        return _number(label, label.is_nan(), label.is_infinite()) if isinstance(label, decimal.Decimal) else str(label)
+    if isinstance(label, int | float):
+        return _number(label, label != label, label in (float("inf"), float("-inf")))
     if isinstance(label, bytes):
         try:
             label = label.decode()
@@ -70,6 +69,12 @@ def class_name(label: Any) -> str | None:
     if isinstance(label, list | tuple):
         return "+".join(part for part in (class_name(one) for one in label) if part is not None) or None
     raise ValueError(f"{label!r:.60} is neither text nor number")
+
+
+def _number(label: int | float | decimal.Decimal, is_nan: bool, is_infinite: bool) -> str | None:
+    if is_infinite:
+        raise ValueError(f"{label} is no number of a class")
+    return None if is_nan else str(int(label) if label == int(label) else label)
 
 
 def are_one_hot(labels: Iterable[Any]) -> bool:

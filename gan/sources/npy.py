@@ -301,8 +301,10 @@ def _labels(array: Array, images: Array) -> _arrays.Labels:
 def _class_names(data: bytearray, dtype: np.dtype, width: int) -> list[str | None]:
     """ValueError says what the labels are instead."""
     if dtype.kind in "SU":  # numpy pads with zeros, and stops at what is no text
-        encoding = "utf-8" if dtype.kind == "S" else "utf-32-be" if dtype.str[0] == ">" else "utf-32-le"
-        items = (data[start : start + dtype.itemsize] for start in range(0, len(data), dtype.itemsize))
+        encoding = "utf-32-be" if dtype.str[0] == ">" else "utf-32-le"
+        items = (bytes(data[start : start + dtype.itemsize]) for start in range(0, len(data), dtype.itemsize))
+        if dtype.kind == "S":
+            return [_values.class_name(item.rstrip(b"\0")) for item in items]
         return [_values.class_name(item.decode(encoding, "replace").rstrip("\0")) for item in items]
     rows = np.frombuffer(data, np.uint8 if dtype.kind == "b" else dtype).reshape(-1, width)
     if width == 1:

@@ -142,6 +142,8 @@ class _Columns:
 
 
 def _columns(config: Config, schema: object) -> _Columns:
+    if twice := sorted({name for name in schema.names if schema.names.count(name) > 1}):
+        raise ValueError(f"it has the column {twice[0]!r} more than once; give each a name of its own")
     features = _features(schema)
     kinds = {name: _kind(feature) for name, feature in features.items()}
     pictures = [field.name for field in schema if _holds_pictures(field.type)]
