@@ -17,7 +17,22 @@ import tempfile
 from pathlib import Path
 
 from gan import addresses
-from stages import aliases, appraisal, artifacts, ending, facts, gate, guard, mlflow_page, params, publication, registry, session, store, tracking
+from stages import (
+    aliases,
+    appraisal,
+    artifacts,
+    ending,
+    facts,
+    gate,
+    guard,
+    mlflow_page,
+    params,
+    publication,
+    registry,
+    session,
+    store,
+    tracking,
+)
 from stages.journal import lock
 
 DECISION = artifacts.ROOT / "register" / "decision.json"

@@ -108,7 +108,9 @@ def test_a_clone_with_an_empty_registry_answers_for_itself_and_dvc_lock_does_not
     """The second version of one registry is the first of another: its champion, said with why; DVC records the same of both."""
     before, other = run(repo, "git", "rev-parse", "HEAD").strip(), tmp_path / "other"
     try:
-        small.write_params(repo, {**small.TINY, "train.loop.total_kimg": 1, "train.seed": 1})
+        run(repo, sys.executable, "-m", "apps.promote", "digits", "1", "--reason", "to have a champion")
+        anything = {"register.gate.all_classes": False, "register.gate.min_authenticity": None}
+        small.write_params(repo, {**small.TINY, **anything, "train.loop.total_kimg": 1, "train.seed": 1})
         assert executed(run(repo, "dvc", "repro")) == ["train", "evaluate", "register"]
         run(repo, "dvc", "remote", "add", "-q", "-f", "-d", "store", str(tmp_path / "store"))
         run(repo, "git", "commit", "-qam", "another seed, and a remote")
