@@ -20,7 +20,7 @@ _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 # user:password@ as libraries read it, or as SQLAlchemy does, to whom a / or ? in a password is none of the address; not a port.
 _USER = r"(?:[^\s/?#'\"<>]*|[^\s/?#'\"<>@:]+:(?!\d+[/?#])[^\s'\"<>]*)@"
 _IN_TEXT = re.compile(rf"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<user>{_USER})?(?P<place>[^\s'\"<>?]*)(?P<query>\?(?:[^\s'\"<>]*[^\s'\"<>;,.:)])?)?")
-_TELLING = re.compile(r"sig|token|key|pass|pwd|secret|credential|auth|session", re.IGNORECASE)  # names in a query
+_TELLING = re.compile(r"sig|token|key|pass|pwd|secret|credential|auth|session|hmac|jwt|policy|^(code|sas)$", re.IGNORECASE)  # names in a query
 _given: set[str] = set()  # what `filled` took from the environment
 
 
@@ -71,7 +71,7 @@ def secrets_in(address: str) -> list[str]:
     user, rest = _apart(scheme, rest)
     name, colon, password = user.partition(":")
     found = [password] if colon else [name] if scheme in ("http", "https") else []
-    pairs = [pair.partition("=") for pair in re.split("[&;]", rest.partition("?")[2].partition("#")[0])]
+    pairs = [pair.partition("=") for pair in re.split("[&;#]", re.split("[?#]", rest, maxsplit=1)[-1])] if re.search("[?#]", rest) else []
     found += [value for key, _, value in pairs if _TELLING.search(key)]
     return [one for one in found if one and not _VARIABLE.fullmatch(one)]
 
@@ -87,6 +87,21 @@ def filled(address: str) -> str:
         return os.environ[name]
 
     return _VARIABLE.sub(value, address)
+
+
+def of_variable(name: str, user: str, password: str) -> str | None:
+    """The address that an environment variable holds, or None. A server's name and password go to the variables where its client looks
+    for them too, so that no error and no file has them."""
+    address, found = apart(os.environ.get(name) or "")
+    if found:
+        os.environ |= {name: address, user: found[0], password: found[1]}
+    return address or None
+
+
+def of_sqlite(path: os.PathLike, seen_from: str | os.PathLike = ".") -> str:
+    """Of a database: from that folder where the whole path has a ?, behind which SQLAlchemy reads options."""
+    whole = os.path.abspath(path)
+    return f"sqlite:///{os.path.relpath(whole, seen_from) if '?' in whole else whole}"
 
 
 def redacted(text: str, *known: str) -> str:
@@ -112,7 +127,7 @@ def _apart(scheme: str, rest: str) -> tuple[str, str]:
 
 def _shown(found: re.Match) -> str:
     whole = found[0]
-    return whole if whole.startswith(_LOCAL) else f"{found['scheme']}{found['place']}{'?…' if found['query'] else ''}"
+    return whole if whole.startswith(_LOCAL) else f"{found['scheme']}{found['place'].partition('#')[0]}{'?…' if found['query'] else ''}"
 
 
 def _secrets(known: tuple[str, ...]) -> set[str]:

@@ -11,9 +11,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from gan import addresses
+from gan import addresses, proxies
 
-from . import proxies
 from .errors import Busy, Mistake
 from .processes import answer
 

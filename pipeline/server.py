@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import proxies
+from gan import proxies
+
 from .checkout import PREFECT_HOME, PROFILES, environment, recall, remember
 from .errors import Failure, Mistake
 from .prefect_server import HOST

@@ -50,22 +50,14 @@ class Champion:
 
 def address() -> str:
     """MLFLOW_TRACKING_URI, or the SQLite file of this checkout."""
-    named, user = addresses.apart(os.environ.get("MLFLOW_TRACKING_URI") or "")
-    if user:  # where MLflow looks for them too, here and in what is started: stages/session.py does it likewise
-        os.environ |= {"MLFLOW_TRACKING_URI": named, "MLFLOW_TRACKING_USERNAME": user[0], "MLFLOW_TRACKING_PASSWORD": user[1]}
-    return named or address_of_file(DATABASE)
-
-
-def address_of_file(path: Path, seen_from: Path = Path()) -> str:
-    """Of SQLite: from a folder where the whole path has a ?, behind which SQLAlchemy reads options (stages/session.py)."""
-    whole = os.path.abspath(path)
-    return f"sqlite:///{os.path.relpath(whole, seen_from) if '?' in whole else whole}"
+    named = addresses.of_variable("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+    return named or addresses.of_sqlite(DATABASE)
 
 
 def address_from(folder: Path) -> str:
     """`address` for a process that works in another folder."""
     file = database(address())
-    return address() if file is None else address_of_file(file, folder)
+    return address() if file is None else addresses.of_sqlite(file, folder)
 
 
 def database(uri: str) -> Path | None:

@@ -6,7 +6,7 @@ import traceback
 import urllib.error
 from collections.abc import Callable
 
-from gan import addresses, disk
+from gan import addresses, disk, proxies
 from stages import params, store
 
 PASSES = 75  # exit code of what may pass by itself: EX_TEMPFAIL of sysexits.h
@@ -20,7 +20,7 @@ def exit_code(main: Callable[[], None]) -> int:
     else is a defect and keeps its traceback.
     """
     addresses.hide_in_tracebacks()
-    store.spare_local_addresses()
+    proxies.spare_local()
     try:
         main()
     except params.Refused as refusal:

@@ -75,14 +75,8 @@ def tracking_uri() -> str:
 
 
 def named_store() -> str | None:
-    """MLFLOW_TRACKING_URI, or None. A server's name and password go where MLflow looks for them too: no error, no journal has them.
-
-    pipeline/tracking.py does it likewise.
-    """
-    address, user = addresses.apart(os.environ.get("MLFLOW_TRACKING_URI") or "")
-    if user:
-        os.environ |= {"MLFLOW_TRACKING_URI": address, "MLFLOW_TRACKING_USERNAME": user[0], "MLFLOW_TRACKING_PASSWORD": user[1]}
-    return address or None
+    """MLFLOW_TRACKING_URI, or None."""
+    return addresses.of_variable("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 
 
 def to_be_kept(address: str | None) -> str | None:
@@ -100,15 +94,7 @@ def kept(address: str | None) -> str:
 
 def own_store() -> str:
     """SQLite in the main checkout, wherever that lies by now."""
-    return address_of_file(root() / "mlflow.db")
-
-
-def address_of_file(path: Path) -> str:
-    """Of SQLite: from the current folder where the whole path has a ?, behind which SQLAlchemy reads options.
-
-    pipeline/tracking.py does it likewise.
-    """
-    return f"sqlite:///{os.path.relpath(path) if '?' in str(path) else path}"
+    return addresses.of_sqlite(root() / "mlflow.db")
 
 
 def switched_off() -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
-from gan import addresses, disk
+from gan import addresses, disk, proxies
 from stages.journal import lock
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def client(uri: str) -> "MlflowClient":
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     os.environ.setdefault("DO_NOT_TRACK", "true")
-    spare_local_addresses()
+    proxies.spare_local()
     import mlflow
 
     for noisy in ("mlflow", "alembic"):
@@ -69,17 +69,6 @@ def client(uri: str) -> "MlflowClient":
             if not database.exists():
                 _make(database)
             return mlflow.MlflowClient(uri, registry_uri=uri)
-
-
-def spare_local_addresses() -> None:
-    """No local address by a proxy, in this process and in what it starts: as pipeline/proxies.py, for who is started by hand."""
-    if not any(key.lower() in ("http_proxy", "https_proxy", "all_proxy") and value for key, value in os.environ.items()):
-        return
-    small_first = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    for name, hosts in {name: os.environ.get(name) or small_first for name in ("NO_PROXY", "no_proxy")}.items():
-        known = [host.strip() for host in hosts.split(",") if host.strip()]
-        added = [host for host in ("localhost", "127.0.0.1", "::1") if host not in known]
-        os.environ[name] = hosts if "*" in known else ",".join([*known, *added])
 
 
 def _make(database: Path) -> None:

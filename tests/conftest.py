@@ -5,7 +5,7 @@ import os
 import pytest
 from patience import patient
 
-from pipeline import proxies
+from gan import proxies
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 proxies.spare_local()

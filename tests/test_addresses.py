@@ -310,3 +310,9 @@ def test_a_password_may_hold_what_ends_other_words(address):
 @pytest.mark.parametrize("address", ["https://host/a@b/c.zip", "http://h:5000/x@y", "s3://bucket/key@1"])
 def test_an_at_sign_in_a_path_is_no_password(address):
     assert addresses.user_of(address) is None and addresses.in_words(address) == address
+
+
+@pytest.mark.parametrize("address", ["https://h/x.zip#token=abcdef", "https://h/x?hmac=abcdef", "https://h/x?a=1&sas=abcdef#b", "https://h/x?code=abcdef"])
+def test_a_secret_may_stand_in_a_fragment_or_under_another_name(address):
+    assert addresses.secrets_in(address) == ["abcdef"]
+    assert "abcdef" not in addresses.redacted(f"cannot fetch {address} now") + addresses.in_words(address)

@@ -21,7 +21,7 @@ ROOMS = sorted(path.name for path in (ROOT / "gan").iterdir() if (path / "__init
 EXEMPT = {
     "stages/params.py", "stages/ending.py", "stages/guard.py", "stages/progress.py", "stages/tracking.py", "stages/journal.py",
     "stages/delivery.py", "stages/publication.py", "stages/session.py", "stages/store.py", "stages/follower.py", "stages/executors.py",
-    "gan/addresses.py", "gan/disk.py",
+    "gan/addresses.py", "gan/disk.py", "gan/proxies.py",
     "stages/models.py",  # what it fetches is used only with the hash that the recipe names
 }  # fmt: skip
 
@@ -73,12 +73,12 @@ def place(file: str) -> str:
 def test_a_room_of_gan_imports_only_itself_and_what_all_rooms_share(file):
     foreign = top(file) & {"yaml", "ruamel", "mlflow", "dvc", "prefect", "stages", "apps", "pipeline"}
     assert not foreign, f"{file} imports {foreign}: gan knows images and networks only; let the stage do it"
-    shared = {"addresses", "images", "choices", "disk", "play", "streams"}
+    shared = {"addresses", "images", "choices", "disk", "play", "proxies", "streams"}
     others = {place(other) for other in own_files(file)} - shared - {place(file)}
     assert not others, f"{file} imports {others}: rooms do not meet; let a stage hand over what is needed"
 
 
-@pytest.mark.parametrize("file", ["gan/addresses.py", "gan/images.py", "gan/choices.py", "gan/disk.py", "gan/play.py", "gan/streams.py"])
+@pytest.mark.parametrize("file", ["gan/addresses.py", "gan/images.py", "gan/choices.py", "gan/disk.py", "gan/play.py", "gan/proxies.py", "gan/streams.py"])
 def test_what_all_rooms_share_imports_nothing_of_ours(file):
     assert not own_files(file), f"{file} imports {own_files(file)}: move the other way round"
 
@@ -110,6 +110,7 @@ BY_BOTH_SIDES = {  # what those who start the stages and the stages themselves d
     "stages/yaml_files.py",  # params.yaml is read
     "gan/disk.py",  # a full disk is told
     "gan/addresses.py",  # an address is told without its secret
+    "gan/proxies.py",  # a local server is asked by no proxy
 }
 
 

@@ -8,9 +8,9 @@ import pytest
 from patience import patient, wait_for
 from pipeline_project import gan, make, start
 
-from pipeline import checkout, proxies, server
+from gan import proxies
+from pipeline import checkout, server
 from pipeline.service import deployment
-from stages import store
 
 DEAD = "http://127.0.0.1:9"  # nobody listens there
 VARIABLES = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
@@ -96,14 +96,14 @@ KNOWN = "localhost,127.0.0.1,::1"
         ({"ALL_PROXY": DEAD, "NO_PROXY": "127.0.0.1"}, dict.fromkeys(proxies.EXCEPTIONS, "127.0.0.1,localhost,::1")),
     ],
 )
-def test_own_exceptions_are_kept_and_local_addresses_added_once_by_the_pipeline_and_by_the_stages(before, after, no_proxy):
+def test_own_exceptions_are_kept_and_local_addresses_added_once(before, after, no_proxy):
     for name, value in before.items():
         no_proxy.setenv(name, value)
     assert proxies.sparing_local(os.environ) == after
     expected = before | after
     assert {name: checkout.environment()[name] for name in expected} == expected
     for _ in range(2):
-        store.spare_local_addresses()
+        proxies.spare_local()
         assert {name: os.environ.get(name) for name in proxies.EXCEPTIONS} == {name: expected.get(name) for name in proxies.EXCEPTIONS}
 
 

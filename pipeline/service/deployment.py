@@ -10,7 +10,7 @@ import zoneinfo
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from .. import proxies
+from gan import proxies
 
 if TYPE_CHECKING:
     from uuid import UUID

@@ -1,4 +1,7 @@
-"""Local addresses never go by a proxy: behind one (HTTP_PROXY, ALL_PROXY) a server on 127.0.0.1 would seem not to be there."""
+"""Local addresses never go by a proxy: behind one (HTTP_PROXY, ALL_PROXY) a server on 127.0.0.1 would seem not to be there.
+
+All packages share this file.
+"""
 
 import os
 import urllib.parse
@@ -11,10 +14,7 @@ EXCEPTIONS = ("NO_PROXY", "no_proxy")  # both, since tools read one, the other, 
 
 
 def sparing_local(environment: Mapping[str, str]) -> dict[str, str]:
-    """What an environment needs so that local addresses go by no proxy: its own exceptions and these; {} where it names no proxy.
-
-    stages/store.py does the same for stages and apps that nobody here started.
-    """
+    """What an environment needs so that local addresses go by no proxy: its own exceptions and these; {} where it names no proxy."""
     if not any(key.lower() in ("http_proxy", "https_proxy", "all_proxy") and value for key, value in environment.items()):
         return {}  # on macOS an exception alone would hide the system's own proxies from Python
     small_first = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
