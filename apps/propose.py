@@ -428,7 +428,7 @@ def _network(fit: choices.Fit) -> list[Choice]:
     usual, why = choices.defaults("networks", "dcgan", fit), "half of the digits recipe's at each doubling of the side"
     return [
         Choice("device", "cpu", "this machine has no GPU that torch can use"),
-        Choice("network_name", "dcgan", "the fast one, for a CPU"),
+        Choice("network_name", "dcgan", "dcgan is the fast one, for a CPU"),
         *[Choice(name, usual[name], why) for name in ("generator_width", "discriminator_width")],
     ]
 

@@ -32,8 +32,9 @@ def _examples(*lines: str) -> str:
 def plan() -> None:
     """What `gan run` would run, why, and how long that takes."""
     checkout.enter()
-    from . import plan
+    from . import door, plan
 
+    door.check()
     plan.show()
 
 

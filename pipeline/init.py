@@ -54,7 +54,7 @@ def _refuse_wrong_place(asked: Path, root: Path, folder: str) -> None:
     if not asked.exists():
         raise Mistake(f"{folder} does not exist; name a folder of pictures")
     if not asked.is_dir():
-        raise Mistake(f"{folder} is a file; name the folder that it lies in (an archive: unpack it first)")
+        raise Mistake(f"{folder} is a file; name the folder that it lies in (an archive is not looked at: unpack it first, or let gan run --set prepare.source.path={folder} read it as it is)")
     real = asked.resolve()
     if root.resolve().is_relative_to(real):
         raise Mistake(f"{folder} holds this project itself; name the folder of pictures, or move them to {DATA}/")

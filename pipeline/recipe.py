@@ -24,6 +24,7 @@ from .processes import answer
 RECIPES = Path("recipes")
 CANDIDATE = WORK / "params.candidate.yaml"
 WRITTEN = "ganline/params.json"  # in git's folder, which outlives work/: what was written here last; replacing that loses no one's work
+FORMER = "ganline/params.before.yaml"  # likewise: what such a command replaced, where no commit holds it
 
 
 def apply(recipe: str | None, settings: list[str]) -> bool:
@@ -39,7 +40,7 @@ def apply(recipe: str | None, settings: list[str]) -> bool:
     text = _with_path_for_url(choosing.put(text, settings))
     if text == before:
         return False
-    with replacing(text, loses_edits=asked != before):
+    with replacing(text, loses_edits=asked != before, whole=recipe is not None):
         return True
 
 
@@ -51,11 +52,13 @@ def _with_path_for_url(text: str) -> str:
 
 
 @contextmanager
-def replacing(text: str, loses_edits: bool = True) -> Iterator[None]:
+def replacing(text: str, loses_edits: bool = True, whole: bool = True) -> Iterator[None]:
     """Put a whole text into params.yaml at the end of the `with` block, which runs when nothing forbids that any more.
 
+    `whole`: nothing of the text of before goes on in it; where no commit holds that, it is kept beside.
     Mistake before the block, with params.yaml untouched: edits that git does not hold, a text that the door refuses.
     """
+    former = params_text() if whole else None
     if loses_edits:
         _refuse_to_lose()
     CANDIDATE.parent.mkdir(exist_ok=True)
@@ -63,19 +66,30 @@ def replacing(text: str, loses_edits: bool = True) -> Iterator[None]:
     try:
         door.check(CANDIDATE)
         yield
+        _keep(former)
         os.replace(CANDIDATE, door.PARAMS)
     finally:
         CANDIDATE.unlink(missing_ok=True)
     remember_as_own()
 
 
+def _keep(former: str | None) -> None:
+    """What a command of ours wrote and nothing else holds is kept beside, and that is said."""
+    if former is None or _is_kept(former):
+        return
+    path = _in_git(FORMER)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(former, "utf-8")
+    print(f"the {door.PARAMS} of before, which no commit holds, is kept: {path}")
+
+
 def remember_as_own() -> None:
     """params.yaml as it is now was written by a command of ours: another may replace it."""
-    remember(_written(), {"sha256": _sha256(params_text() or "")})
+    remember(_in_git(WRITTEN), {"sha256": _sha256(params_text() or "")})
 
 
-def _written() -> Path:
-    return Path(answer(["git", "rev-parse", "--git-path", WRITTEN], environment()).stdout.rstrip("\n"))
+def _in_git(name: str) -> Path:
+    return Path(answer(["git", "rev-parse", "--git-path", name], environment()).stdout.rstrip("\n"))
 
 
 def params_text() -> str | None:
@@ -111,11 +125,14 @@ def read(name: str) -> str:
 def loses_nothing() -> bool:
     """Whether params.yaml may be replaced: it is in a commit or a recipe, or was written by a command of ours."""
     current = params_text()
-    if current is None or recall(_written()).get("sha256") == _sha256(current):
-        return True
+    return current is None or recall(_in_git(WRITTEN)).get("sha256") == _sha256(current) or _is_kept(current)
+
+
+def _is_kept(text: str) -> bool:
+    """Whether it is in the last commit, or a recipe."""
     committed = answer(["git", "show", f"HEAD:./{door.PARAMS}"], environment())
     known = [path.read_text("utf-8") for path in RECIPES.glob("*.yaml")]
-    return current in known or (committed.returncode == 0 and committed.stdout == current)
+    return text in known or (committed.returncode == 0 and committed.stdout == text)
 
 
 def _refuse_to_lose() -> None:

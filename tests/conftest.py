@@ -1,6 +1,8 @@
-"""For all tests: one thread, since small networks lose more to waiting threads than they gain; local servers by no proxy."""
+"""For all tests: one thread, since small networks lose more to waiting threads than they gain; local servers by no proxy; Ctrl-C as a
+terminal gives it, since what a shell starts in the background ignores it, and so would all that the tests start."""
 
 import os
+import signal
 
 import pytest
 from patience import patient
@@ -9,6 +11,8 @@ from gan import proxies
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 proxies.spare_local()
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):

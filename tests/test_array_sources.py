@@ -927,3 +927,9 @@ def test_names_that_are_no_text_and_columns_of_one_name_are_refused(tmp_path):
     with pytest.raises(ValueError, match="more than once"):
         parquet._columns(parquet.Config(), twice)
     assert _values.class_name(decimal.Decimal(10**29)) == "1" + "0" * 29 and _values.class_name(decimal.Decimal("sNaN")) is None
+
+
+def test_labels_within_labels_within_labels_are_refused_however_deep():
+    """A label of JSON may be nested as deep as its parser goes."""
+    with pytest.raises(ValueError, match="neither text nor number"):
+        _values.class_name(json.loads("[" * 900 + "]" * 900))

@@ -108,6 +108,14 @@ def test_records_of_other_protocols_or_none_promote_nobody():
     assert gate.verdict([], gate.by_records("fid", far, "1", CHAMPION, "its weights are gone")).answer == gate.WORSE
 
 
+def test_recorded_intervals_that_touch_tell_nothing():
+    """Neither better nor worse: the one's end is the other's beginning."""
+    theirs = CHAMPION["fid"]
+    for mine in ({"low": theirs["low"] - 1, "high": theirs["low"]}, {"low": theirs["high"], "high": theirs["high"] + 1}):
+        score = {"fid": mine | {"mean": (mine["low"] + mine["high"]) / 2}, "protocol": CHAMPION["protocol"]}
+        assert gate.by_records("fid", score, "1", CHAMPION, "its weights are gone").standing == gate.EVEN
+
+
 def test_a_version_rolled_back_from_is_refused_however_good():
     mark = json.dumps({"when": "2026-01-01", "who": "ann@host", "why": "odd eights"})
     said = gate.verdict([*rules().values(), *gate.not_rolled_back(mark)], None)

@@ -73,6 +73,13 @@ def test_mistakes_get_a_sentence_and_code_2(project, arguments, words):
     assert result.returncode == 2 and words in result.stderr and "Traceback" not in result.stderr
 
 
+def test_the_plan_asks_the_door_first(project):
+    text = (project / "params.yaml").read_text()
+    (project / "params.yaml").write_text(text.replace("train:", "tran:", 1))
+    result = gan(project, "plan")
+    assert result.returncode == 2 and "tran is no key" in result.stderr and "Traceback" not in result.stderr
+
+
 def test_outside_a_project_the_way_out_is_said(tmp_path):
     result = gan(tmp_path, "plan")
     assert result.returncode == 2 and "no dvc.yaml here or above; cd into a clone" in result.stderr

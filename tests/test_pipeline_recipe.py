@@ -59,6 +59,17 @@ def test_what_was_written_here_may_be_replaced_after_work_was_deleted_too(projec
     assert recipe.apply("slow", [])
 
 
+def test_what_a_whole_recipe_replaces_is_kept_where_no_commit_holds_it(project, capsys):
+    recipe.apply(None, ["train.seconds=1"])
+    assert capsys.readouterr().out == "", "single settings replace nothing"
+    mine = (project / "params.yaml").read_text()
+    recipe.apply("slow", [])
+    kept = capsys.readouterr().out.strip().rpartition(" ")[2]
+    assert (project / kept).read_text() == mine
+    recipe.apply("slow", ["prepare.seconds=1"])
+    assert capsys.readouterr().out == "", "a recipe is there to be had again"
+
+
 def test_an_edit_by_hand_after_a_setting_is_not_overwritten(project):
     recipe.apply(None, ["train.seconds=1"])
     with open(project / "params.yaml", "a") as file:

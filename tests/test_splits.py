@@ -45,6 +45,10 @@ LAYOUTS = {  # paths -> the (class, part) of each
         "images/train/a/1.png": ("a", "train"), "images/val/b/2.png": ("b", "val"), "labels/train/a/1.txt": (None, None),
     },
     "folders that say nothing": {"train/images/cat/1.png": ("cat", "train"), "test/images/dog/2.png": ("dog", "test")},
+    "a class that one part alone would take for nothing": {
+        "train/photos/1.png": ("photos", "train"), "train/sketch/2.png": ("sketch", "train"), "test/photos/3.png": ("photos", "test"),
+    },
+    "a class called as its part is": {"train/train/1.png": ("train", "train"), "test/test/2.png": ("test", "test"), "test/car/3.png": ("car", "test")},
     "two domains": {
         "trainA/1.png": ("A", "train"), "trainB/2.png": ("B", "train"), "testA/3.png": ("A", "test"), "testB/4.png": ("B", "test"),
     },

@@ -164,16 +164,23 @@ def _agreed(found: dict[str, _Named]) -> dict[str, tuple[str, str | None]] | Non
 
 
 def _with_wrappers(level: dict[str, tuple], folders: Callable[[str], list[str]]) -> dict[str, tuple]:
-    """With the only folder in one of a part, where its name says nothing more: seg_train/seg_train/, train/images/."""
-    for folder, found in list(level.items()):
-        inner = folder
-        while len(names := folders(inner)) == 1:
-            named = _named(names[0])
-            if not (names[0].lower() in _SAY_NOTHING or named and named.part == found[0]):
-                break
-            inner += f"{names[0]}/"
-            level[inner] = found
-    return level
+    """With the only folder in each part, where its name says nothing more: seg_train/seg_train/, train/images/.
+
+    All parts have to agree: train/photos/ beside train/sketch/ is a class, and so is test/photos/ then.
+    """
+    found, inner = dict(level), {folder: folder for folder, (part, _) in level.items() if part}
+    while below := {folder: names for folder, place in inner.items() if (names := folders(place))}:
+        if not all(_wraps(names, level[folder][0]) for folder, names in below.items()):
+            break
+        for folder, (name,) in below.items():
+            inner[folder] += f"{name}/"
+            found[inner[folder]] = level[folder]
+    return found
+
+
+def _wraps(names: list[str], part: str) -> bool:
+    """Whether the folders in a part are one that says nothing more than the part."""
+    return len(names) == 1 and (names[0].lower() in _SAY_NOTHING or of_name(names[0]) == part)
 
 
 def _inside_classes(

@@ -66,7 +66,7 @@ def class_name(label: Any) -> str | None:
     if label is None or isinstance(label, str):
         text = _inputs.well_formed((label or "").strip())
         return None if text.lower() in ("", "nan", "<na>") else text
-    if isinstance(label, list | tuple):
+    if isinstance(label, list | tuple) and not any(isinstance(one, list | tuple) for one in label):
         return "+".join(part for part in (class_name(one) for one in label) if part is not None) or None
     raise ValueError(f"{label!r:.60} is neither text nor number")
 

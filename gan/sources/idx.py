@@ -1,8 +1,9 @@
 """MNIST's idx files (Y. LeCun, C. Cortes, C. Burges), packed or not: a folder of them, or one file of images.
 
 An images file starts with 0x00000803, count, height and width (big-endian, 32 bits each), a labels file with 0x00000801 and
-count; some writers have them little-endian, and other numbers than bytes (0x08 is their type), which are read as in a .npy; the labels of train-images-idx3-ubyte are train-labels-idx1-ubyte beside it. The part that a file is published as
-stands in its name; MNIST's test part is t10k.
+count; some writers have them little-endian, and other numbers than bytes (0x08 is their type), which are read as in a .npy.
+The labels of train-images-idx3-ubyte are train-labels-idx1-ubyte beside it. The part that a file is published as stands in its
+name; MNIST's test part is t10k.
 """
 
 import os
