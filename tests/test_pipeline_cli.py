@@ -76,7 +76,10 @@ def test_mistakes_get_a_sentence_and_code_2(project, arguments, words):
 def test_the_plan_asks_the_door_first(project):
     text = (project / "params.yaml").read_text()
     (project / "params.yaml").write_text(text.replace("train:", "tran:", 1))
-    result = gan(project, "plan")
+    try:
+        result = gan(project, "plan")
+    finally:
+        (project / "params.yaml").write_text(text)
     assert result.returncode == 2 and "tran is no key" in result.stderr and "Traceback" not in result.stderr
 
 
