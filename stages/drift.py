@@ -5,7 +5,6 @@ the counts of its classes, the statistics of its channels. They are fetched once
 """
 
 import contextlib
-import json
 import os
 import shutil
 import tempfile

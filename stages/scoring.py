@@ -15,8 +15,8 @@ import numpy as np
 from gan.generator import Generator
 from gan.metrics import frechet
 from stages import ahead, params, progress, protocol, score_files
-from stages.score_files import rounded
 from stages.measured import Draw, Measured
+from stages.score_files import rounded
 from stages.standard import MOST_COMPARED, Standard
 
 VERSION = 1  # of how scores are computed: raised when the same images would get another number

@@ -58,14 +58,13 @@ def test_only_the_networks_of_a_turn_move():
     made, judged = ("there", "back"), ("first_judge", "second_judge")
     batch = {side: small.torch.rand(4, 1, 8, 8) for side in ("first", "second")}
     draws = type("Fixed", (), {"uniform": lambda self, purpose, size: small.torch.full((4, size), 0.5)})()
-    for name, moving, still in (("judges", judged, made), ("makers", made, judged)):
+    for name, moving in (("judges", judged), ("makers", made)):
         before = training.snapshot()[0]
         step.play(training, turns[name], [gan.play.Batch(batch, draws)], gan.play.Moment(), None)
         moved = {key.split(".")[1] for key, tensor in training.tensors().items() if key.startswith("networks.") and "running" not in key
                  and "num_batches" not in key and not small.torch.equal(tensor, before[key])}  # fmt: skip
         assert moved == set(moving)
         assert all(parameter.requires_grad for network in training.networks.values() for parameter in network.parameters())
-        assert not any(optimizer_state for key, optimizer_state in before.items() if key.startswith(f"optimizers.{name}"))
 
 
 @pytest.fixture(scope="module")

@@ -80,7 +80,7 @@ def test_new_data_train_by_their_drift_or_by_the_champions_age(here, monkeypatch
 def test_a_drift_at_the_limit_itself_is_not_trained_on(here, monkeypatch):
     params(here, "machine: {retrain: {max_drift: 1.5}}\n")
     for ratio, trains in ((1.5, False), (1.5001, True)):
-        monkeypatch.setattr(retraining.drift, "ask", lambda session: {"comparable": True, "ratio": ratio, "sentence": "drift"})
+        monkeypatch.setattr(retraining.drift, "ask", lambda session, ratio=ratio: {"comparable": True, "ratio": ratio, "sentence": "drift"})
         assert retraining.verdict(Cause("data"), "flow:x").trains == trains
 
 

@@ -1,8 +1,7 @@
 """Whether training images are repeated: distances in pixels, beside those of held-out images, which cannot be."""
 
-from typing import TYPE_CHECKING
-
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
