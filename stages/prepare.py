@@ -84,6 +84,7 @@ class Inputs:
         self.deep = Deep()
         self.classes: dict[str, int] = {}  # name -> its number, in the order they were met
         self.notes: list[str] = []  # of the source, about labels that are there and are not read
+        self.classes_are_made = False  # by the source: however few images each has, they are no captions
         self.tables: list[str] = []  # the first inputs that are no pictures and may have been meant to give the classes
         self.columns = {
             "records": [np.empty(0, np.int64)], "content": [np.empty((0, 2), np.uint64)], "perceptual": [np.empty(0, np.uint64)],
@@ -112,6 +113,7 @@ class Inputs:
         decode, give_up = partial(decoding.decode, job), partial(decoding.given_up, job)
         module, config, path = _opened(source)
         self.notes = module.notes(config, path) if hasattr(module, "notes") else []
+        self.classes_are_made = getattr(module, "MAKES_CLASSES", False)
         blocks = module.blocks(config, path)
         with (
             pa.OSFile(str(self.rows_path), "wb") as file,
@@ -257,7 +259,8 @@ class Choice:
         """The classes' names in order; none where the labels tell no classes apart, which a note says."""
         numbers = getattr(self.inputs, "class")[self.inputs.records != decoding.NONE]
         number, labelled = len(np.unique(numbers[numbers >= 0])), int((numbers >= 0).sum())
-        if not self.config.source.get("label") and not selection.are_classes(number, labelled):
+        asked_for = self.inputs.classes_are_made or self.config.source.get("label")
+        if not asked_for and not selection.are_classes(number, labelled):
             example = next(iter(self.inputs.classes))
             self.notes.append(
                 f"{number:,} different labels of {labelled:,} images, such as {example[:60]!r}, are captions, ids or measurements, "

@@ -121,7 +121,7 @@ def test_a_clone_with_an_empty_registry_answers_for_itself_and_dvc_lock_does_not
         assert executed(said) == ["register"] and "note: dvc.lock records this version as registered before" in said
         assert run(other, "git", "status", "--porcelain") == "" and executed(run(other, "dvc", "repro")) == []
         here, there = (json.loads((one / "artifacts/register/decision.json").read_text()) for one in (repo, other))
-        assert (here["version"], there["version"]) == ("2", "1") and here["weights_sha256"] == there["weights_sha256"]
+        assert int(here["version"]) > 1 == int(there["version"]) and here["weights_sha256"] == there["weights_sha256"]
         assert there["alias"] == "champion" and there["decision"].endswith("first champion of this registry") and "note" not in here
         assert "first champion" not in here["decision"]
     finally:

@@ -6,6 +6,7 @@ A source is a module of this room with
     def recognises(path: Path) -> bool                            # by content, never by ending; cheap
     def blocks(config: Config, path: Path) -> Iterator[Block]     # every input in a block, usable or not
     def notes(config: Config, path: Path) -> list[str]            # optional: labels that are there and are not read; cheap
+    MAKES_CLASSES = True                                          # optional: it draws its classes: few images of each are no captions
 
 Nothing is lost: what a source will not read (a link, a name that leads outside, too many bytes) it hands over as an input
 with the reason. Memory stays flat in the number of inputs.

@@ -13,6 +13,7 @@ import pydantic
 from .. import choices, streams
 from . import _inputs, idx
 
+MAKES_CLASSES = True
 _CHANNELS = ("red", "green", "blue")
 
 
