@@ -54,17 +54,17 @@ def find(model: str) -> tuple[str, "ModelVersion"]:
 def _version(uri: str, name: str, alias: str | None, number: str | None) -> "ModelVersion":
     client = store.client(uri)
     with store.answers(uri):
-        versions = {str(one.version): one for one in client.search_model_versions(f"name = '{name}'")}
-        if not versions:
+        by_number = {str(one.version): one for one in client.search_model_versions(f"name = '{name}'")}
+        if not by_number:
             known = ", ".join(one.name for one in client.search_registered_models()) or "none"
             raise NotFound(f"{name!r} is no folder and no registered model; registered: {known}")
         if number is not None:
-            found = versions.get(number)
+            found = by_number.get(number)
         else:
             found = registry.version_called(client, name, alias or registry.CHAMPION)
     if found is None:
         asked = f"version {number}" if number else f"alias {alias or registry.CHAMPION!r}"
-        raise NotFound(f"{name} has no {asked}; its versions: {', '.join(sorted(versions, key=int))}")
+        raise NotFound(f"{name} has no {asked}; its versions: {', '.join(sorted(by_number, key=int))}")
     return found
 
 

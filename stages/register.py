@@ -226,9 +226,9 @@ def _better(uri: str, version, champion, metric: str, scores: dict) -> gate.Rule
     return gate.by_duel(fought | {"version": champion.version, "was_other": was_other})
 
 
-def _standard(standard, rules: dict):
+def _standard(reference_set, rules: dict):
     """artifacts/reference, if it is what artifacts/evaluate was measured by."""
-    measured = standard.standard()
+    measured = reference_set.standard()
     if measured.protocol["hash"] != rules.get("reference", {}).get("hash"):
         raise ValueError("artifacts/evaluate was measured by another reference than artifacts/reference; run again: dvc repro evaluate")
     return measured

@@ -133,8 +133,8 @@ def test_what_a_version_carries_reads_back_as_it_was():
 
 def test_of_versions_with_the_same_weights_the_oldest_is_meant():
     """By number, not by its text: version 10 came after version 9."""
-    versions = [SimpleNamespace(version=number, tags=tags) for number, tags in (("10", {"weights_sha256": "a"}), ("9", {"weights_sha256": "a"}), ("2", {}))]
-    client = SimpleNamespace(search_model_versions=lambda asked: versions)
+    two = [SimpleNamespace(version=number, tags=tags) for number, tags in (("10", {"weights_sha256": "a"}), ("9", {"weights_sha256": "a"}), ("2", {}))]
+    client = SimpleNamespace(search_model_versions=lambda asked: two)
     assert registry.version_of(client, "digits", "a").version == "9" and registry.version_of(client, "digits", "b") is None
 
 

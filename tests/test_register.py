@@ -55,13 +55,13 @@ def alias(name: str) -> str | None:
     return version and str(version.version)
 
 
-def versions() -> list:
+def all_versions() -> list:
     return sorted(client().search_model_versions("name = 'digits'"), key=lambda one: int(one.version))
 
 
 def test_the_first_version_is_the_champion_and_says_what_it_is(project):
     said = registered(fid=5.0)
-    [version] = versions()
+    [version] = all_versions()
     assert said["alias"] == "champion" and alias("champion") == "1" and said["uri"] == "models:/digits/1"
     assert version.tags["weights_sha256"] == artifacts.sha256_of_file(
         artifacts.ROOT / "train" / "generator.safetensors"
@@ -83,7 +83,7 @@ def test_the_same_weights_are_registered_once_and_answered_alike(project, monkey
     first = (artifacts.ROOT / "register" / "decision.json").read_bytes()
     enter_session(monkeypatch, "flow:again")
     registered(fid=5.0)
-    assert len(versions()) == 1
+    assert len(all_versions()) == 1
     assert (artifacts.ROOT / "register" / "decision.json").read_bytes() == first
 
 
@@ -167,7 +167,7 @@ def test_an_experiment_registers_and_moves_no_alias(project, monkeypatch):
     monkeypatch.setenv("DVC_EXP_NAME", "wide")
     session.current.cache_clear()
     said = registered(fid=5.0)
-    assert said["alias"] is None and alias("champion") is None and len(versions()) == 1 and said["experiment"] == "wide"
+    assert said["alias"] is None and alias("champion") is None and len(all_versions()) == 1 and said["experiment"] == "wide"
     register.main("shown at the fair")
     said = decision()
     assert said["alias"] is None and said["forced"] is None and alias("champion") is None
@@ -182,7 +182,7 @@ def test_killed_between_version_and_alias_the_next_run_finishes_it(project, monk
         torn.setattr(register, "_record", lambda *arguments: None)  # nothing recorded
         registered(fid=5.0)
     assert alias("champion") is None
-    assert registered(fid=5.0)["alias"] == "champion" and len(versions()) == 1 and alias("champion") == "1"
+    assert registered(fid=5.0)["alias"] == "champion" and len(all_versions()) == 1 and alias("champion") == "1"
 
 
 def test_an_unreachable_registry_is_a_sentence_and_leaves_nothing(project, monkeypatch):
@@ -316,7 +316,7 @@ def score(answer: str) -> dict:
 def test_the_answer_stands_in_the_decision_in_tags_and_in_the_alias(project, capsys, answer, champion, challenger):
     registered(seed=0)
     said = registered(seed=1, **score(answer))
-    tags = versions()[1].tags
+    tags = all_versions()[1].tags
     assert said["answer"] == tags["answer"] == answer and json.loads(tags["decision"]) == said
     assert (alias("champion"), alias("challenger")) == (champion, challenger)
     printed = capsys.readouterr().out
@@ -372,7 +372,7 @@ def test_a_version_says_what_it_was_made_from(project):
     git("init", "-q"), git("add", "params.yaml"), git("-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qm", "start")
     small.write_params(project, {"register.data_licence": "CC-BY-4.0"}, project / "params.yaml")
     registered(fid=5.0)
-    tags = versions()[0].tags
+    tags = all_versions()[0].tags
     head = git("rev-parse", "HEAD")
     assert tags["git.commit"] == head != tags["git.state"] and tags["git.dirty"] == "true"
     assert "data_licence: CC-BY-4.0" in git("show", f"{tags['git.state']}:params.yaml") and "data_licence: CC-BY-4.0" not in git("show", "HEAD:params.yaml")
@@ -380,7 +380,7 @@ def test_a_version_says_what_it_was_made_from(project):
     assert json.loads(tags["data_counts"]) == {"train": 30, "heldout": 10} and tags["data_licence"] == "CC-BY-4.0"
     assert json.loads(tags["cost"])["images"] == 200 and json.loads(tags["scores"])["memorisation"]["copying"]["z"] == 1.0
     assert {"torch", "mlflow", "python"} <= json.loads(tags["libraries"]).keys()
-    made_from = models.made_from(session.tracking_uri(), versions()[0])
+    made_from = models.made_from(session.tracking_uri(), all_versions()[0])
     assert artifacts.sha256_of_file(made_from / "params.yaml") == tags["params_sha256"]
 
 
@@ -391,7 +391,7 @@ def git(*arguments: str) -> str:
 def test_the_model_card_is_hugging_faces_with_scores_and_what_to_beware_of(project):
     small.write_params(project, {"register.data_licence": "CC-BY-4.0"}, project / "params.yaml")
     registered(fid=5.0)
-    folder = models.made_from(session.tracking_uri(), versions()[0]).parent
+    folder = models.made_from(session.tracking_uri(), all_versions()[0]).parent
     _, front, text = (folder / "README.md").read_text("utf-8").split("---\n", 2)
     said = yaml.safe_load(front)
     assert said["license"] == "cc-by-4.0" and said["datasets"] == ["digits"] and {"gan", "dcgan"} <= set(said["tags"])
@@ -409,8 +409,8 @@ def test_lineage_names_each_step_and_what_can_no_longer_be_found(project):
     steps = {one["step"]: one for one in json.loads(answer.stdout)["steps"]}
     assert list(steps) == ["version", "files", "run", "code", "lock", "data", "params"] and answer.returncode == 1
     assert [name for name, one in steps.items() if not one["found"]] == ["code", "lock", "data"], "no git and no dvc.lock here"
-    client().delete_run(versions()[0].run_id)
-    (models.made_from(session.tracking_uri(), versions()[0]) / "params.yaml").write_text("other")
+    client().delete_run(all_versions()[0].run_id)
+    (models.made_from(session.tracking_uri(), all_versions()[0]) / "params.yaml").write_text("other")
     said = command("apps.lineage", "digits").stdout
     assert "run     NOT FOUND" in said and "mlflow runs restore" in said and "is not the file that was registered" in said
 
@@ -419,12 +419,12 @@ def test_the_logged_model_of_a_version_has_its_scores(project):
     registered(fid=5.0)
     [model] = client().search_logged_models([runs()[0].info.experiment_id])
     assert model.status == "READY" and {one.key: one.value for one in model.metrics} == {"fid": 5.0}
-    assert versions()[0].source == model.artifact_location and model.source_run_id == versions()[0].run_id
+    assert all_versions()[0].source == model.artifact_location and model.source_run_id == all_versions()[0].run_id
 
 
 def shown() -> dict:
     """What MLflow's pages show of the only version and its logged model."""
-    [version], [model] = versions(), client().search_logged_models([runs()[0].info.experiment_id])
+    [version], [model] = all_versions(), client().search_logged_models([runs()[0].info.experiment_id])
     assert str(version.version) == "1"
     return {
         "versions": json.loads(model.tags["mlflow.modelVersions"]), "params": model.params,
@@ -445,7 +445,7 @@ def test_mlflows_pages_of_a_version_offer_what_it_is(project):
     run = client().get_run(runs()[0].info.run_id)
     assert [(one.dataset.name, one.dataset.digest) for one in run.inputs.dataset_inputs] == [data] and len(run.outputs.model_outputs) == 1
     assert run.data.tags["mlflow.note.content"] == f"digits version 1, {decision()['decision']}"
-    assert next(iter(versions()[0].tags)) == "state", "a sentence comes before the hashes"
+    assert next(iter(all_versions()[0].tags)) == "state", "a sentence comes before the hashes"
 
 
 def test_pages_of_what_was_registered_before_are_filled_once_and_keep_what_people_wrote(project, monkeypatch):
@@ -453,7 +453,7 @@ def test_pages_of_what_was_registered_before_are_filled_once_and_keep_what_peopl
         before.setattr(mlflow_page, "fill", lambda *arguments: None)  # as an older release registered
         registered(fid=5.0)
     [model] = client().search_logged_models([runs()[0].info.experiment_id])
-    client().log_metric(versions()[0].run_id, "fid", 5.0, runs()[0].info.start_time, 0, model_id=model.model_id)  # and without its data
+    client().log_metric(all_versions()[0].run_id, "fid", 5.0, runs()[0].info.start_time, 0, model_id=model.model_id)  # and without its data
     client().update_model_version("digits", "1", "our best eights")
     enter_session(monkeypatch, "flow:again")
     registered(fid=5.0)
@@ -472,7 +472,7 @@ def test_a_version_whose_run_or_logged_model_was_deleted_is_answered_for(project
     said = registered(fid=5.0)
     monkeypatch.setenv("GANLINE_TRACKING", "off")
     [model] = client().search_logged_models([runs()[0].info.experiment_id])
-    client().delete_run(versions()[0].run_id)
+    client().delete_run(all_versions()[0].run_id)
     assert registered(fid=5.0) == said
     client().delete_logged_model(model.model_id)
     assert registered(fid=5.0) == said
@@ -508,7 +508,7 @@ def killed_at(monkeypatch, number: int) -> None:
 def test_killed_at_any_write_and_run_again_it_is_as_if_never_killed(project, empty_store, monkeypatch):
     monkeypatch.setenv("GANLINE_TRACKING", "off")
     said, number = registered(fid=5.0), 0
-    whole = {key: value for key, value in versions()[0].tags.items()}
+    whole = {key: value for key, value in all_versions()[0].tags.items()}
     while True:
         shutil.copy(empty_store, project / "mlflow.db")
         try:
@@ -518,12 +518,12 @@ def test_killed_at_any_write_and_run_again_it_is_as_if_never_killed(project, emp
             break
         except Killed:
             number += 1
-        assert alias("champion") is None or versions()[0].tags.get("decision"), "no champion before its scores"
+        assert alias("champion") is None or all_versions()[0].tags.get("decision"), "no champion before its scores"
         for version in client().search_model_versions("name = 'digits'"):
             models.fetched(session.tracking_uri(), version)  # no version before its files
         register.main()
         assert len(client().search_logged_models([client().get_experiment_by_name("digits").experiment_id])) == 1
-        assert decision() == said and versions()[0].tags == whole and len(versions()) == 1 and alias("champion") == "1"
+        assert decision() == said and all_versions()[0].tags == whole and len(all_versions()) == 1 and alias("champion") == "1"
         assert aliases.unfinished(client(), "digits") is None
     assert number > len(WRITES)
 
@@ -542,7 +542,7 @@ def test_what_was_uploaded_while_another_process_registered_the_same_weights_goe
     monkeypatch.setattr(register, "_upload", overtaken)
     register.main()
     [model] = client().search_logged_models([client().get_experiment_by_name("digits").experiment_id])
-    assert model.artifact_location == theirs[0].source == versions()[0].source and len(versions()) == 1
+    assert model.artifact_location == theirs[0].source == all_versions()[0].source and len(all_versions()) == 1
     assert models.folder("digits").is_dir() and alias("champion") == "1"
 
 
@@ -557,5 +557,5 @@ def test_two_processes_that_register_the_same_weights_make_one_version(project):
     both = [subprocess.Popen([sys.executable, "-m", "stages.register"], cwd=project / name, env=env) for name in ("one", "two")]
     assert [process.wait(timeout=patient(200)) for process in both] == [0, 0]
     one, two = (json.loads((project / name / register.DECISION).read_text()) for name in ("one", "two"))
-    assert len(versions()) == 1 and one["version"] == two["version"] == "1" and alias("champion") == "1"
+    assert len(all_versions()) == 1 and one["version"] == two["version"] == "1" and alias("champion") == "1"
     assert [move.number for move in aliases.history(client(), "digits")] == [1]
