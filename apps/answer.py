@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gan import addresses, disk
-from stages import models, session, store
+from stages.registry import models
+from stages.tracking import session, store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apps import answer
-from stages import models, yaml_files
+from stages import yaml_files
+from stages.registry import models
 
 if TYPE_CHECKING:
     from apps.comparison.table import Group
@@ -31,23 +32,17 @@ def parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument(
-        "runs", nargs="*", metavar="RUN", help="id or name of a run, a sweep, an experiment, a version (digits/3), an alias"
-    )
+    made.add_argument("runs", nargs="*", metavar="RUN", help="id or name of a run, a sweep, an experiment, a version (digits/3), an alias")
     made.add_argument("--by", default="fid", metavar="SCORE", help="to rank by (fid)")
     made.add_argument("--protocol", metavar="HASH", help="only runs scored by this protocol; the beginning of its hash will do")
-    made.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help="write the table there: .csv (all figures), .md or .html"
-    )
+    made.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the table there: .csv (all figures), .md or .html")
     return made
 
 
 def main(arguments: list[str]) -> int:
     asked = parser().parse_args(arguments)
     if asked.output and asked.output.suffix not in SUFFIXES:
-        raise ValueError(
-            f"-o {asked.output}: {asked.output.suffix or 'no suffix'} is no format; end the name with {', '.join(SUFFIXES)}"
-        )
+        raise ValueError(f"-o {asked.output}: {asked.output.suffix or 'no suffix'} is no format; end the name with {', '.join(SUFFIXES)}")
     groups = _groups(asked)
     if asked.output:
         _write(groups, asked.output)
@@ -58,7 +53,7 @@ def main(arguments: list[str]) -> int:
 
 def _groups(asked: argparse.Namespace) -> list["Group"]:
     from apps.comparison import runs, table
-    from stages import store
+    from stages.tracking import store
 
     uri, client = answer.tracking_store("nothing has run yet")
     with store.answers(uri):
@@ -100,8 +95,7 @@ def _write(groups: list["Group"], path: Path) -> None:
         text = pd.concat([group.table for group in groups], ignore_index=True).to_csv(index=False)
     elif path.suffix == ".md":
         parts = [
-            f"{group.title()}\n\n{table.markdown(table.shown(group, _metrics(groups, False)))}\n\n{group.verdict()}\n"
-            for group in groups
+            f"{group.title()}\n\n{table.markdown(table.shown(group, _metrics(groups, False)))}\n\n{group.verdict()}\n" for group in groups
         ]
         text = "\n".join(parts)
     else:
@@ -135,9 +129,7 @@ def _print(groups: list["Group"]) -> None:
         console.print(drawn)
         console.print(group.verdict(), markup=False, highlight=False, soft_wrap=True)
     if left_out:
-        console.print(
-            f"no room here for {', '.join(dict.fromkeys(left_out))}: -o FILE.csv, .md or .html", markup=False, highlight=False
-        )
+        console.print(f"no room here for {', '.join(dict.fromkeys(left_out))}: -o FILE.csv, .md or .html", markup=False, highlight=False)
 
 
 if __name__ == "__main__":

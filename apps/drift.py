@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str]) -> int:
     asked = parser().parse_args(arguments)
     name = params.load().register.name
-    from stages import drift
+    from stages.registry import drift
 
     found = drift.against_champion(name)
     drift.record(found)

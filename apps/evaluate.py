@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apps import answer
-from stages import artifacts, models
+from stages import artifacts
+from stages.registry import models
 
 if TYPE_CHECKING:
-    from stages import params, scoring, standard
+    from stages import params
+    from stages.evaluation import reference_set, scoring
 
 EXAMPLES = """examples:
   gan evaluate digits@champion                    a registered version, under this checkout's protocol
@@ -31,8 +33,17 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("what", metavar="WHAT", help=f"{models.HELP}; a folder or archive of pictures; a generator's file")
-    made.add_argument("--reference", metavar="DATA", type=Path, help="another checkout, or a folder or archive of real images (this checkout's artifacts)")
-    made.add_argument("-o", "--output", type=Path, default=Path("evaluation"), metavar="FOLDER", help="for metrics.json, pictures, report.html (evaluation)")
+    made.add_argument(
+        "--reference", metavar="DATA", type=Path, help="another checkout, or a folder or archive of real images (this checkout's artifacts)"
+    )
+    made.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("evaluation"),
+        metavar="FOLDER",
+        help="for metrics.json, pictures, report.html (evaluation)",
+    )
     made.add_argument("--draws", type=answer.count, help="independent sets of images (params.yaml: evaluate.draws)")
     made.add_argument("--prepare", action="store_true", help="prepare pictures of another size or mode by the reference's form")
     made.add_argument("--range", choices=("signed", "unit"), default="signed", help="of a file's outputs: [-1, +1] or [0, 1] (signed)")
@@ -45,7 +56,8 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str]) -> int:
     asked = parser().parse_args(arguments)
     against = None if asked.against is None else _metrics(asked.against)
-    from stages import evaluation, numerics, params
+    from stages import numerics, params
+    from stages.evaluation import report
 
     config = params.load().evaluate
     config = config.model_copy(update={"draws": asked.draws or config.draws})
@@ -54,11 +66,11 @@ def main(arguments: list[str]) -> int:
     scores, own = _scores(asked, measured, config)
     metrics = scores.metrics()
     asked.output.mkdir(parents=True, exist_ok=True)
-    evaluation.write(asked.output, asked.what, scores, metrics, own, Path(asked.what) / "history.csv")
+    report.write(asked.output, asked.what, scores, metrics, own, Path(asked.what) / "history.csv")
     if asked.json:
         print(json.dumps(metrics, indent=2, sort_keys=True))
     else:
-        print(evaluation.table(metrics))
+        print(report.table(metrics))
         print(f"report        {asked.output / 'report.html'}")
     return 0 if against is None else _compare(metrics, scores.rules, against, asked.against)
 
@@ -70,28 +82,32 @@ def _metrics(path: Path) -> dict:
     return artifacts.read_json(path) | {"rules": artifacts.read_json(path.parent / "protocol.json")}
 
 
-def _reference(data: Path | None) -> "standard.Standard":
+def _reference(data: Path | None) -> "reference_set.ReferenceSet":
     """This checkout's, another checkout's, or images measured now by this checkout's extractor."""
+    from apps.evaluation import pictures
     from gan.preparation import form
-    from stages import collection, standard
+    from stages.evaluation import reference_set
 
     if data is None:
-        return standard.standard()
+        return reference_set.read()
     if (data / "artifacts" / "reference").is_dir():
-        return standard.standard(data / "artifacts")
-    ours = standard.standard()
-    found = collection.read(data, form.Form.model_validate(ours.data["form"]), prepare=True)
+        return reference_set.read(data / "artifacts")
+    ours = reference_set.read()
+    found = pictures.read(data, form.Form.model_validate(ours.data["form"]), prepare=True)
     share = ours.data["counts"]["heldout"] / (ours.data["counts"]["train"] + ours.data["counts"]["heldout"])
-    return collection.as_standard(found, ours, share)
+    return pictures.as_reference(found, ours, share)
 
 
-def _scores(asked: argparse.Namespace, measured: "standard.Standard", config: "params.Evaluate") -> tuple["scoring.Scores", object]:
+def _scores(
+    asked: argparse.Namespace, measured: "reference_set.ReferenceSet", config: "params.Evaluate"
+) -> tuple["scoring.Scores", object]:
     """The scores, and the generator where it is one of ours."""
-    from stages import elsewhere, scoring
+    from apps.evaluation import foreign
+    from stages.evaluation import scoring
 
     path = Path(asked.what)
-    if path.is_file() and path.suffix.lower() in elsewhere.SUFFIXES:
-        source = elsewhere.Elsewhere(path, tuple(measured.data["shape"]), config.threads, asked.range, asked.latent_size)
+    if path.is_file() and path.suffix.lower() in foreign.SUFFIXES:
+        source = foreign.Elsewhere(path, tuple(measured.data["shape"]), config.threads, asked.range, asked.latent_size)
         return scoring.Scores(measured, *scoring.made(source, measured, config), config), None
     if path.exists() and not (path / "card.json").is_file():
         return _of_pictures(path, asked.prepare, measured, config), None
@@ -100,7 +116,7 @@ def _scores(asked: argparse.Namespace, measured: "standard.Standard", config: "p
     return scoring.Scores(measured, *scoring.made(scoring.Trained(own, measured.device), measured, config), config), own
 
 
-def _refuse_other(card: dict, measured: "standard.Standard") -> None:
+def _refuse_other(card: dict, measured: "reference_set.ReferenceSet") -> None:
     if list(card["shape"]) != list(measured.data["shape"]):
         raise ValueError(
             f"the generator makes images (C, H, W) {tuple(card['shape'])}, the reference has {tuple(measured.data['shape'])}: no score can "
@@ -113,13 +129,15 @@ def _refuse_other(card: dict, measured: "standard.Standard") -> None:
         )
 
 
-def _of_pictures(path: Path, prepare: bool, measured: "standard.Standard", config: "params.Evaluate") -> "scoring.Scores":
+def _of_pictures(path: Path, prepare: bool, measured: "reference_set.ReferenceSet", config: "params.Evaluate") -> "scoring.Scores":
+    from apps.evaluation import pictures
     from gan.preparation import form
-    from stages import collection, progress, scoring
+    from stages import progress
+    from stages.evaluation import scoring
 
-    found = collection.read(path, form.Form.model_validate(measured.data["form"]), prepare)
-    labels = collection.labels(found, list(measured.data["classes"]))
-    numbers = collection.draws(found, measured, config.draws, config.seed)
+    found = pictures.read(path, form.Form.model_validate(measured.data["form"]), prepare)
+    labels = pictures.labels(found, list(measured.data["classes"]))
+    numbers = pictures.draws(found, measured, config.draws, config.seed)
     draws = []
     with progress.bar("evaluate", sum(map(len, numbers)), "images") as bar:
         for part in numbers:
@@ -131,9 +149,9 @@ def _of_pictures(path: Path, prepare: bool, measured: "standard.Standard", confi
 
 def _compare(metrics: dict, rules: dict, other: dict, path: Path) -> int:
     """Both FIDs and whether their intervals touch; 3 and what differs where the protocols do."""
-    from stages import registry
+    from stages.registry import versions
 
-    if different := registry.differences(rules, other["rules"]):
+    if different := versions.differences(rules, other["rules"]):
         print(f"gan evaluate: {path} cannot be compared: {'; '.join(different)}", file=sys.stderr)
         return 3
     mine, theirs = metrics["fid"], other["fid"]

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from apps import answer
-from stages import artifacts, models, pyfunc
+from stages import artifacts
+from stages.registry import models, pyfunc
 
 if TYPE_CHECKING:
     from gan.generator import Generator
@@ -148,9 +149,7 @@ def program(made: "Generator") -> torch.export.ExportedProgram:
     given = inputs(made, NUM_COMPARED)
     count = torch.export.Dim("N", min=1)
     with torch.no_grad():  # strict: else len() of a tensor would fix N
-        found = torch.export.export(
-            Bounded(made.network).eval(), given, dynamic_shapes=tuple({0: count} for _ in given), strict=True
-        )
+        found = torch.export.export(Bounded(made.network).eval(), given, dynamic_shapes=tuple({0: count} for _ in given), strict=True)
     return found.run_decompositions({torch.ops.aten.scaled_dot_product_attention.default: _attention})
 
 

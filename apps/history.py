@@ -6,7 +6,8 @@ import json
 import sys
 
 from apps import answer
-from stages import aliases, store
+from stages.registry import aliases
+from stages.tracking import store
 
 EXAMPLES = """examples:
   gan history digits              a line a move, oldest first

@@ -12,7 +12,7 @@ import numpy as np
 from apps import answer
 from gan.preparation import form, pictures
 from gan.sources import folder as source
-from stages import models
+from stages.registry import models
 
 BATCH = 256  # images judged at a time
 EXAMPLES = """examples:

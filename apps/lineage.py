@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apps import answer
-from stages import artifacts, models, store, yaml_files
+from stages import artifacts, yaml_files
+from stages.registry import models
+from stages.tracking import store
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -48,7 +50,9 @@ def lineage(uri: str, version: "ModelVersion") -> dict:
     """{name, version, tags, card, steps: [{step, found, what}]}; card: of the training, as far as the version's files are there."""
     card: dict = {}
     steps = {
-        "version": lambda: f"models:/{version.name}/{version.version}{''.join(f' @{one}' for one in version.aliases)}, {version.tags.get('answer', 'no answer')}",
+        "version": lambda: (
+            f"models:/{version.name}/{version.version}{''.join(f' @{one}' for one in version.aliases)}, {version.tags.get('answer', 'no answer')}"
+        ),
         "files": lambda: _files(uri, version, card),
         "run": lambda: _run(uri, version),
         "code": lambda: _code(version.tags),
@@ -87,7 +91,9 @@ def _code(tags: dict[str, str]) -> str:
     if not commit:
         raise ValueError(tags.get("git.unknown", NOT_RECORDED))
     if _git("cat-file", "-e", f"{commit}^{{commit}}") is None:
-        raise ValueError(f"commit {commit} is not in this repository; where it was made: git push REMOTE 'refs/ganline/*', and here: git fetch REMOTE 'refs/ganline/*:refs/ganline/*'")
+        raise ValueError(
+            f"commit {commit} is not in this repository; where it was made: git push REMOTE 'refs/ganline/*', and here: git fetch REMOTE 'refs/ganline/*:refs/ganline/*'"
+        )
     beside = "" if commit == tags.get("git.commit") else f", what was changed beside commit {tags['git.commit']}"
     return f"commit {commit}{beside}{'; without ' + tags['git.left_out'] if 'git.left_out' in tags else ''}"
 
@@ -128,7 +134,9 @@ def _data(uri: str, version: "ModelVersion") -> str:
 def _cache() -> Path:
     answered = subprocess.run([sys.executable, "-m", "dvc", "cache", "dir"], capture_output=True, text=True, check=False)
     if answered.returncode != 0:
-        raise ValueError(f"DVC does not say where its cache is: {answered.stderr.strip().splitlines()[-1] if answered.stderr.strip() else 'no words'}")
+        raise ValueError(
+            f"DVC does not say where its cache is: {answered.stderr.strip().splitlines()[-1] if answered.stderr.strip() else 'no words'}"
+        )
     return Path(answered.stdout.strip().splitlines()[-1]) / "files" / "md5"
 
 

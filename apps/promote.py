@@ -4,7 +4,8 @@ import argparse
 import sys
 
 from apps import answer, history
-from stages import aliases, registry, store
+from stages.registry import aliases, versions
+from stages.tracking import store
 
 EXAMPLES = """examples:
   gan promote digits 4 --reason "rounder eights, looked at by two of us"
@@ -38,11 +39,11 @@ def promoted(client, uri: str, name: str, version: str, reason: str) -> aliases.
     """The move. Whoever is champion by then is replaced: that is what was asked for, and the history names both."""
     said = None
     for _ in range(MOST_TRIES):
-        held = aliases.holder(client, name, registry.CHAMPION)
+        held = aliases.holder(client, name, versions.CHAMPION)
         if held == version:
             raise ValueError(f"{name} version {version} is the champion already; nothing was written down")
         try:
-            return aliases.move(client, uri, name, registry.CHAMPION, version, expected=held, how="promote", why=reason)
+            return aliases.move(client, uri, name, versions.CHAMPION, version, expected=held, how="promote", why=reason)
         except aliases.Overtaken as overtaken:
             said = overtaken
     raise said

@@ -177,7 +177,8 @@ def look_at(folder: Path) -> Facts:
     if deep := _deep([found for found, _ in opened]):
         wanted = LOOK.model_copy(update={"range": deep.range})
         opened = [
-            one if one[0].highest is None else _opened(name, content, wanted) for one, (name, _, content, _) in zip(opened, chosen, strict=True)
+            one if one[0].highest is None else _opened(name, content, wanted)
+            for one, (name, _, content, _) in zip(opened, chosen, strict=True)
         ]
     looks = [_look(*one) for one in opened]
     unreadable = [f"{name}: {look}" for (name, *_), look in zip(chosen, looks, strict=True) if isinstance(look, str)]
@@ -267,9 +268,7 @@ def _look(found: pictures.Decoded, jpeg: bool) -> Look | str:
     grey = bool((colours.max(axis=0) - colours.min(axis=0)).max() <= GREY_REACH)
     step = LOOK.shape[1] // MIRROR_SIDE
     small = np.concatenate([colours, alpha[None]]).reshape(-1, MIRROR_SIDE, step, MIRROR_SIDE, step).mean(axis=(2, 4))
-    return Look(
-        min(found.width, found.height), found.mode, jpeg, grey, float((alpha < 255).mean()), small - small[:, :, ::-1]
-    )
+    return Look(min(found.width, found.height), found.mode, jpeg, grey, float((alpha < 255).mean()), small - small[:, :, ::-1])
 
 
 def handedness(mirrored: np.ndarray, classes: np.ndarray) -> float:
@@ -305,9 +304,7 @@ def propose(facts: Facts, device: str, resolution: int | list[int] | None = None
     size = _resolution(facts, device, resolution)
     sides = size.value if isinstance(size.value, list) else [size.value, size.value]
     channels = _channels(facts)
-    fit = choices.Fit(
-        shape=(channels[0].value, *sides), device=device, num_images=facts.training, num_classes=len(facts.classes)
-    )
+    fit = choices.Fit(shape=(channels[0].value, *sides), device=device, num_images=facts.training, num_classes=len(facts.classes))
     return [
         size, *channels, *_range(facts), *_draft(facts, min(sides)), *_heldout(facts), *_small_folder(facts), *_classes(facts, fit), *_network(fit),
         *_length(facts, fit.side, device),
@@ -475,9 +472,7 @@ def main(arguments: list[str]) -> int:
     asked = made.parse_args(arguments)
     facts, device = look_at(asked.folder), device_here()
     choices = propose(facts, device, asked.resolution)
-    settings = [
-        {"key": key, "value": choice.value, "reason": choice.reason} for choice in choices for key in KEYS[choice.name]
-    ]
+    settings = [{"key": key, "value": choice.value, "reason": choice.reason} for choice in choices for key in KEYS[choice.name]]
     said = {"files": facts.files, "images": facts.images, "looked_at": facts.looked_at, "unreadable": facts.unreadable[:3],
             "modes": facts.modes, "short_side": facts.short_side, "classes": len(facts.classes), "parts": [part for part in _splits.WORDS if facts.parts.get(part)]}  # fmt: skip
     print(json.dumps({"facts": said, "base": BASE, "settings": settings}, indent=2))

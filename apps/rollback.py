@@ -4,7 +4,8 @@ import argparse
 import sys
 
 from apps import answer, history
-from stages import aliases, registry, store
+from stages.registry import aliases, versions
+from stages.tracking import store
 
 EXAMPLES = """examples:
   gan rollback digits --reason "eights without a waist"
@@ -30,13 +31,15 @@ def main(arguments: list[str]) -> int:
     asked = parser().parse_args(arguments)
     uri, client = answer.registry()
     with store.answers(uri):
-        held = aliases.holder(client, asked.name, registry.CHAMPION)
+        held = aliases.holder(client, asked.name, versions.CHAMPION)
         if held is None:
             raise ValueError(f"{asked.name} has no champion to roll back from; name one: gan promote {asked.name} VERSION --reason TEXT")
         version = str(asked.to) if asked.to else aliases.before(client, asked.name)
         if version == held:
             raise ValueError(f"{asked.name} version {version} is the champion itself; name another one by --to")
-        print(history.line(aliases.move(client, uri, asked.name, registry.CHAMPION, version, expected=held, how="rollback", why=asked.reason)))
+        print(
+            history.line(aliases.move(client, uri, asked.name, versions.CHAMPION, version, expected=held, how="rollback", why=asked.reason))
+        )
     return 0
 
 

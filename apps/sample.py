@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from apps import answer, shards, truncation
-from stages import models
+from stages.registry import models
 
 EXAMPLES = """examples:
   gan sample artifacts/train -n 64 -o grid.png
@@ -34,9 +34,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--label", help="the class of all, by name or number; else as frequent as in the data")
     made.add_argument("--truncation", type=answer.share, metavar="PSI", help="0 to 1: nearer to the mean, more typical")
     made.add_argument("--columns", type=answer.count, help="of the grid; a square without it")
-    made.add_argument(
-        "-o", "--output", default="grid.png", help="a .png file for a grid, a folder/ for one file an image (grid.png)"
-    )
+    made.add_argument("-o", "--output", default="grid.png", help="a .png file for a grid, a folder/ for one file an image (grid.png)")
     made.add_argument("--shards", action="store_true", help="a data set into the folder -o, of any size; goes on where it was killed")
     made.add_argument(
         "--shard-size", type=answer.count, default=shards.SIZE, metavar="N", help=f"images between two safe points ({shards.SIZE})"

@@ -8,7 +8,7 @@ import socket
 import sys
 
 from apps import answer
-from stages import models
+from stages.registry import models
 
 HEADER_S = 5  # in which a request's header must come, and the next request on the same connection
 DRAIN_S = 3  # for requests that are being answered when the server is told to end

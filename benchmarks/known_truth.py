@@ -22,7 +22,8 @@ from PIL import Image
 from gan import choices, generator, play, streams
 from gan.metrics import modes
 from gan.training import loop, state
-from stages import numerics, params, rules
+from stages import numerics, params
+from stages.training import rules
 
 SIZE = 2**16  # real points that an epoch holds, each made when it is asked for
 SAMPLES = 2500  # generated points, as VEEGAN's

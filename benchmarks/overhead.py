@@ -35,7 +35,9 @@ TARGETS = {
 def timed(folder: Path, command: list[str]) -> tuple[float, float]:
     """Seconds by the clock and of processors, of the command and all it waits for."""
     before, started_s = os.times(), time.perf_counter()
-    result = subprocess.run(command, cwd=folder, env=pipeline_project.environment(), capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    result = subprocess.run(
+        command, cwd=folder, env=pipeline_project.environment(), capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
     took_s, after = time.perf_counter() - started_s, os.times()
     if result.returncode != 0:
         raise SystemExit(f"{' '.join(command)} failed:\n{result.stdout}{result.stderr}")
@@ -66,7 +68,9 @@ def measure(folder: Path, repeat: int) -> dict[str, tuple[float, float]]:
         "gan status": least(lambda: timed(folder, [*GAN, "status"]), repeat),
         "gan run, nothing changed": least(lambda: timed(folder, [*GAN, "run"]), repeat),
         "dvc repro, nothing changed": least(lambda: timed(folder, [*DVC, "repro", "--quiet"]), repeat),
-        "  of which: dvc's import": least(lambda: timed(folder, [sys.executable, "-c", "import dvc.cli.parser, dvc.repo, dvc.commands.repro"]), repeat),
+        "  of which: dvc's import": least(
+            lambda: timed(folder, [sys.executable, "-c", "import dvc.cli.parser, dvc.repo, dvc.commands.repro"]), repeat
+        ),
         "  of which: Python's start": least(lambda: timed(folder, [sys.executable, "-c", ""]), repeat),
         "dvc repro, three stages": stages,
         "gan run, three stages": flow,

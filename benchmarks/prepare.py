@@ -101,7 +101,11 @@ def files_set(kind: str, count: int, size: int, wanted: int) -> None:
         write_files(data, kind, size, count, 3 * count)
         for draft, before_s in zip(drafts, few_s):
             shutil.rmtree(data.parent / "work")
-            show(f"{name}: prepare, each further image {draft or ''}", 2 * count, prepare(data.parent, "data", **settings, **draft) - before_s)
+            show(
+                f"{name}: prepare, each further image {draft or ''}",
+                2 * count,
+                prepare(data.parent, "data", **settings, **draft) - before_s,
+            )
 
 
 def mnist() -> None:

@@ -79,8 +79,20 @@ def ask(address: str, clients: int, images: int, seconds: float, first: int = 0)
     with tempfile.TemporaryDirectory() as temporary:
         script = Path(temporary) / "ask.lua"
         script.write_text(SCRIPT.format(first=first, images=images), "utf-8")
-        command = ["wrk", "--threads", "1", "--connections", str(clients), "--duration", f"{seconds:g}s", "--timeout", "60s",
-                   "--script", str(script), address]
+        command = [
+            "wrk",
+            "--threads",
+            "1",
+            "--connections",
+            str(clients),
+            "--duration",
+            f"{seconds:g}s",
+            "--timeout",
+            "60s",
+            "--script",
+            str(script),
+            address,
+        ]
         said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 120).stdout
     return figures(said)
 
@@ -109,8 +121,11 @@ def main(arguments: list[str]) -> int:
             for clients in asked.clients:
                 found = ask(address, clients, images, asked.seconds, first=clients * 10**9)
                 rate = found.answered / found.seconds
-                print(f"{images:6} {clients:7} {rate:10.1f} {rate * images:8.0f} {found.p50_ms:7.1f} {found.p99_ms:7.1f} "
-                      f"{found.turned_away:5} {found.broken:6}", flush=True)
+                print(
+                    f"{images:6} {clients:7} {rate:10.1f} {rate * images:8.0f} {found.p50_ms:7.1f} {found.p99_ms:7.1f} "
+                    f"{found.turned_away:5} {found.broken:6}",
+                    flush=True,
+                )
         print(f"server: {process.memory_info().rss / 2**20:.0f} MiB resident")
     return 0
 

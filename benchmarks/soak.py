@@ -25,7 +25,8 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from pipeline import server, settings
+from pipeline.engines import server
+from pipeline.params import settings
 from pipeline.sweeps import space
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -90,7 +91,12 @@ def retrain(folder: Path) -> dict[str, float]:
     started_s, before, peak_mb, seen = time.perf_counter(), os.times(), 0.0, {}
     with tempfile.TemporaryFile("w+") as words:
         process = subprocess.Popen(
-            [sys.executable, "-m", "pipeline", "run"], cwd=folder, env=environment(folder), stdout=words, stderr=words, stdin=subprocess.DEVNULL
+            [sys.executable, "-m", "pipeline", "run"],
+            cwd=folder,
+            env=environment(folder),
+            stdout=words,
+            stderr=words,
+            stdin=subprocess.DEVNULL,
         )
         while process.poll() is None:
             try:

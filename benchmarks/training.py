@@ -1,7 +1,7 @@
 """Images trained a second: architectures by threads and precision; then what attention, augmentation and penalties cost.
 
-    python benchmarks/training.py            # five minutes; compare ratios within one run, machines are noisy
-    python benchmarks/training.py dcgan      # one architecture
+python benchmarks/training.py            # five minutes; compare ratios within one run, machines are noisy
+python benchmarks/training.py dcgan      # one architecture
 """
 
 import argparse
@@ -13,7 +13,8 @@ import torch
 
 from gan import choices, generator, images, play
 from gan.training import loop, state
-from stages import numerics, params, rules
+from stages import numerics, params
+from stages.training import rules
 
 NETWORKS = {
     "dcgan": {"generator_width": 128, "discriminator_width": 64, "discriminator_norm": "none"},

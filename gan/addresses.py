@@ -19,8 +19,12 @@ _SHORTEST = 5  # characters of a word that is looked for in text: shorter ones a
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 # user:password@ as libraries read it, or as SQLAlchemy does, to whom a / or ? in a password is none of the address; not a port.
 _USER = r"(?:[^\s/?#'\"<>]*|[^\s/?#'\"<>@:]+:(?!\d+[/?#])[^\s'\"<>]*)@"
-_IN_TEXT = re.compile(rf"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<user>{_USER})?(?P<place>[^\s'\"<>?]*)(?P<query>\?(?:[^\s'\"<>]*[^\s'\"<>;,.:)])?)?")
-_TELLING = re.compile(r"sig|token|key|pass|pwd|secret|credential|auth|session|hmac|jwt|policy|^(code|sas)$", re.IGNORECASE)  # names in a query
+_IN_TEXT = re.compile(
+    rf"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<user>{_USER})?(?P<place>[^\s'\"<>?]*)(?P<query>\?(?:[^\s'\"<>]*[^\s'\"<>;,.:)])?)?"
+)
+_TELLING = re.compile(
+    r"sig|token|key|pass|pwd|secret|credential|auth|session|hmac|jwt|policy|^(code|sas)$", re.IGNORECASE
+)  # names in a query
 _given: set[str] = set()  # what `filled` took from the environment
 
 

@@ -85,6 +85,6 @@ def rounded(value: float) -> float | int:
 
 
 def did_you_mean(word: str, valid: list[str]) -> str:
-    """"; did you mean 'x'?" for the nearest valid word, else an empty string."""
+    """ "; did you mean 'x'?" for the nearest valid word, else an empty string."""
     near = difflib.get_close_matches(str(word), valid, n=1)
     return f"; did you mean {near[0]!r}?" if near else ""

@@ -82,9 +82,7 @@ def read_card(folder: Path) -> dict:
     if not isinstance(card, dict) or not isinstance(card.get("files"), dict):
         raise ValueError(f"{path} is no generator's card: it names no files; restore it, or: dvc repro train")
     if card.get("format") != FORMAT or not isinstance(card.get("version"), int) or card["version"] > VERSION:
-        raise ValueError(
-            f"{path} is {card.get('format')!r} version {card.get('version')!r}, this code reads {FORMAT!r} up to {VERSION}"
-        )
+        raise ValueError(f"{path} is {card.get('format')!r} version {card.get('version')!r}, this code reads {FORMAT!r} up to {VERSION}")
     return card
 
 

@@ -23,7 +23,7 @@ def sparing_local(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _with_local(hosts: str) -> str:
-    """"a.example" -> "a.example,localhost,127.0.0.1,::1"; "*" stays, for it counts only alone."""
+    """ "a.example" -> "a.example,localhost,127.0.0.1,::1"; "*" stays, for it counts only alone."""
     known = [host.strip() for host in hosts.split(",") if host.strip()]
     return hosts if "*" in known else ",".join([*known, *(host for host in LOCAL if host not in known)])
 

@@ -93,12 +93,15 @@ def lock(path: Path = RUN_LOCK) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise Busy(f"refused: {_described(_read(file))} holds {path}; wait for it, or end that process") from None
-        _write(file, {
-            "pid": os.getpid(),
-            "host": socket.gethostname(),
-            "command": in_words(sys.argv),
-            "since": datetime.now().astimezone().isoformat(timespec="seconds"),
-        })
+        _write(
+            file,
+            {
+                "pid": os.getpid(),
+                "host": socket.gethostname(),
+                "command": in_words(sys.argv),
+                "since": datetime.now().astimezone().isoformat(timespec="seconds"),
+            },
+        )
         try:
             yield
         finally:

@@ -32,18 +32,21 @@ def _examples(*lines: str) -> str:
 def plan() -> None:
     """What `gan run` would run, why, and how long that takes."""
     checkout.enter()
-    from . import door, plan
+    from . import plan
+    from .params import door
 
     door.check()
     plan.show()
 
 
-@app.command(epilog=_examples(
-    "gan run",
-    "gan run --recipe digits",
-    "gan run --set train.loss.name=hinge --set train.loop.lr=3e-4",
-    "gan run --set train.penalties.0.gamma=1.0",
-))
+@app.command(
+    epilog=_examples(
+        "gan run",
+        "gan run --recipe digits",
+        "gan run --set train.loss.name=hinge --set train.loop.lr=3e-4",
+        "gan run --set train.penalties.0.gamma=1.0",
+    )
+)
 def run(
     recipe: Annotated[str | None, typer.Option(help="Copy recipes/RECIPE.yaml over params.yaml first.")] = None,
     settings: Annotated[
@@ -51,18 +54,20 @@ def run(
     ] = None,
 ) -> None:
     """Run what changed, and only that, from raw images to a registered generator."""
-    from . import run
+    from .commands import run
 
     run.run(recipe, settings or [])
 
 
-@app.command(epilog=_examples(
-    "gan sweep train.loss.name=hinge,relativistic train.network.name=dcgan,sngan",
-    "gan sweep train.loop.lr=1.0e-4..4.0e-4 train.loss.name=hinge,relativistic --trials 8 --parallel 2",
-    "gan sweep train.penalties.0.gamma=0.01..10:log --trials 12 --seed 1",
-    "gan sweep show                 the newest; gan sweep show sweep-2",
-    "gan sweep apply best           or a trial: gan sweep apply 3, gan sweep apply sweep-2-03 sweep-2",
-))
+@app.command(
+    epilog=_examples(
+        "gan sweep train.loss.name=hinge,relativistic train.network.name=dcgan,sngan",
+        "gan sweep train.loop.lr=1.0e-4..4.0e-4 train.loss.name=hinge,relativistic --trials 8 --parallel 2",
+        "gan sweep train.penalties.0.gamma=0.01..10:log --trials 12 --seed 1",
+        "gan sweep show                 the newest; gan sweep show sweep-2",
+        "gan sweep apply best           or a trial: gan sweep apply 3, gan sweep apply sweep-2-03 sweep-2",
+    )
+)
 def sweep(
     words: Annotated[
         list[str] | None,
@@ -70,14 +75,10 @@ def sweep(
     ] = None,
     trials: Annotated[int | None, typer.Option(min=1, help="How many; 8 at random, all of a grid.")] = None,
     parallel: Annotated[int, typer.Option(min=1, help="Trials at a time.")] = 1,
-    search: Annotated[
-        str | None, typer.Option(metavar="grid|random", help="A grid of lists if it is not larger than --trials.")
-    ] = None,
+    search: Annotated[str | None, typer.Option(metavar="grid|random", help="A grid of lists if it is not larger than --trials.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of a random search: the same one draws the same trials.")] = 0,
     name: Annotated[str | None, typer.Option(help="Of a new sweep; sweep-N if not given.")] = None,
-    resume: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Go on with a sweep; its own command again does so too.")
-    ] = None,
+    resume: Annotated[str | None, typer.Option(metavar="NAME", help="Go on with a sweep; its own command again does so too.")] = None,
     early_stop: Annotated[
         bool, typer.Option("--early-stop/--no-early-stop", help="End trainings that are worse than the median of the others.")
     ] = True,
@@ -93,22 +94,20 @@ def sweep(
     sys.exit(command.run(words or [], options))
 
 
-@app.command(epilog=_examples(
-    "gan init data/mine",
-    "gan init ~/pictures/birds",
-    "gan init ~/pictures/birds --name robins --resolution 64",
-))
+@app.command(
+    epilog=_examples(
+        "gan init data/mine",
+        "gan init ~/pictures/birds",
+        "gan init ~/pictures/birds --name robins --resolution 64",
+    )
+)
 def init(
     folder: Annotated[str, typer.Argument(metavar="FOLDER", help="Of pictures; its sub-folders are the classes.")],
-    name: Annotated[
-        str | None, typer.Option(help="Of the generator, and below data/ of a folder from outside; the folder's own.")
-    ] = None,
-    resolution: Annotated[
-        str | None, typer.Option(help="Pixels: 64, or HEIGHTxWIDTH as in 48x64; what fits if not given.")
-    ] = None,
+    name: Annotated[str | None, typer.Option(help="Of the generator, and below data/ of a folder from outside; the folder's own.")] = None,
+    resolution: Annotated[str | None, typer.Option(help="Pixels: 64, or HEIGHTxWIDTH as in 48x64; what fits if not given.")] = None,
 ) -> None:
     """Bring a folder of pictures in, look at it, and write a params.yaml that fits it, with the reasons."""
-    from . import init
+    from .commands import init
 
     init.init(folder, name, resolution)
 
@@ -183,7 +182,7 @@ def compare(context: typer.Context) -> None:
 def reproduce(model: Annotated[str, typer.Argument(help="A version or an alias: digits/3, digits@champion.")]) -> None:
     """Train a version again from its own commit, data and params, apart from this checkout, and compare the bytes."""
     checkout.enter()
-    from . import reproduce
+    from .commands import reproduce
 
     sys.exit(reproduce.reproduce(model))
 
@@ -192,8 +191,7 @@ def reproduce(model: Annotated[str, typer.Argument(help="A version or an alias: 
 def ui(port: Annotated[int, typer.Option(min=1, max=65535)] = 5000) -> None:
     """Open the MLflow UI on 127.0.0.1, to compare runs."""
     checkout.enter()
-    from . import tracking
-    from .service import known
+    from .engines import known, tracking
 
     if there := known.page("mlflow"):
         print(f"MLflow UI: {there}   (of gan up)")
@@ -226,18 +224,20 @@ def down() -> None:
 def status() -> None:
     """What runs now, what is stale, the last version and the last runs."""
     checkout.enter()
-    from . import status
+    from .commands import status
 
     status.show()
 
 
-@app.command(epilog=_examples(
-    "gan schedule --every 6h",
-    "gan schedule --cron '0 3 * * *' --timezone Europe/Berlin",
-    "gan schedule --on-data                    # whenever new data have come",
-    "gan schedule                              # what is scheduled",
-    "gan schedule --off",
-))
+@app.command(
+    epilog=_examples(
+        "gan schedule --every 6h",
+        "gan schedule --cron '0 3 * * *' --timezone Europe/Berlin",
+        "gan schedule --on-data                    # whenever new data have come",
+        "gan schedule                              # what is scheduled",
+        "gan schedule --off",
+    )
+)
 def schedule(
     every: Annotated[str | None, typer.Option(help="How often: a number and s, m, h or d, as in 6h.")] = None,
     cron: Annotated[str | None, typer.Option(help="When: minute, hour, day, month, weekday, as in '0 3 * * *'.")] = None,
@@ -277,11 +277,11 @@ def doctor(
     """Check that each part works, with the cure for what does not."""
     if relocate:
         checkout.enter()
-        from . import relocation
+        from .commands import relocation
 
         print(relocation.relocate())
         return
-    from . import doctor
+    from .commands import doctor
 
     doctor.examine()
 
@@ -293,7 +293,7 @@ def gc(
 ) -> None:
     """List what no commit, version or run needs any more, with sizes and reasons; with --yes remove it."""
     checkout.enter()
-    from . import gc
+    from .commands import gc
 
     gc.collect(yes, days)
 
@@ -302,7 +302,7 @@ def gc(
 def sync() -> None:
     """Send the points that were kept while the tracking server was away."""
     checkout.enter()
-    _forward("stages.tracking", ["send"])
+    _forward("stages.tracking.mlflow_run", ["send"])
 
 
 def _forward(module: str, arguments: list[str]) -> None:

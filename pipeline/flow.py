@@ -13,26 +13,15 @@ from prefect import flow, get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, State
 
-from . import (
-    checkout,
-    door,
-    drift,
-    dvc,
-    incoming,
-    links,
-    machine,
-    notify,
-    plan,
-    relocation,
-    remote,
-    retraining,
-    server,
-    summary,
-    zombies,
-)
+from . import checkout, plan
+from .commands import relocation
+from .engines import dvc, remote, server, zombies
 from .errors import Away, Busy, Failure
+from .news import links, notify, summary
+from .params import door, machine
 from .processes import answer
-from .retraining import Cause
+from .retraining import drift, incoming, rules
+from .retraining.rules import Cause
 
 RETRY_DELAYS_S = [5, 10, 20, 40, 60]
 FINISH_TIMEOUT_S = 120  # of sending the run's last points to the tracking store
@@ -61,7 +50,7 @@ def pipeline(
 
 
 def _retrain(cause: Cause, late_limit_s: float | None) -> State | None:
-    if late := retraining.lateness(runtime.flow_run.scheduled_start_time, late_limit_s):
+    if late := rules.lateness(runtime.flow_run.scheduled_start_time, late_limit_s):
         _tell("skipped", "skipped", late)
         return Completed(name="Skipped", message=late)
     try:
@@ -79,12 +68,12 @@ def _retrain(cause: Cause, late_limit_s: float | None) -> State | None:
 
 def _nothing() -> State:
     """Nothing is stale; that the champion is too old all the same is said, for nothing else can be done about it."""
-    old = retraining.too_old()
+    old = rules.too_old()
     if not old:
         _tell("unchanged", "nothing changed", "nothing changed")
         return Completed(message="nothing changed")
     sentence = f"nothing changed, but {old}: bring new data, or change what is trained (the same inputs make the same bytes)"
-    if retraining.news_of_age(old):
+    if rules.news_of_age(old):
         _tell("age", "the champion is old", sentence)
     return Completed(message=sentence)
 
@@ -120,7 +109,7 @@ def _run(stale: plan.Stale, cause: Cause) -> State | None:
     return None
 
 
-def _stages(stale: plan.Stale, cause: Cause, session: str) -> tuple[set[str], retraining.Verdict]:
+def _stages(stale: plan.Stale, cause: Cause, session: str) -> tuple[set[str], rules.Verdict]:
     """Which of them made something new, and whether it was trained."""
     graph = dvc.graph()
     ran: set[str] = set()
@@ -143,7 +132,7 @@ def _stages(stale: plan.Stale, cause: Cause, session: str) -> tuple[set[str], re
         with contextlib.suppress(Failure):  # the stage's own failure is the one to tell
             _share(ran)
         raise
-    return ran, verdict or retraining.Verdict(True, cause)
+    return ran, verdict or rules.Verdict(True, cause)
 
 
 def _share(ran: set[str]) -> None:
@@ -151,9 +140,9 @@ def _share(ran: set[str]) -> None:
         remote.push(get_run_logger().info)
 
 
-def _judged(cause: Cause, session: str) -> retraining.Verdict:
+def _judged(cause: Cause, session: str) -> rules.Verdict:
     """Whether data that are new are to be trained on; why goes to the log, and to the tags of the run."""
-    verdict = retraining.verdict(cause, session)
+    verdict = rules.verdict(cause, session)
     if verdict.sentence:
         get_run_logger().info(verdict.sentence)
     if verdict.cause != cause:
@@ -213,7 +202,7 @@ def _say(sentence: str) -> None:
 
 def _finish(session: str, status: str) -> str | None:
     """Complete the tracking run from the files the stages left, and its id; an outage there never fails the pipeline."""
-    command = [sys.executable, "-m", "stages.tracking", "finish", "--session", session, "--status", status]
+    command = [sys.executable, "-m", "stages.tracking.mlflow_run", "finish", "--session", session, "--status", status]
     try:
         result = answer(command, checkout.environment(session), timeout_s=FINISH_TIMEOUT_S)
     except subprocess.TimeoutExpired:

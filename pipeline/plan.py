@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import dvc, summary, tracking
 from .checkout import WORK, environment, recall, remember
+from .engines import dvc, tracking
+from .news import summary
 from .processes import answer
 
 DURATIONS = WORK / "durations.json"
@@ -94,8 +95,11 @@ def _file_in_words(path: str, state: str | dict, ran_with: dict) -> list[str]:
     if isinstance(state, str):
         return [f"{path} {verbs.get(state, state)}"]
     params = dvc.read_yaml(Path(path))
-    return [words for key, how in state.items() for words in
-            _differences(key, ran_with.get(key), dvc.at(params, key)) or [f"{key} {verbs.get(how, how)}"]]
+    return [
+        words
+        for key, how in state.items()
+        for words in _differences(key, ran_with.get(key), dvc.at(params, key)) or [f"{key} {verbs.get(how, how)}"]
+    ]
 
 
 def _differences(key: str, old: object, new: object) -> list[str]:

@@ -36,9 +36,7 @@ def answer(command: list[str], env: dict[str, str], timeout_s: float | None = No
 
 
 @contextmanager
-def tethered(
-    command: list[str], env: dict[str, str], grace_s: float = GRACE_S, **options
-) -> Iterator[subprocess.Popen]:
+def tethered(command: list[str], env: dict[str, str], grace_s: float = GRACE_S, **options) -> Iterator[subprocess.Popen]:
     """A command in a process group of its own, which ends with the `with` block, or with this process."""
     process = subprocess.Popen(
         [sys.executable, "-I", str(TETHER), *command], env=env, stdin=subprocess.PIPE, start_new_session=True, **options

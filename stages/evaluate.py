@@ -4,24 +4,28 @@ import sys
 from pathlib import Path
 
 from gan import dataset, generator
-from stages import appraisal, artifacts, ending, evaluation, guard, numerics, params, score_files, scoring, standard, tracking
+from stages import artifacts, exit_codes, guard, numerics, params
+from stages.evaluation import appraisal, reference_set, report, score_files, scoring
+from stages.tracking import mlflow_run
 
 
 def main() -> None:
     guard.die_with_dvc()
     chosen = params.load()
-    with tracking.stage("evaluate", chosen):
+    with mlflow_run.stage("evaluate", chosen):
         numerics.settle(chosen.evaluate.threads)
-        measured = standard.standard()
+        measured = reference_set.read()
         artifacts.card_of("train")
         folder = artifacts.ROOT / "train"
         trained = generator.load(folder)
-        scores = scoring.Scores(measured, *scoring.made(scoring.Trained(trained, measured.device), measured, chosen.evaluate), chosen.evaluate)
+        scores = scoring.Scores(
+            measured, *scoring.made(scoring.Trained(trained, measured.device), measured, chosen.evaluate), chosen.evaluate
+        )
         metrics = scores.metrics() | {"discriminator": _discriminator(folder, scores)}
         out = artifacts.start("evaluate")
-        evaluation.write(out, f"{trained.card['network']['name']} generator", scores, metrics, trained, folder / "history.csv")
+        report.write(out, f"{trained.card['network']['name']} generator", scores, metrics, trained, folder / "history.csv")
         artifacts.seal("evaluate", {"protocol": metrics["protocol"]["hash"]})
-        print(f"evaluate: {evaluation.sentence(metrics)}")
+        print(f"evaluate: {report.sentence(metrics)}")
         print(f"evaluate: {appraisal.state(metrics).sentence}")
         for note in metrics["notes"]:
             print(f"evaluate: note: {note}")
@@ -31,8 +35,8 @@ def _discriminator(folder: Path, scores: scoring.Scores) -> dict[str, float]:
     """Mean probability of being real that D gives: where training images get more than held-out ones, it has overfitted."""
     judge, found = generator.load_discriminator(folder), {}
     for split in dataset.SPLITS:
-        images = dataset.read(artifacts.ROOT / "prepare", split, scores.standard.data["classes"])
-        count = min(len(images), standard.MOST_COMPARED)
+        images = dataset.read(artifacts.ROOT / "prepare", split, scores.reference.data["classes"])
+        count = min(len(images), reference_set.MOST_COMPARED)
         found[split] = judge.probability(images.pixels(range(count)), images.labels[:count])
     draw = scores.draws[0]
     found["generated"] = judge.probability(draw.pixels, None if draw.labels is None else draw.labels[: len(draw.pixels)])
@@ -40,4 +44,4 @@ def _discriminator(folder: Path, scores: scoring.Scores) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    sys.exit(ending.exit_code(main))
+    sys.exit(exit_codes.exit_code(main))

@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 from gan.sources import _digits, _shapes
-from stages import ending, guard, params, tracking
+from stages import exit_codes, guard, params
+from stages.tracking import mlflow_run
 
 WRITERS = {"digits": _digits.write, "shapes": _shapes.write}  # folder -> number of images; the door lets no other name in
 
@@ -13,7 +14,7 @@ WRITERS = {"digits": _digits.write, "shapes": _shapes.write}  # folder -> number
 def main() -> None:
     guard.die_with_dvc()
     chosen = params.load()
-    with tracking.stage("fetch", chosen):
+    with mlflow_run.stage("fetch", chosen):
         folder = Path("data") / chosen.fetch.name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -22,4 +23,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(ending.exit_code(main))
+    sys.exit(exit_codes.exit_code(main))

@@ -1,6 +1,6 @@
 """The params door: params.yaml, typed. A misspelt key, a wrong type or an unknown choice is refused in one sentence.
 
-    python -m stages.params [FILE...]  # exit 0: fine; exit 2: one sentence a mistake on standard error
+python -m stages.params [FILE...]  # exit 0: fine; exit 2: one sentence a mistake on standard error
 """
 
 import datetime
@@ -94,7 +94,11 @@ def _source(section: Any) -> dict:
         plain = urllib.parse.unquote(urllib.parse.urlparse(path).path) or "/…"
         raise _At("path", path, f"DVC watches files by their path, and gan run writes it so; write {plain}")
     if "://" in path and addresses.secrets_in(path):
-        raise _At("path", addresses.in_words(path), f"a password, a key or a signature stands in it, and this file goes to git and to MLflow; {_SECRETS}")
+        raise _At(
+            "path",
+            addresses.in_words(path),
+            f"a password, a key or a signature stands in it, and this file goes to git and to MLflow; {_SECRETS}",
+        )
     if "://" in path and "$" in path:
         raise _At("path", addresses.in_words(path), f"a $NAME in it means nothing to DVC, which watches what is written; {_SECRETS}")
     if "://" not in path and ".." in Path(path).parts:
@@ -193,7 +197,7 @@ class Evaluate(Config):
 
 
 class Gate(Config):
-    """What a version must be to become champion; null: not asked. stages/gate.py says each rule in words."""
+    """What a version must be to become champion; null: not asked. stages/registry/gate.py says each rule in words."""
 
     metric: Literal["fid", "kid"] = "fid"
     min_precision: Unit | None = None
@@ -229,7 +233,23 @@ class Retrain(Config):
     max_age_days: Annotated[float, pydantic.Field(gt=0)] | None = None  # of a champion that is older, they are
 
 
-_PLAIN = ("json", "jsons", "xml", "xmls", "form", "forms", "http", "https", "mailto", "mailtos", "syslog", "dbus", "gnome", "macosx", "windows")
+_PLAIN = (
+    "json",
+    "jsons",
+    "xml",
+    "xmls",
+    "form",
+    "forms",
+    "http",
+    "https",
+    "mailto",
+    "mailtos",
+    "syslog",
+    "dbus",
+    "gnome",
+    "macosx",
+    "windows",
+)
 
 
 def _may_tell(url: str) -> bool:
@@ -413,7 +433,7 @@ def _sentence(error: dict, model: type[Config], place: tuple) -> str:
 
 
 def _as_it_is_meant(kind: str, value: Any) -> str:
-    """"; put it in quotes" where a value's type alone is wrong: 7 for a text, 64.0 for a count, off or 1 for a boolean."""
+    """ "; put it in quotes" where a value's type alone is wrong: 7 for a text, 64.0 for a count, off or 1 for a boolean."""
     if kind in ("string_type", "literal_error") and isinstance(value, bool | int | float | datetime.date):
         return "; text that looks like a number, a boolean or a date stands in quotes" if kind == "string_type" else ""
     if kind == "bool_type":

@@ -24,7 +24,9 @@ import pyarrow.parquet as pq
 from gan import addresses, choices, dataset
 from gan.preparation import form, levels, perceptual, pictures, resampling, selection, store
 from gan.sources import _detect, _labels, _remote, _splits
-from stages import artifacts, decoding, ending, executors, guard, params, progress, report, tracking
+from stages import artifacts, exit_codes, guard, params, progress
+from stages.preparation import decoding, executors, report
+from stages.tracking import mlflow_run
 
 _WORK = artifacts.WORK / "prepare"
 _STORES_KEPT = 2  # of forms used before
@@ -54,7 +56,7 @@ def main() -> None:
 
 
 def _prepare(chosen: params.Params, workers: executors.Workers | None) -> None:
-    with tracking.stage("prepare", chosen) as track:
+    with mlflow_run.stage("prepare", chosen) as track:
         config = chosen.prepare
         out = artifacts.start("prepare")
         with Inputs(config.form) as inputs:
@@ -71,7 +73,9 @@ def _prepare(chosen: params.Params, workers: executors.Workers | None) -> None:
         for note in choice.notes:
             print(f"prepare: {note}")
         if inputs.deep.count:
-            print(f"prepare: {inputs.deep.count} inputs with more than 8 bits hold levels from {inputs.deep.reach}; prepare.range decides what they become")
+            print(
+                f"prepare: {inputs.deep.count} inputs with more than 8 bits hold levels from {inputs.deep.reach}; prepare.range decides what they become"
+            )
         print(f"prepare: {counts['train']} train and {counts['heldout']} {heldout}, {counts['set_aside']} set aside")
 
 
@@ -464,7 +468,9 @@ def _address(place: str) -> str:
         return place
     words = path.read_text("utf-8", errors="replace").split()
     if len(words) != 1 or "://" not in words[0]:
-        raise ValueError(f"{place} holds {len(words)} words; a source that ends in .url holds one address, as in https://host/set.zip?key=$KEY")
+        raise ValueError(
+            f"{place} holds {len(words)} words; a source that ends in .url holds one address, as in https://host/set.zip?key=$KEY"
+        )
     if addresses.secrets_in(words[0]):
         raise ValueError(f"{place} holds a password, a key or a signature; write $NAME in its place and set NAME in the environment")
     return words[0]
@@ -512,4 +518,4 @@ def _drop_old_stores() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(ending.exit_code(main))
+    sys.exit(exit_codes.exit_code(main))

@@ -8,7 +8,9 @@ import safetensors.torch
 import torch
 
 from gan import choices, dataset, streams
-from stages import artifacts, ending, guard, numerics, params, progress, protocol, standard, tracking
+from stages import artifacts, exit_codes, guard, numerics, params, progress
+from stages.evaluation import protocol, reference_set
+from stages.tracking import mlflow_run
 
 _BATCH_SIZE = 256  # images whose features are taken at a time; part of the protocol
 
@@ -16,7 +18,7 @@ _BATCH_SIZE = 256  # images whose features are taken at a time; part of the prot
 def main() -> None:
     guard.die_with_dvc()
     chosen = params.load()
-    with tracking.stage("reference", chosen) as track:
+    with mlflow_run.stage("reference", chosen) as track:
         numerics.settle(chosen.reference.threads)
         data = artifacts.card_of("prepare")
         splits = {split: dataset.read(artifacts.ROOT / "prepare", split, data["classes"]) for split in dataset.SPLITS}
@@ -26,7 +28,7 @@ def main() -> None:
         safetensors.torch.save_file(network.state_dict(), out / "extractor.safetensors")
         found = _features(network.to(device), splits)
         safetensors.numpy.save_file(found, out / "features.safetensors")
-        safetensors.numpy.save_file(standard.measured(found, splits), out / "statistics.safetensors")
+        safetensors.numpy.save_file(reference_set.measured(found, splits), out / "statistics.safetensors")
         rules = _protocol(chosen.reference, device, data, facts, artifacts.sha256_of_file(out / "extractor.safetensors"))
         artifacts.write_json(out / "protocol.json", rules)
         artifacts.seal("reference", {"protocol": rules["hash"]})
@@ -74,7 +76,7 @@ def _protocol(config: params.Reference, device: str, data: dict, facts: dict, ex
         "seed": config.seed,
         "threads": config.threads,
         "batch_size": _BATCH_SIZE,
-        "data": standard.content_of(data),
+        "data": reference_set.content_of(data),
         "data_counts": data["counts"],
         "shape": data["shape"],
         "form": data["form"],
@@ -84,4 +86,4 @@ def _protocol(config: params.Reference, device: str, data: dict, facts: dict, ex
 
 
 if __name__ == "__main__":
-    sys.exit(ending.exit_code(main))
+    sys.exit(exit_codes.exit_code(main))

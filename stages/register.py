@@ -17,23 +17,11 @@ import tempfile
 from pathlib import Path
 
 from gan import addresses
-from stages import (
-    aliases,
-    appraisal,
-    artifacts,
-    ending,
-    facts,
-    gate,
-    guard,
-    mlflow_page,
-    params,
-    publication,
-    registry,
-    session,
-    store,
-    tracking,
-)
-from stages.journal import lock
+from stages import artifacts, exit_codes, guard, params
+from stages.evaluation import appraisal
+from stages.registry import aliases, gate, mlflow_page, provenance, versions
+from stages.tracking import mlflow_run, publication, session, store
+from stages.tracking.journal import lock
 
 DECISION = artifacts.ROOT / "register" / "decision.json"
 MOST_TRIES = 5  # to move an alias that others move at the same time
@@ -50,7 +38,7 @@ def main(reason: str | None = None) -> None:
     guard.die_with_dvc()
     chosen = params.load()
     try:
-        with tracking.stage("register", chosen) as track:
+        with mlflow_run.stage("register", chosen) as track:
             with lock(session.root() / "work" / "register.lock"):
                 decision = register(chosen, track, reason)
             artifacts.start("register")
@@ -65,15 +53,15 @@ def main(reason: str | None = None) -> None:
         print(f"register: {'passed' if rule['passed'] else 'failed'} {rule['rule']}: {rule['words']}")
 
 
-def register(chosen: params.Params, track: tracking.Track, reason: str | None = None) -> dict:
+def register(chosen: params.Params, track: mlflow_run.Track, reason: str | None = None) -> dict:
     """Find or create the version of artifacts/train, fill its pages, settle its alias, and return the decision."""
     uri, name = session.tracking_uri(), chosen.register.name
     client = store.client(uri)
     run_id = track.run_id()
     with store.answers(uri):
-        registry.ensure_model(client, name)
+        versions.ensure_model(client, name)
         identity = _identity()
-        version = registry.version_of(client, name, identity["weights_sha256"])
+        version = versions.version_of(client, name, identity["weights_sha256"])
         elsewhere = version is None and _registered_elsewhere(chosen)
         version = version or _created(client, uri, run_id, chosen, identity)
         with aliases.moving(client, uri, name):
@@ -113,10 +101,10 @@ def _created(client, uri: str, run_id: str | None, chosen: params.Params, identi
     name = chosen.register.name
     run_id = run_id or client.create_run(store.experiment_id(client, uri, name), run_name="register").info.run_id
     tags = {"state": appraisal.state(_scores()[0]).sentence, "network": identity["network"]}  # first in MLflow's tables, before the hashes
-    tags |= identity | facts.tags(chosen.register.data_licence, client.get_run(run_id).data.metrics)
+    tags |= identity | provenance.tags(chosen.register.data_licence, client.get_run(run_id).data.metrics)
     model, code = _upload(client, run_id, name, tags)
     with aliases.moving(client, uri, name):
-        found = registry.version_of(client, name, identity["weights_sha256"])
+        found = versions.version_of(client, name, identity["weights_sha256"])
         if found is None:
             return client.create_model_version(
                 name, model.artifact_location, run_id, tags=tags | {"code_sha256": code}, model_id=model.model_id
@@ -128,7 +116,7 @@ def _created(client, uri: str, run_id: str | None, chosen: params.Params, identi
 
 def _upload(client, run_id: str, name: str, tags: dict[str, str]):
     """MLflow's logged model of these weights, with all files, and the hash of its code. Done again, it is the same."""
-    from stages import model_card, pyfunc  # opens torch: --check does without
+    from stages.registry import model_card, pyfunc  # opens torch: --check does without
 
     run = client.get_run(run_id).info
     found = client.search_logged_models([run.experiment_id], f"tags.weights_sha256 = '{tags['weights_sha256']}'")
@@ -138,16 +126,16 @@ def _upload(client, run_id: str, name: str, tags: dict[str, str]):
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "model"
         pyfunc.save(artifacts.ROOT / "train", folder)
-        facts.write(folder)
+        provenance.write(folder)
         model_card.write(folder, name, tags)
-        code = facts.code_sha256(folder / "artifacts" / "generator" / "code")
+        code = provenance.code_sha256(folder / "artifacts" / "generator" / "code")
         with store.named(folder, model.artifact_location):
             client.log_model_artifacts(model.model_id, str(folder))
     client.finalize_logged_model(model.model_id, "READY")
     return model, code
 
 
-def _settle(client, uri: str, version, chosen: params.Params, track: tracking.Track, reason: str | None, note: str | None) -> dict:
+def _settle(client, uri: str, version, chosen: params.Params, track: mlflow_run.Track, reason: str | None, note: str | None) -> dict:
     """The recorded answer if these scores were decided on before; else decide, and move the alias."""
     evaluated = artifacts.identity("evaluate")
     if reason is None and (before := _decided(client, version, evaluated)):
@@ -156,7 +144,7 @@ def _settle(client, uri: str, version, chosen: params.Params, track: tracking.Tr
     metrics, scores = _scores()
     drifted = _drift(version.name, track)
     for _ in range(MOST_TRIES):
-        champion = registry.version_called(client, version.name, registry.CHAMPION)
+        champion = versions.version_called(client, version.name, versions.CHAMPION)
         verdict = _judge(uri, version, champion, chosen.register.gate, metrics, scores)
         alias, sentence = _alias(verdict, reason)
         state = appraisal.state(metrics).sentence
@@ -210,17 +198,30 @@ def _judge(uri: str, version, champion, limits: params.Gate, metrics: dict, scor
 
 def _better(uri: str, version, champion, metric: str, scores: dict) -> gate.Rule:
     """By a duel on the reference of now; where that cannot be, by what was recorded under one protocol."""
-    from stages import duel, models, scoring, standard  # open torch: --check does without
+    from stages.evaluation import reference_set, scoring
+    from stages.registry import duel, models  # open torch: --check does without
 
-    theirs = registry.recorded(champion.tags)
+    theirs = versions.recorded(champion.tags)
     try:
         config = duel.settings(scores["protocol"])
-        measured = _standard(standard, scores["protocol"])
+        measured = _standard(reference_set, scores["protocol"])
         sides = [models.generator(folder) for folder in (artifacts.ROOT / "train", models.fetched(uri, champion))]
         _alike(sides[1].card, measured.data)
         seed = duel.seed(version.tags["weights_sha256"], champion.tags["weights_sha256"])
-        fought = duel.fight(metric, *(scoring.Trained(one, measured.device) for one in sides), measured, config.model_copy(update={"seed": seed}))
-    except (duel.Impossible, models.NotFound, store.Unreachable, store.Refused, OSError, ValueError, LookupError, RuntimeError, AttributeError) as error:
+        fought = duel.fight(
+            metric, *(scoring.Trained(one, measured.device) for one in sides), measured, config.model_copy(update={"seed": seed})
+        )
+    except (
+        duel.Impossible,
+        models.NotFound,
+        store.Unreachable,
+        store.Refused,
+        OSError,
+        ValueError,
+        LookupError,
+        RuntimeError,
+        AttributeError,
+    ) as error:
         return gate.by_records(metric, scores, champion.version, theirs, str(error).splitlines()[0] if str(error) else type(error).__name__)
     was_other = theirs is not None and theirs["protocol"]["hash"] != fought["protocol"]
     return gate.by_duel(fought | {"version": champion.version, "was_other": was_other})
@@ -228,7 +229,7 @@ def _better(uri: str, version, champion, metric: str, scores: dict) -> gate.Rule
 
 def _standard(reference_set, rules: dict):
     """artifacts/reference, if it is what artifacts/evaluate was measured by."""
-    measured = reference_set.standard()
+    measured = reference_set.read()
     if measured.protocol["hash"] != rules.get("reference", {}).get("hash"):
         raise ValueError("artifacts/evaluate was measured by another reference than artifacts/reference; run again: dvc repro evaluate")
     return measured
@@ -261,13 +262,13 @@ def _alias(verdict: gate.Verdict, reason: str | None) -> tuple[str | None, str]:
     if experiment := os.environ.get("DVC_EXP_NAME"):
         return None, EXPERIMENT.format(experiment) + (NOT_FORCED.format(reason) if reason is not None else "")
     if reason is not None:
-        return registry.CHAMPION, f"promoted by force: {reason}; the gate said: {verdict.sentence}"
-    return {gate.PROMOTED: registry.CHAMPION, gate.CHALLENGER: registry.CHALLENGER}.get(verdict.answer), verdict.sentence
+        return versions.CHAMPION, f"promoted by force: {reason}; the gate said: {verdict.sentence}"
+    return {gate.PROMOTED: versions.CHAMPION, gate.CHALLENGER: versions.CHALLENGER}.get(verdict.answer), verdict.sentence
 
 
-def _drift(name: str, track: tracking.Track) -> dict:
+def _drift(name: str, track: mlflow_run.Track) -> dict:
     """How the data differ from what the champion was trained on, also told to MLflow; it decides nothing."""
-    from stages import drift  # opens torch: --check does without
+    from stages.registry import drift  # opens torch: --check does without
 
     answer = drift.against_champion(name)
     drift.record(answer)
@@ -279,15 +280,19 @@ def _drift(name: str, track: tracking.Track) -> dict:
 def _record(client, uri: str, decision: dict, scores: dict, champion: str | None) -> None:
     """Scores, decision and alias; the mark that all of it was done comes last. An experiment's answer stays open."""
     name, version, alias = decision["name"], decision["version"], decision["alias"]
-    tags = registry.score_tags(scores) | {"state": decision["state"], "answer": decision["answer"], "decision": json.dumps(decision, sort_keys=True)}
+    tags = versions.score_tags(scores) | {
+        "state": decision["state"],
+        "answer": decision["answer"],
+        "decision": json.dumps(decision, sort_keys=True),
+    }
     for key, value in tags.items():
         client.set_model_version_tag(name, version, key, value)
     if alias:
-        expected = champion if alias == registry.CHAMPION else aliases.holder(client, name, alias)
+        expected = champion if alias == versions.CHAMPION else aliases.holder(client, name, alias)
         how = "force" if decision["forced"] is not None else "gate"
         aliases.move(client, uri, name, alias, version, expected=expected, how=how, why=decision["decision"])
-    elif aliases.holder(client, name, registry.CHALLENGER) == version and not os.environ.get("DVC_EXP_NAME"):
-        aliases.move(client, uri, name, registry.CHALLENGER, None, expected=version, how="gate", why=decision["decision"])
+    elif aliases.holder(client, name, versions.CHALLENGER) == version and not os.environ.get("DVC_EXP_NAME"):
+        aliases.move(client, uri, name, versions.CHALLENGER, None, expected=version, how="gate", why=decision["decision"])
     if not os.environ.get("DVC_EXP_NAME"):
         client.set_model_version_tag(name, version, "settled", decision["evaluate"])
 
@@ -296,7 +301,7 @@ def _scores() -> tuple[dict, dict]:
     """metrics.json, and what of it and protocol.json a version carries, from what evaluate wrote."""
     artifacts.card_of("evaluate")
     metrics, protocol = (json.loads((artifacts.ROOT / "evaluate" / f"{name}.json").read_text("utf-8")) for name in ("metrics", "protocol"))
-    return metrics, registry.scores_of(metrics, protocol)
+    return metrics, versions.scores_of(metrics, protocol)
 
 
 def check() -> int:
@@ -332,4 +337,4 @@ if __name__ == "__main__":
     asked = parser().parse_args()
     if asked.force != bool(asked.reason):
         parser().error("--force and --reason TEXT go together: who overrules the gate says why")
-    sys.exit(check() if asked.check else ending.exit_code(lambda: main(asked.reason)))
+    sys.exit(check() if asked.check else exit_codes.exit_code(lambda: main(asked.reason)))

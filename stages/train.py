@@ -18,7 +18,10 @@ import torch
 from gan import dataset, generator, images, play, streams
 from gan.metrics import frechet
 from gan.training import guards, loop, state
-from stages import artifacts, attention, beginnings, ending, guard, numerics, params, progress, protocol, rules, tracking
+from stages import artifacts, exit_codes, guard, numerics, params, progress
+from stages.evaluation import protocol
+from stages.tracking import mlflow_run
+from stages.training import attention, rules, warm_start
 
 _GRID_COLUMNS = 10
 
@@ -27,14 +30,14 @@ def main() -> None:
     guard.die_with_dvc()
     chosen = params.load()
     try:
-        with guard.saving_when_asked() as asked_to_stop, tracking.stage("train", chosen) as track:
+        with guard.saving_when_asked() as asked_to_stop, mlflow_run.stage("train", chosen) as track:
             _train(chosen, track, asked_to_stop)
     except guard.Left as left:
         print(f"train: {left}")
         sys.exit(128 + signal.SIGTERM)
 
 
-def _train(chosen: params.Params, track: tracking.Track, asked_to_stop: Callable[[], bool]) -> None:
+def _train(chosen: params.Params, track: mlflow_run.Track, asked_to_stop: Callable[[], bool]) -> None:
     numerics.settle(chosen.train.threads)
     training = Training(chosen)
     training.resume(track)
@@ -59,18 +62,18 @@ class Training:
         networks = generator.build(self.card)
         if self.config.init is not None:
             kept = {name: networks[name] for name, kept in generator.players(self.card).items() if kept}
-            beginnings.warm(self.config.init, kept, self.card)
+            warm_start.warm(self.config.init, kept, self.card)
         networks = {name: network.to(self.device) for name, network in networks.items()}
         self.rules = rules.rules(self.config, generator.task(self.card), self.device)
         self.state = state.start(networks, generator.averaged(self.card), self.rules.turns, self.config.loop)
         self.quick = _Quick(chosen, data)
         code = _code()
-        self.key_without_length = _key(beginnings.without_length(self.card), code)
+        self.key_without_length = _key(warm_start.without_length(self.card), code)
         self.folder = artifacts.WORK / "train" / _key(self.card, code)
 
-    def resume(self, track: tracking.Track) -> None:
+    def resume(self, track: mlflow_run.Track) -> None:
         """Go on from the newest whole state, if this training was interrupted or a shorter one ended where it can go on."""
-        adopted = beginnings.adopt(self.folder, self.config, self.key_without_length)
+        adopted = warm_start.adopt(self.folder, self.config, self.key_without_length)
         for sentence in state.load(self.folder, self.state):
             print(f"train: {sentence}")
         if self.state.nimg:
@@ -79,7 +82,7 @@ class Training:
             for row in self.state.rows:
                 track.metrics(_measured(row), step=row["nimg"])
 
-    def run(self, track: tracking.Track, save_interval_s: float, asked_to_stop: Callable[[], bool]) -> None:
+    def run(self, track: mlflow_run.Track, save_interval_s: float, asked_to_stop: Callable[[], bool]) -> None:
         """Train to the end, or until a guard says stop; score, show and save at ticks."""
         saved_s = tick_s = time.perf_counter()
         tick_nimg = self.state.nimg
@@ -174,8 +177,7 @@ class Training:
             shutil.rmtree(self.folder)
         else:
             state.save(self.folder, self.state)
-            beginnings.keep(self.folder, self.key_without_length)
-
+            warm_start.keep(self.folder, self.key_without_length)
 
 
 def grid(made: generator.Generator, rows: int):
@@ -233,7 +235,7 @@ def _card(chosen: params.Params, data: dict) -> dict:
 
 def _code() -> list[str]:
     """The hashes of the code that makes a training: what lies open now of gan, and the modules of stages that it uses."""
-    shared = artifacts, attention, beginnings, numerics, protocol, rules
+    shared = artifacts, attention, warm_start, numerics, protocol, rules
     modules = [*shared, *(module for name, module in sys.modules.items() if name.startswith("gan."))]
     files = sorted({__file__, *(module.__file__ for module in modules if module.__file__)})
     return [artifacts.sha256_of_file(Path(file)) for file in files]
@@ -272,4 +274,4 @@ def _system(speed: float, device: str) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    sys.exit(ending.exit_code(main))
+    sys.exit(exit_codes.exit_code(main))

@@ -97,7 +97,7 @@ def _measure(events: Iterable[Any], name: Any, most_values: int) -> None:
 
 
 def _first_false_value(text: str) -> str:
-    """", line 3: 2026-13-01 is none (month must be in 1..12)": the first scalar that cannot be made a value of its kind."""
+    """ ", line 3: 2026-13-01 is none (month must be in 1..12)": the first scalar that cannot be made a value of its kind."""
     from ruamel.yaml import YAML
 
     for event in YAML(typ="safe").parse(text):

@@ -259,7 +259,9 @@ def test_mlflow_opens_a_model_from_code_without_any_pickle(tmp_path, monkeypatch
         "mlflow.models.set_model(Model())\n"
     )
     (tmp_path / "weights.txt").write_text("7")
-    mlflow.pyfunc.save_model(tmp_path / "model", python_model=str(code), artifacts={"weights": str(tmp_path / "weights.txt")}, pip_requirements=[])
+    mlflow.pyfunc.save_model(
+        tmp_path / "model", python_model=str(code), artifacts={"weights": str(tmp_path / "weights.txt")}, pip_requirements=[]
+    )
     assert not list((tmp_path / "model").rglob("*.pkl"))
     assert mlflow.pyfunc.load_model(str(tmp_path / "model")).predict([1, 2]).tolist() == [7.0, 7.0]
 
@@ -366,7 +368,11 @@ def test_prefect_runs_one_at_a_time_and_cancels_what_comes_meanwhile(tmp_path):
             create = f"/deployments/{known['id']}/create_flow_run"
 
             def ends(run: str) -> str:
-                while (state := json.loads(opened(f"{api}/flow_runs/{run}").read())["state"])["type"] in ("SCHEDULED", "PENDING", "RUNNING"):
+                while (state := json.loads(opened(f"{api}/flow_runs/{run}").read())["state"])["type"] in (
+                    "SCHEDULED",
+                    "PENDING",
+                    "RUNNING",
+                ):
                     assert runner.poll() is None and time.monotonic() < end_s, state
                     time.sleep(0.5)
                 return state["type"]

@@ -19,10 +19,10 @@ ROOMS = sorted(path.name for path in (ROOT / "gan").iterdir() if (path / "__init
 # What a stage may import without naming it in its deps, because it cannot change a byte of an out (proved with tracking
 # off and on by test_tracking.py): the door, what tells MLflow, what watches the process, what draws progress.
 EXEMPT = {
-    "stages/params.py", "stages/ending.py", "stages/guard.py", "stages/progress.py", "stages/tracking.py", "stages/journal.py",
-    "stages/delivery.py", "stages/publication.py", "stages/session.py", "stages/store.py", "stages/follower.py", "stages/executors.py",
+    "stages/params.py", "stages/exit_codes.py", "stages/guard.py", "stages/progress.py", "stages/tracking/mlflow_run.py", "stages/tracking/journal.py",
+    "stages/tracking/delivery.py", "stages/tracking/publication.py", "stages/tracking/session.py", "stages/tracking/store.py", "stages/tracking/follower.py", "stages/preparation/executors.py",
     "gan/addresses.py", "gan/disk.py", "gan/proxies.py",
-    "stages/models.py",  # what it fetches is used only with the hash that the recipe names
+    "stages/registry/models.py",  # what it fetches is used only with the hash that the recipe names
 }  # fmt: skip
 
 
@@ -78,7 +78,9 @@ def test_a_room_of_gan_imports_only_itself_and_what_all_rooms_share(file):
     assert not others, f"{file} imports {others}: rooms do not meet; let a stage hand over what is needed"
 
 
-@pytest.mark.parametrize("file", ["gan/addresses.py", "gan/images.py", "gan/choices.py", "gan/disk.py", "gan/play.py", "gan/proxies.py", "gan/streams.py"])
+@pytest.mark.parametrize(
+    "file", ["gan/addresses.py", "gan/images.py", "gan/choices.py", "gan/disk.py", "gan/play.py", "gan/proxies.py", "gan/streams.py"]
+)
 def test_what_all_rooms_share_imports_nothing_of_ours(file):
     assert not own_files(file), f"{file} imports {own_files(file)}: move the other way round"
 
@@ -129,8 +131,43 @@ def test_what_both_sides_import_loads_nothing_of_ours_and_no_torch(file):
 def test_yaml_is_read_by_the_one_bounded_reader():
     """What DVC takes for a text no other parser may take for a boolean; and a kilobyte of aliases ends in a sentence."""
     users = {file for package in PACKAGES for file in sources(package) if top(file) & {"yaml", "ruamel"}}
-    others = users - BY_BOTH_SIDES - {"pipeline/settings.py", "stages/model_card.py"}  # edits text that was read; writes
+    others = users - BY_BOTH_SIDES - {"pipeline/params/settings.py", "stages/registry/model_card.py"}  # edits text that was read; writes
     assert not others, f"{others} read YAML by themselves; use stages/yaml_files.py"
+
+
+FLOORS = {  # a room -> the rooms of its package that it may import; modules at the top may import any, and be imported by any
+    "stages/preparation": set(), "stages/evaluation": set(), "stages/tracking": set(), "stages/registry": {"tracking", "evaluation"},
+    "stages/training": {"tracking", "registry"},
+    "apps/comparison": set(), "apps/evaluation": set(), "apps/serving": set(),
+    "pipeline/engines": set(), "pipeline/params": {"engines"}, "pipeline/news": {"engines", "params"},
+    "pipeline/retraining": {"engines", "params"}, "pipeline/service": {"engines", "params", "retraining"},
+    "pipeline/sweeps": {"engines", "params", "news"},
+    "pipeline/commands": {"engines", "params", "news", "retraining", "service", "sweeps"},
+}  # fmt: skip
+INNER = [file for package in ("stages", "apps", "pipeline") for file in sources(package) if file.count("/") > 1]
+
+
+@pytest.mark.parametrize("file", INNER)
+def test_a_room_imports_only_rooms_below_it(file):
+    room = "/".join(file.split("/")[:2])
+    assert room in FLOORS, f"{room}: say in FLOORS which rooms it may import, and in docs/architecture.md what it is for"
+    package = file.split("/")[0]
+    others = {other.split("/")[1] for other in own_files(file) if other.startswith(f"{package}/") and other.count("/") > 1}
+    wrong = others - FLOORS[room] - {room.split("/")[1]}
+    assert not wrong, f"{file} imports the rooms {wrong}: move what both need to a lower room, or to the top of {package}/"
+
+
+@pytest.mark.parametrize("file", [file for file in sources("stages") if not file.startswith(("stages/registry/", "stages/tracking/"))])
+def test_mlflow_is_opened_by_the_registry_and_by_tracking_only(file):
+    assert "mlflow" not in top(file), f"{file} imports mlflow: let a module of stages/registry or stages/tracking do it"
+
+
+def test_no_folder_is_a_drawer():
+    """At most about 20 modules side by side; more want a room of their own."""
+    for package in (*PACKAGES, "tests"):
+        for folder in {Path(file).parent for file in sources(package)}:
+            number = sum(Path(file).parent == folder for file in sources(package))
+            assert number <= 24, f"{folder} holds {number} files: give those that belong together a room"
 
 
 def test_no_modules_import_each_other_in_a_circle():
@@ -181,7 +218,9 @@ def needs(stage: str) -> set[str]:
             continue
         found.add(file)
         waiting += own_files(file)
-        waiting += [score for score in sources("stages/scores") if file == "stages/score_files.py"]  # which opens them all
+        waiting += [
+            score for score in sources("stages/evaluation/scores") if file == "stages/evaluation/score_files.py"
+        ]  # which opens them all
         for room in rooms_chosen_from(file):
             waiting += [choice for choice in sources(f"gan/{room}") if not choice.endswith("__init__.py")]
     return {file for file in found if not file.endswith("__init__.py")}

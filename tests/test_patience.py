@@ -8,7 +8,7 @@ from pathlib import Path
 import patience
 import pytest
 
-FILES = sorted(path for path in Path(__file__).parent.glob("*.py") if path.name != "patience.py")
+FILES = sorted(path for path in Path(__file__).parent.rglob("*.py") if path.name != "patience.py")
 
 
 def test_a_limit_grows_with_the_load_and_never_shrinks(monkeypatch):

@@ -94,7 +94,7 @@ def test_the_guides_example_passes_the_door(tmp_path):
 SURVIVAL = (small.ROOT / "docs/survival.md").read_text("utf-8")
 
 
-@pytest.mark.parametrize("shown", re.findall(r"`(test_\w+\.py)`((?:: (?:`[^`]+`(?:, )?)+)?)", SURVIVAL))
+@pytest.mark.parametrize("shown", re.findall(r"`([\w/]*test_\w+\.py)`((?:: (?:`[^`]+`(?:, )?)+)?)", SURVIVAL))
 def test_survival_names_tests_that_are_there(shown):
     file, names = shown
     code = (small.ROOT / "tests" / file).read_text("utf-8")

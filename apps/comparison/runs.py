@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stages import models
+from stages.registry import models
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -129,4 +129,3 @@ def _grid(client: "MlflowClient", run_id: str) -> bytes | None:
         return None
     with tempfile.TemporaryDirectory() as temporary:
         return Path(client.download_artifacts(run_id, GRID, temporary)).read_bytes()
-

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from apps.comparison.runs import Run
-from stages import score_files
+from stages.evaluation import score_files
 
 SHOWN = ("fid", "kid", "precision", "recall")  # where there is little room
 COST = ("kimg", "train s", "images/s", "peak MB")
@@ -39,9 +39,7 @@ class Group:
     def verdict(self) -> str:
         """What may be said about the best one; of runs without scores, why they have none."""
         if self.protocol is None:
-            return "; ".join(
-                f"{self.label(place)}: {run.tags.get('stopped', run.status.lower())}" for place, run in enumerate(self.runs)
-            )
+            return "; ".join(f"{self.label(place)}: {run.tags.get('stopped', run.status.lower())}" for place, run in enumerate(self.runs))
         first = [self.label(place) for place, rank in enumerate(self.ranks) if rank and rank[0] == 1]
         if not first:
             return f"no run has a score {self.metric}"

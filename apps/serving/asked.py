@@ -10,7 +10,8 @@ import pydantic
 
 from apps import truncation
 from gan.generator import Generator
-from stages import models, way
+from stages.evaluation import interpolation
+from stages.registry import models
 
 MOST_CHARACTERS = 1000  # of a class's name
 Seed = Annotated[int, pydantic.Field(ge=0, lt=2**53, strict=True)]  # JSON's numbers are exact up to there
@@ -43,7 +44,9 @@ class Asked(pydantic.BaseModel):
     labels: list[Label] | None = pydantic.Field(default=None, description="classes by number or name, one an image")
     label: Label | None = pydantic.Field(default=None, description="the class of all images, by number or name")
     truncation: float | None = pydantic.Field(default=None, gt=0, le=1, description="nearer to the mean the smaller it is")
-    columns: int | None = pydantic.Field(default=None, ge=1, strict=True, description="of the grid, at most as many as images may be asked for; a square without it")
+    columns: int | None = pydantic.Field(
+        default=None, ge=1, strict=True, description="of the grid, at most as many as images may be asked for; a square without it"
+    )
     format: Literal["png", "json", "base64"] = pydantic.Field(
         default="png", description="a grid as PNG, or in JSON a PNG an image (json) or the grid (base64)"
     )
@@ -88,7 +91,7 @@ def to_images(asked: Asked, made: Generator) -> Images:
     if asked.between is not None:
         if labels is None and made.card["conditional"]:
             labels = made.labels([asked.between.first]).repeat(asked.count)  # a way through one class
-        latents = way.between(made, asked.between.first, asked.between.second, asked.count)
+        latents = interpolation.between(made, asked.between.first, asked.between.second, asked.count)
         return Images(lambda: using.made(using.of_latents(latents, labels)), None, labels)
     first = asked.seed or 0
     seeds = asked.seeds if asked.seeds is not None else list(range(first, first + asked.count))

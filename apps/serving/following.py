@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gan import generator
-from stages import models, registry, session, store
+from stages.registry import models, versions
+from stages.tracking import session, store
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -32,7 +33,7 @@ class Following:
         asked = model.removeprefix("models:/")
         self.follows = not Path(model).is_dir() and "/" not in asked
         self.name, _, alias = asked.partition("@")
-        self.alias = alias or registry.CHAMPION
+        self.alias = alias or versions.CHAMPION
         held = self._held() if self.follows else None
         number = held.version if held else None if Path(model).is_dir() else asked.rpartition("/")[2]
         self.served = _opened(folder, number)
@@ -69,7 +70,7 @@ class Following:
         uri = session.tracking_uri()
         client = store.client(uri)
         with store.answers(uri):
-            return registry.version_called(client, self.name, self.alias)
+            return versions.version_called(client, self.name, self.alias)
 
     def _opened_version(self, held: "ModelVersion") -> Served:
         return _opened(models.folder(f"models:/{self.name}/{held.version}"), held.version)

@@ -27,9 +27,7 @@ def policy() -> str:
 def document(schema: dict) -> str:
     """An OpenAPI 3.1 schema as HTML: each route with its parameters, body and answers."""
     about = schema["info"]
-    routes = "".join(
-        _route(schema, path, method, route) for path, methods in schema["paths"].items() for method, route in methods.items()
-    )
+    routes = "".join(_route(schema, path, method, route) for path, methods in schema["paths"].items() for method, route in methods.items())
     return f"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -98,7 +96,8 @@ def _resolved(schema: dict, section: dict) -> dict:
 
 def _table(rows: list[tuple[str, str, str]]) -> str:
     cells = "".join(
-        f'<tr><td><code>{_text(name)}</code></td><td class="kind">{_text(kind)}</td><td>{_text(words)}</td></tr>\n' for name, kind, words in rows
+        f'<tr><td><code>{_text(name)}</code></td><td class="kind">{_text(kind)}</td><td>{_text(words)}</td></tr>\n'
+        for name, kind, words in rows
     )
     return f"<table>\n{cells}</table>\n"
 

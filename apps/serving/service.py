@@ -72,9 +72,7 @@ class Service:
     async def image(self, seed: int, label: str | None) -> Response:
         """One image as it is, not enlarged."""
         wanted = asked.Asked(seeds=[seed], label=label)
-        return await self._made(
-            wanted, lambda served, made, pixels: Response(_png(images.to_pillow(pixels[0])), media_type="image/png")
-        )
+        return await self._made(wanted, lambda served, made, pixels: Response(_png(images.to_pillow(pixels[0])), media_type="image/png"))
 
     async def _made(self, wanted: asked.Asked, answer: Callable[[Served, asked.Images, np.ndarray], Response]) -> Response:
         served = self.following.served
@@ -142,7 +140,9 @@ def application(service: Service) -> FastAPI:
     made.get("/healthz", responses=_responses({"application/json": {}}))(service.health)
     made.get("/v1/model", responses=_responses({"application/json": {}}))(service.model)
     made.post("/v1/images", response_class=Response, responses=_responses(GRID, *making, headers=MADE_BY))(service.images)
-    made.get("/v1/image/{seed}.png", response_class=Response, responses=_responses({"image/png": {}}, *making, headers=MADE_BY))(_one_image(service))
+    made.get("/v1/image/{seed}.png", response_class=Response, responses=_responses({"image/png": {}}, *making, headers=MADE_BY))(
+        _one_image(service)
+    )
     made.get("/", include_in_schema=False)(lambda: _page(page.DOCUMENT, page.policy()))
     made.get("/docs", include_in_schema=False)(lambda: _page(reference.document(made.openapi()), reference.policy()))
     for kind, handler in HANDLERS.items():
@@ -174,9 +174,7 @@ def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
     problems = error.errors()
     if any(one["type"] == "json_invalid" for one in problems):
         return _refusal(400, f"the body is no JSON: {problems[0].get('ctx', {}).get('error', problems[0]['msg'])}")
-    sentences = [
-        f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg'].removeprefix('Value error, ')}".removeprefix(": ") for one in problems
-    ]
+    sentences = [f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg'].removeprefix('Value error, ')}".removeprefix(": ") for one in problems]
     return _refusal(422, "; ".join(sentences))
 
 

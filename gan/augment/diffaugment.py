@@ -17,9 +17,7 @@ _POLICIES = ("color", "translation", "cutout")  # the order in which they are ap
 class Config(choices.Config):
     """`policies`: which of the three; their order does not matter."""
 
-    policies: list[Literal["color", "translation", "cutout"]] = pydantic.Field(
-        default=list(_POLICIES), min_length=1, max_length=3
-    )
+    policies: list[Literal["color", "translation", "cutout"]] = pydantic.Field(default=list(_POLICIES), min_length=1, max_length=3)
 
 
 def augment(config: Config, images: Tensor, uniform: Uniform, probability: float) -> Tensor:

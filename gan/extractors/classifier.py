@@ -59,9 +59,7 @@ def fit(config: Config, network: nn.Module, train: tuple, heldout: tuple, seed: 
     def moved(pixels: Tensor, labels: Tensor, number: int) -> tuple[Tensor, Tensor]:
         return _convnet.shifted(pixels, stream, number), labels
 
-    yield from _convnet.fit(
-        network, *train, moved, seed, round(config.total_kimg * 1000), config.batch_size, config.lr
-    )
+    yield from _convnet.fit(network, *train, moved, seed, round(config.total_kimg * 1000), config.batch_size, config.lr)
     accuracy = _convnet.share_right(network, *heldout, lambda pixels, labels, number: (pixels, labels))
     if accuracy < config.min_accuracy:
         raise ValueError(
@@ -69,5 +67,3 @@ def fit(config: Config, network: nn.Module, train: tuple, heldout: tuple, seed: 
             f"{config.min_accuracy}: its scores would mean little. Raise total_kimg or width, or use protocol pretext"
         )
     return {"heldout_accuracy": accuracy}
-
-

@@ -60,7 +60,9 @@ class Network(nn.Module):
         on_cpu, at_once = pixels.device.type == "cpu", _IMAGES_AT_ONCE.get(pixels.device.type, 16)
         if not self._derived:
             self._derived = [_folded(self.inception, by_transforms=on_cpu and self.dtype == torch.float32).to(self.dtype)]
-        features = torch.cat(_by_threads(self._features, pixels, at_once) if on_cpu else [self._features(few) for few in pixels.split(at_once)])
+        features = torch.cat(
+            _by_threads(self._features, pixels, at_once) if on_cpu else [self._features(few) for few in pixels.split(at_once)]
+        )
         return features, features @ self.inception.fc.weight.T
 
     def _features(self, pixels: Tensor) -> Tensor:

@@ -17,15 +17,15 @@ def _drawable(weights: tuple[int, ...]) -> tuple[int, ...]:
 
 
 # Probabilities up to a factor, as integers, so that draws are exact on every machine.
-Weights = Annotated[tuple[Annotated[int, pydantic.Field(ge=0, strict=True)], ...], pydantic.Field(strict=False), pydantic.AfterValidator(_drawable)]
+Weights = Annotated[
+    tuple[Annotated[int, pydantic.Field(ge=0, strict=True)], ...], pydantic.Field(strict=False), pydantic.AfterValidator(_drawable)
+]
 
 
 def check_number(weights: tuple[int, ...] | None, count: int) -> None:
     """ValueError where there are weights, but not one for each of `count` categories."""
     if weights is not None and len(weights) != count:
-        raise ValueError(
-            f"weights {list(weights)} are {len(weights)} numbers for {count} categories; give one for each, or null"
-        )
+        raise ValueError(f"weights {list(weights)} are {len(weights)} numbers for {count} categories; give one for each, or null")
 
 
 def draw(stream: int, indices: np.ndarray, weights: tuple[int, ...] | None, count: int) -> Tensor:

@@ -33,9 +33,7 @@ class Config(choices.Config):
         if self.weights is None:
             return self
         if len(self.weights) != len(self.factors):
-            raise ValueError(
-                f"weights are {len(self.weights)} lists for {len(self.factors)} factors; give one for each, or null"
-            )
+            raise ValueError(f"weights are {len(self.weights)} lists for {len(self.factors)} factors; give one for each, or null")
         for weights, count in zip(self.weights, self.factors):
             check_number(weights, count)
         return self
@@ -59,10 +57,7 @@ def raw_size(config: Config) -> int:
 def sample(config: Config, stream: int, indices: np.ndarray) -> Tensor:
     """One-hot rows of all factors, joined (N, sum of factors) float32, of the indices (N,) of a stream."""
     weights = config.weights or (None,) * len(config.factors)
-    drawn = [
-        draw(streams.key(stream, f"factor {number}"), indices, weights[number], count)
-        for number, count in enumerate(config.factors)
-    ]
+    drawn = [draw(streams.key(stream, f"factor {number}"), indices, weights[number], count) for number, count in enumerate(config.factors)]
     return torch.cat(drawn, dim=1)
 
 

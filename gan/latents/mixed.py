@@ -26,16 +26,12 @@ def _checked(section: Any) -> dict:
     if name == "mixed":
         raise ValueError("a part cannot be mixed itself; list its parts here")
     if name not in valid:
-        raise ValueError(
-            f"a part needs a name, not {name!r}; latents has {', '.join(valid)}{choices.did_you_mean(name, valid)}"
-        )
+        raise ValueError(f"a part needs a name, not {name!r}; latents has {', '.join(valid)}{choices.did_you_mean(name, valid)}")
     try:
         config = choices.config("latents", section)
     except pydantic.ValidationError as error:
         mistakes = [(".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, ")) for one in error.errors()]
-        raise ValueError(
-            f"part {name}: " + "; ".join(f"{key}: {message}".removeprefix(": ") for key, message in mistakes)
-        ) from None
+        raise ValueError(f"part {name}: " + "; ".join(f"{key}: {message}".removeprefix(": ") for key, message in mistakes)) from None
     return {"name": name, **config.model_dump(mode="json")}
 
 
@@ -75,10 +71,7 @@ def raw_size(config: Config) -> int:
 
 def sample(config: Config, stream: int, indices: np.ndarray) -> Tensor:
     """Samples of all parts, joined (N, raw size) float32, of the indices (N,) of a stream; each part has a stream of its own."""
-    drawn = [
-        module.sample(part, streams.key(stream, f"part {number}"), indices)
-        for number, (module, part) in enumerate(_parts(config))
-    ]
+    drawn = [module.sample(part, streams.key(stream, f"part {number}"), indices) for number, (module, part) in enumerate(_parts(config))]
     return torch.cat(drawn, dim=1)
 
 
@@ -95,9 +88,7 @@ class Layer(nn.Module):
     def __init__(self, config: Config):
         super().__init__()
         self.sizes = _raw_sizes(config)
-        self.parts = nn.ModuleList(
-            module.Layer(part) if hasattr(module, "Layer") else nn.Identity() for module, part in _parts(config)
-        )
+        self.parts = nn.ModuleList(module.Layer(part) if hasattr(module, "Layer") else nn.Identity() for module, part in _parts(config))
 
     def forward(self, sample: Tensor) -> Tensor:
         """(N, raw size) -> (N, size)."""

@@ -65,9 +65,7 @@ def interpolate(config: Config, start: Tensor, end: Tensor, share: float) -> Ten
 
 def starting_means(config: Config) -> Tensor:
     """The means (components, size) float32 on the sphere of radius `spread`, by the config alone."""
-    drawn = streams.normal(streams.key(config.seed, "mixture/means"), np.arange(config.components), config.size).astype(
-        np.float64
-    )
+    drawn = streams.normal(streams.key(config.seed, "mixture/means"), np.arange(config.components), config.size).astype(np.float64)
     norms = np.sqrt(np.square(drawn).sum(axis=1, keepdims=True))
     return torch.from_numpy((drawn / norms * config.spread).astype(np.float32))
 

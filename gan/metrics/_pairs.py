@@ -81,9 +81,7 @@ def blocks(vectors: np.ndarray, middle: np.ndarray | None, size: int = BLOCK) ->
         points = vectors[start : start + size] - middle
         squares = (points**2).sum(axis=1)
         if squares.max() > np.finfo(np.float32).max / 8:
-            raise ValueError(
-                f"image {start + squares.argmax()} has features of up to {np.abs(points).max():.3g}: too large to compare"
-            )
+            raise ValueError(f"image {start + squares.argmax()} has features of up to {np.abs(points).max():.3g}: too large to compare")
         yield Block(slice(start, start + len(points)), points.astype(np.float32), squares, error)
 
 

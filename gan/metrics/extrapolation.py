@@ -9,9 +9,7 @@ _LEAST = 0.1  # the smallest sample, as a share of the generated images
 _IMAGES_A_FEATURE = 2.5  # in the smallest sample: with fewer, FID bends away from the line
 
 
-def fid_infinity(
-    generated: np.ndarray, real: np.ndarray | frechet.Statistics, points: int = 15, seed: int = 0
-) -> dict[str, float]:
+def fid_infinity(generated: np.ndarray, real: np.ndarray | frechet.Statistics, points: int = 15, seed: int = 0) -> dict[str, float]:
     """{"value", "slope"}: intercept and slope of FID over 1 / n, for random samples of features (N, D), evenly spaced in 1 / n.
 
     At each n the mean over as many samples as fit into the generated images, which share none: one alone moves the intercept by chance.

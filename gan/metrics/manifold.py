@@ -49,9 +49,7 @@ def radii(features: np.ndarray, neighborhood: int) -> np.ndarray:
     return neighbours(features, neighborhood)[:, -1]
 
 
-def precision_recall(
-    generated: np.ndarray, real: np.ndarray, neighborhood: int, real_radii: np.ndarray | None = None
-) -> Manifold:
+def precision_recall(generated: np.ndarray, real: np.ndarray, neighborhood: int, real_radii: np.ndarray | None = None) -> Manifold:
     """Compare features (N, D) with (M, D); `real_radii` (M,) are `radii(real, neighborhood)`, where they are known already."""
     real_radii = radii(real, neighborhood) if real_radii is None else real_radii
     generated_radii = radii(generated, neighborhood)

@@ -125,9 +125,7 @@ class Mapping(nn.Module):
         self.latent_size, self.num_classes = latent_size, num_classes
         self.embedding = EqualLinear(num_classes, style_size) if num_classes else None
         inputs = latent_size + (style_size if num_classes else 0)
-        self.layers = nn.ModuleList(
-            EqualLinear(style_size if number else inputs, style_size, lr=lr) for number in range(num_layers)
-        )
+        self.layers = nn.ModuleList(EqualLinear(style_size if number else inputs, style_size, lr=lr) for number in range(num_layers))
 
     def forward(self, latents_NZ: Tensor, labels_N: Tensor | None) -> Tensor:
         parts = [normalised(latents_NZ)] if self.latent_size else []

@@ -98,9 +98,7 @@ class Resample(nn.Module):
             features_NCHW = self.width(features_NCHW)
             channels = features_NCHW.shape[1]
             kernel = self.taps.to(features_NCHW.dtype).expand(channels, 1, 3, 3)
-            return nn.functional.conv_transpose2d(
-                features_NCHW, kernel, stride=2, padding=1, output_padding=1, groups=channels
-            )
+            return nn.functional.conv_transpose2d(features_NCHW, kernel, stride=2, padding=1, output_padding=1, groups=channels)
         kernel = self.taps.to(features_NCHW.dtype).expand(channels, 1, 3, 3)
         return self.width(nn.functional.conv2d(features_NCHW, kernel, stride=2, padding=1, groups=channels))
 

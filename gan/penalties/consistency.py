@@ -41,9 +41,7 @@ def defaults(fit: choices.Fit) -> dict:
     return {"flip": False, "shift": max(1, min(fit.shape[1:]) // 8)}
 
 
-def penalty(
-    config: Config, real: tuple[Tensor, Tensor], fake: tuple[Tensor, Tensor], judge: Callable, uniform: Callable
-) -> Tensor:
+def penalty(config: Config, real: tuple[Tensor, Tensor], fake: tuple[Tensor, Tensor], judge: Callable, uniform: Callable) -> Tensor:
     """real_weight · (D(x) − D(T(x)))² + fake_weight · (D(G(z)) − D(T(G(z))))²: (N,).
 
     `real`, `fake`: images (N, C, H, W) and their logits (N,); `judge`: images -> logits; `uniform`: (purpose, size) -> (N, size).

@@ -23,8 +23,6 @@ def defaults(fit: choices.Fit) -> dict:
     return {"gamma": choices.rounded(0.3 * (fit.side / 16) ** 2)}
 
 
-def penalty(
-    config: Config, real: tuple[Tensor, Tensor], fake: tuple[Tensor, Tensor], judge: Callable, uniform: Callable
-) -> Tensor:
+def penalty(config: Config, real: tuple[Tensor, Tensor], fake: tuple[Tensor, Tensor], judge: Callable, uniform: Callable) -> Tensor:
     """gamma / 2 · ‖∇D(G(z))‖² at each generated image: (N,). `real`, `fake`: images (N, C, H, W) and their logits (N,)."""
     return config.gamma / 2 * squared_gradient_norm(*fake)

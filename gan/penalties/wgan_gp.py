@@ -20,9 +20,7 @@ class Config(choices.Config):
     target: float = pydantic.Field(ge=0, default=1.0)
 
 
-def penalty(
-    config: Config, real: tuple[Tensor, Tensor], fake: tuple[Tensor, Tensor], judge: Callable, uniform: Callable
-) -> Tensor:
+def penalty(config: Config, real: tuple[Tensor, Tensor], fake: tuple[Tensor, Tensor], judge: Callable, uniform: Callable) -> Tensor:
     """weight · (‖∇D(x̂)‖ − target)² at x̂ = ε x + (1 − ε) G(z), ε uniform an image: (N,).
 
     `real`, `fake`: images (N, C, H, W) and their logits (N,); `judge`: images -> logits; `uniform`: (purpose, size) -> (N, size).

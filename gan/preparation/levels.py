@@ -73,7 +73,9 @@ def _outside(low: float, high: float, named: Range) -> str | None:
     flat = "black" if high <= named[0] and low < named[0] else "white" if low >= named[1] and high > named[1] else ""
     if not flat:
         return None
-    return f"has levels from {words(low)} to {words(high)}, and comes out all {flat} by prepare.range [{words(named[0])}, {words(named[1])}]"
+    return (
+        f"has levels from {words(low)} to {words(high)}, and comes out all {flat} by prepare.range [{words(named[0])}, {words(named[1])}]"
+    )
 
 
 def _scaled(pictures: np.ndarray, reach: Range, high_byte: bool) -> np.ndarray:

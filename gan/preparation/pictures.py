@@ -119,9 +119,17 @@ def _in_eight_bits(image: Image.Image, deep: _Deep, form: Form) -> tuple[Image.I
     low, high = int(colours.min()) << 8, int(colours.max()) << 8 | 255
     facts = {"lowest": float(low), "highest": float(high)}
     if form.range not in (None, (0, 65535)):
-        return image, "is of 16 bits in a mode that is read by its high byte, which prepare.range cannot stretch; write it with 8 bits", facts
+        return (
+            image,
+            "is of 16 bits in a mode that is read by its high byte, which prepare.range cannot stretch; write it with 8 bits",
+            facts,
+        )
     if form.range is None and 255 < high < 65536 * levels.LEAST_SHARE:
-        return image, f"has levels up to {high} at most in 16 bits, and would come out black; write it with 8 bits, or with levels up to 65535", facts
+        return (
+            image,
+            f"has levels up to {high} at most in 16 bits, and would come out black; write it with 8 bits, or with levels up to 65535",
+            facts,
+        )
     return image, None, facts
 
 

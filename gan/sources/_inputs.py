@@ -77,9 +77,7 @@ class Gatherer:
     parts: list[str | None] = field(default_factory=list)
     num_bytes: int = 0
 
-    def add(
-        self, name: str, class_name: str | None, content: bytes | str | Refusal, part: str | None = None
-    ) -> Iterator[Pictures]:
+    def add(self, name: str, class_name: str | None, content: bytes | str | Refusal, part: str | None = None) -> Iterator[Pictures]:
         """Take one more; yields the block before it if that is full."""
         size = len(content) if isinstance(content, bytes) else 0
         if self.names and (len(self.names) >= MOST_PICTURES or self.num_bytes + size > MOST_BYTES):

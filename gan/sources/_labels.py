@@ -17,7 +17,20 @@ from typing import Any
 from . import _inputs, _splits, _values
 
 FILES = (*(f"{name}.{kind}" for kind in ("csv", "tsv", "jsonl", "parquet") for name in ("labels", "metadata")), "dataset.json")
-_TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".xls", ".xlsx", ".ods", ".npy", ".npz", ".mat", ".pkl")  # endings of what is no picture and may list some
+_TABLES = (
+    ".csv",
+    ".tsv",
+    ".json",
+    ".jsonl",
+    ".parquet",
+    ".xls",
+    ".xlsx",
+    ".ods",
+    ".npy",
+    ".npz",
+    ".mat",
+    ".pkl",
+)  # endings of what is no picture and may list some
 _WHOLE = re.compile(r"(-?\d+\.0+)?|nan", re.IGNORECASE)  # as pandas writes whole numbers of which some are missing
 _MOST_REMEMBERED = 100_000  # files that no labels file lists, to find the near one of a listed file that is not there
 _FILE_COLUMNS = ("file_name", "file", "filename", "path", "image")
@@ -81,7 +94,7 @@ class _Near:
         return whole, file, _stem(file)
 
     def hint(self, name: str) -> str:
-        """", but x/0.png is", or nothing."""
+        """ ", but x/0.png is", or nothing."""
         found = next((by[alike] for by, alike in zip(self.by, self.keys(name)) if alike in by), None)
         return f", but {found} is" if found else ""
 

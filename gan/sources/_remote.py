@@ -70,7 +70,9 @@ def _http_options() -> dict:
     import aiohttp
 
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=120)
-    known = {key: value for scheme in ("http", "https") for key, value in fsspec.config.conf.get(scheme, {}).items()}  # whose credentials stay
+    known = {
+        key: value for scheme in ("http", "https") for key, value in fsspec.config.conf.get(scheme, {}).items()
+    }  # whose credentials stay
     client = {"trust_env": True, **known.get("client_kwargs", {}), "timeout": timeout}  # ~/.netrc, proxies
     return {"client_kwargs": client, "headers": {**known.get("headers", {}), "Accept-Encoding": "identity"}}
 

@@ -72,9 +72,7 @@ def _batch(config: Config, name: str, num_bytes: int, file: BinaryIO, class_name
     for start in range(0, len(array), _inputs.MOST_PICTURES):
         planes = array[start : start + _inputs.MOST_PICTURES].reshape(-1, 3, _SIDE, _SIDE)
         names = [f"{name}#{number}" for number in range(start, start + len(planes))]
-        classes = [
-            class_names[label] if 0 <= label < len(class_names) else str(label) for label in labels[start : start + len(planes)]
-        ]
+        classes = [class_names[label] if 0 <= label < len(class_names) else str(label) for label in labels[start : start + len(planes)]]
         parts = ["test" if name in _TESTS else "train"] * len(names)
         yield _inputs.Pixels(names, classes, np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), parts)
 

@@ -65,9 +65,7 @@ class Stopped(Exception):
     """The caller asked to stop; the state is that of the last tick."""
 
 
-def train(
-    state: State, data: Data, rules: Rules, asked_to_stop: Callable[[], bool] = lambda: False
-) -> Iterator[Tick]:
+def train(state: State, data: Data, rules: Rules, asked_to_stop: Callable[[], bool] = lambda: False) -> Iterator[Tick]:
     """Train from where `state` is to the end, yielding ticks at which all numbers are finite.
 
     A first NaN restores the last tick and goes on with another seed (`state.attempt` 1); a second raises Diverged.
@@ -92,9 +90,7 @@ def train(
         last_tick = state.snapshot()
 
 
-def _to_next_tick(
-    state: State, batches: "_Batches", rules: Rules, asked_to_stop: Callable[[], bool]
-) -> dict[str, float] | None:
+def _to_next_tick(state: State, batches: "_Batches", rules: Rules, asked_to_stop: Callable[[], bool]) -> dict[str, float] | None:
     """Means of the metrics over the steps to the next tick; None if asked to stop on the way."""
     end_nimg = min(rules.total_nimg, (state.nimg // rules.tick_nimg + 1) * rules.tick_nimg)
     sums: dict[str, Tensor] = {}

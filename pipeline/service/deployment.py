@@ -28,8 +28,8 @@ def made() -> "RunnerDeployment":
     from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
     from prefect.flows import EntrypointType
 
+    from ..engines.zombies import checkout_tag
     from ..flow import pipeline
-    from ..zombies import checkout_tag
 
     found = pipeline.to_deployment(
         name=NAME,

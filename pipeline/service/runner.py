@@ -13,7 +13,8 @@ from prefect.client.schemas.filters import DeploymentFilter, FlowRunFilter
 from prefect.runner import Runner, _scheduled_run_poller
 from prefect.states import Completed
 
-from .. import retraining, zombies
+from ..engines import zombies
+from ..retraining import rules
 from . import deployment
 
 QUERY_S = 5  # between two questions whether a run is due
@@ -44,7 +45,7 @@ def skip_late() -> None:
     own = DeploymentFilter.model_validate({"name": {"any_": [deployment.NAME]}})
     with get_client(sync_client=True) as client:
         for run in client.read_flow_runs(flow_run_filter=waiting, deployment_filter=own):
-            if late := retraining.lateness(run.expected_start_time, run.parameters.get("late_limit_s")):
+            if late := rules.lateness(run.expected_start_time, run.parameters.get("late_limit_s")):
                 client.set_flow_run_state(run.id, Completed(name="Skipped", message=late), force=True)
 
 

@@ -9,9 +9,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 
-from .. import checkout, durations, server
+from .. import checkout, durations
+from ..engines import known, server
 from ..errors import Mistake
-from . import deployment, known, supervisor, watch
+from . import deployment, supervisor, watch
 
 SHORTEST = timedelta(seconds=5)
 LATE_LIMIT = "1h"
@@ -46,7 +47,7 @@ def wish(cron: str | None, timezone: str | None, every: str | None, on_data: boo
 
 
 def interval(every: str, option: str = "--every") -> timedelta:
-    """"6h" -> six hours."""
+    """ "6h" -> six hours."""
     try:
         found = timedelta(seconds=durations.seconds(every))
     except ValueError:

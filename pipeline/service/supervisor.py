@@ -18,11 +18,12 @@ from datetime import datetime
 
 import psutil
 
-from .. import checkout, server
+from .. import checkout
+from ..engines import server
+from ..engines.known import LOGS, STATE
 from ..errors import Failure
 from ..processes import GRACE_S, tethered
 from . import watch
-from .known import LOGS, STATE
 
 LOOK_S = 0.5  # between two looks at the processes
 LONGEST_REST_S = 60  # before one that keeps dying is started again
@@ -118,7 +119,7 @@ def prefect(port: int) -> Service:
 
 def mlflow(port: int) -> Service:
     url = f"http://{server.HOST}:{port}"
-    command = [sys.executable, "-m", "pipeline.tracking", str(port)]
+    command = [sys.executable, "-m", "pipeline.engines.tracking", str(port)]
     return Service("mlflow", command, checkout.environment(), url=url, api=url)
 
 

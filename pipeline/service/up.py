@@ -9,11 +9,12 @@ import urllib.parse
 
 import psutil
 
-from .. import checkout, server, tracking
+from .. import checkout
+from ..engines import server, tracking
+from ..engines.known import LOGS, STATE, TITLES, lines, supervised
 from ..errors import Busy, Failure
 from ..processes import GRACE_S
 from . import deployment, watch
-from .known import LOGS, STATE, TITLES, lines, supervised
 from .supervisor import GIVES_UP_AFTER, RUNNER_GRACE_S
 
 MLFLOW_PORT = 5000

@@ -12,9 +12,12 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from .. import checkout, dvc, incoming, machine, plan, server
+from .. import checkout, plan
 from ..checkout import WORK, recall, remember
+from ..engines import dvc, server
 from ..errors import Busy, Failure, Mistake
+from ..params import machine
+from ..retraining import incoming
 from . import deployment
 
 STATE = WORK / "watch.json"  # whether it is wanted, and what data were trained on last

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
-from .. import checkout, dvc, recipe, settings, workspace
+from .. import checkout
+from ..engines import dvc, workspace
 from ..errors import Failure, Mistake
+from ..params import recipe, settings
 from ..processes import stream
 from . import sweep, table
 from .sweep import Sweep
@@ -54,9 +56,7 @@ def _run(words: list[str], options: Options) -> int:
         found = _found(words, options, say)
         sweep.wait_again(found, options.retry)
         if any(trial.status == WAITING for trial in found.trials):
-            say(
-                f"{found.name}: {len(found.trials)} trials, {found.search} search; interrupted, the same command goes on"
-            )
+            say(f"{found.name}: {len(found.trials)} trials, {found.search} search; interrupted, the same command goes on")
             sweep.run(found, options.parallel, show, say)
         else:
             say(f"{found.name} is finished; more trials: --trials N, failed and stopped ones again: --retry")
@@ -84,12 +84,7 @@ def _tell_end(found: Sweep) -> None:
         sweep.tell(found, status="FAILED")
         return
     best = ranked[0]
-    scores = {
-        f"best/{name}/{key}": score[key]
-        for name, score in best.scores.items()
-        for key in ("mean", "low", "high")
-        if key in score
-    }
+    scores = {f"best/{name}/{key}": score[key] for name, score in best.scores.items() for key in ("mean", "low", "high") if key in score}
     values = {f"best.{key}": settings.spelled(value) for key, value in best.point.items()}
     alike = ", ".join(trial.name for trial in table.not_told_apart(found)) or "none"
     tags = {"best": best.name, "best.not_told_apart_from": alike, "protocol.hash": best.protocol or "unknown", **values}
@@ -102,9 +97,7 @@ def _apply(called: str, words: list[str]) -> int:
     if called.lower() == BEST:
         ranked = table.ranked(found)
         if not ranked:
-            raise Mistake(
-                f"{found.name} has no finished trial with a score {found.metric} yet; see: gan sweep show {found.name}"
-            )
+            raise Mistake(f"{found.name} has no finished trial with a score {found.metric} yet; see: gan sweep show {found.name}")
         if others := table.other_protocols(found):
             raise Mistake(
                 f"{others} of the trials of {found.name} were scored by another protocol, so none is the best of all; "
@@ -116,9 +109,7 @@ def _apply(called: str, words: list[str]) -> int:
     if trial.status != FINISHED:
         raise Mistake(f"{trial.name} is {trial.status}, not finished: it has no results; see: gan sweep show {found.name}")
     if workspace.experiment(trial.name) is None:
-        raise Failure(
-            f"the DVC experiment {trial.name} is gone (dvc exp list -A); its params again: gan run {_settings(trial)}"
-        )
+        raise Failure(f"the DVC experiment {trial.name} is gone (dvc exp list -A); its params again: gan run {_settings(trial)}")
     with checkout.lock():
         if changed := workspace.changed_since(found.state, trial.name):
             raise Mistake(
@@ -132,12 +123,8 @@ def _apply(called: str, words: list[str]) -> int:
     if replaceable:
         recipe.remember_as_own()
     if called.lower() == BEST and (alike := table.not_told_apart(found)):
-        print(
-            f"mind: its interval overlaps those of {', '.join(one.name for one in alike)}: it cannot be called better than they"
-        )
-    print(
-        f"{trial.name} is applied: {trial.words()}; gan run registers it as no experiment does: the gate may make it champion"
-    )
+        print(f"mind: its interval overlaps those of {', '.join(one.name for one in alike)}: it cannot be called better than they")
+    print(f"{trial.name} is applied: {trial.words()}; gan run registers it as no experiment does: the gate may make it champion")
     return 0
 
 

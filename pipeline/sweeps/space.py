@@ -14,8 +14,8 @@ from typing import Any
 
 from stages import yaml_files
 
-from .. import settings
 from ..errors import Mistake
+from ..params import settings
 
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 RANGE = re.compile(rf"({NUMBER})\.\.({NUMBER})(?::(\w+))?")
@@ -70,9 +70,7 @@ def parse(words: list[str]) -> list[Choice | Range]:
 def _axis(word: str) -> Choice | Range:
     key, sign, text = word.partition("=")
     if not sign or not key or not text:
-        raise Mistake(
-            f"{word!r} is no part of a search; write key=a,b,c or key=low..high, as in train.loss.name=hinge,relativistic"
-        )
+        raise Mistake(f"{word!r} is no part of a search; write key=a,b,c or key=low..high, as in train.loss.name=hinge,relativistic")
     if key.startswith("machine."):
         raise Mistake(f"{key} changes no byte of any result, so there is nothing to compare; name a key of another section")
     found = RANGE.fullmatch(text)
@@ -132,5 +130,5 @@ def points(axes: list[Choice | Range], search: str, trials: int | None, seed: in
 
 
 def setting(key: str, value: Any) -> str:
-    """ "train.loss.name=hinge": what `gan run --set` and pipeline/settings.py take."""
+    """ "train.loss.name=hinge": what `gan run --set` and pipeline/params/settings.py take."""
     return f"{key}={settings.spelled(value)}"

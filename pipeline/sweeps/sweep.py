@@ -16,9 +16,11 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-from .. import checkout, choosing, door, recipe, settings, workspace
+from .. import checkout
 from ..checkout import environment, recall, remember
+from ..engines import workspace
 from ..errors import Mistake
+from ..params import choosing, door, recipe, settings
 from ..processes import answer
 from . import pruning, space
 from .trial import FAILED, RUNNING, STOPPED, TRAIN, WAITING, Attempt, Trial
@@ -48,7 +50,7 @@ class Sweep:
 
     @property
     def session(self) -> str:
-        """What its MLflow run is found by (stages/parent.py)."""
+        """What its MLflow run is found by (stages/tracking/parent.py)."""
         return f"sweep:{self.name}@{self.began}"
 
     @property
@@ -111,9 +113,7 @@ def open_or_begin(
             changed = workspace.changed_since(known.state)
             if any(trial.status in (WAITING, RUNNING) for trial in known.trials[:before]) or not changed:
                 if changed:
-                    say(
-                        f"{known.name} is of the checkout as it was when it began; changed since: {', '.join(changed[:5])}"
-                    )
+                    say(f"{known.name} is of the checkout as it was when it began; changed since: {', '.join(changed[:5])}")
                 _check(known.trials[before:], workspace.text_of(known.state, door.PARAMS))
                 known.early_stop = early_stop
                 return known
@@ -123,8 +123,7 @@ def open_or_begin(
 def _new_name(name: str | None) -> str:
     """The given one, if it is free, or sweep-N."""
     taken = set(names()) | {
-        ref.rpartition("/")[2].rpartition("-")[0]
-        for ref in workspace.git("for-each-ref", "--format=%(refname)", "refs/exps").splitlines()
+        ref.rpartition("/")[2].rpartition("-")[0] for ref in workspace.git("for-each-ref", "--format=%(refname)", "refs/exps").splitlines()
     }
     if name is None:
         return next(f"sweep-{number}" for number in range(1, len(taken) + 2) if f"sweep-{number}" not in taken)
@@ -275,7 +274,7 @@ def _tag(attempt: Attempt, tags: dict[str, str]) -> None:
 
 
 def _say_to_mlflow(arguments: list[str], words: dict) -> None:
-    command = [sys.executable, "-m", "stages.parent", *arguments, "--words", json.dumps(words)]
+    command = [sys.executable, "-m", "stages.tracking.parent", *arguments, "--words", json.dumps(words)]
     try:
         result = answer(command, environment(), timeout_s=TELL_TIMEOUT_S)
     except subprocess.TimeoutExpired:

@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from ..params.settings import spelled
 from ..plan import time_in_words
-from ..settings import spelled
 from .sweep import Sweep
 from .trial import FINISHED, RUNNING, Trial
 

@@ -9,7 +9,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .. import checkout, choosing, door, dvc, settings, summary, tracking, workspace
+from .. import checkout
+from ..engines import dvc, tracking, workspace
+from ..news import summary
+from ..params import choosing, door, settings
 from ..processes import signal_group, tethered
 from . import space
 from .pruning import History
@@ -113,10 +116,8 @@ class Attempt:
         return len(self.trial.history) > before
 
     def journal(self) -> Path | None:
-        """What the stages of this attempt write for MLflow (stages/journal.py)."""
-        found = [
-            path for path in SPOOL.glob(f"exp_{self.trial.name}_*/journal.jsonl") if path.stat().st_mtime >= self.began_s - 1
-        ]
+        """What the stages of this attempt write for MLflow (stages/tracking/journal.py)."""
+        found = [path for path in SPOOL.glob(f"exp_{self.trial.name}_*/journal.jsonl") if path.stat().st_mtime >= self.began_s - 1]
         return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
     def ask_to_end(self, number: int) -> None:
@@ -145,9 +146,7 @@ class Attempt:
     def _why(self) -> str:
         """The stage that failed and its own last words, which stand before DVC's."""
         lines = [line.strip() for line in self._said()[-TAIL_BYTES:].splitlines() if line.strip()]
-        failed = next(
-            (found[1] for line in reversed(lines) if (found := re.search(r"failed to reproduce '([^']+)'", line))), None
-        )
+        failed = next((found[1] for line in reversed(lines) if (found := re.search(r"failed to reproduce '([^']+)'", line))), None)
         own = [line for line in lines if not line.startswith(("ERROR", "Updating lock file", "Generating lock file"))]
         words = own[-1] if own else f"dvc ended with {self.process.returncode}"
         return f"{f'stage {failed}: ' if failed else ''}{words}; see {self.log}"

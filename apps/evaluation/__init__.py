@@ -1,0 +1,1 @@
+"""What only gan evaluate reads: pictures of another tool, generators of another project."""

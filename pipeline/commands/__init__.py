@@ -1,0 +1,1 @@
+"""The commands of gan that look after a checkout: one module each."""

@@ -1,0 +1,1 @@
+"""DVC, MLflow and Prefect as processes and servers of this checkout."""

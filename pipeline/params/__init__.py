@@ -1,0 +1,1 @@
+"""params.yaml as the pipeline sees it: asked about, edited, put together."""

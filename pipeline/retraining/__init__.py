@@ -1,0 +1,1 @@
+"""When a run that nobody started by hand trains, and on which data."""

@@ -1,0 +1,1 @@
+"""Scores under a protocol: taken, written down, put into words and shown."""

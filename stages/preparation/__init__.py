@@ -1,0 +1,1 @@
+"""Pictures decoded beside one another, and the report of a prepared set."""

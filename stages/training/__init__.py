@@ -1,0 +1,1 @@
+"""What the train stage puts together from files: choices, a warm start, pictures of attention."""
