@@ -299,17 +299,20 @@ class Watch(Config):
 
 
 with warnings.catch_warnings():  # pydantic's metaclass has a method `register`, which no one needs here
-    warnings.filterwarnings("ignore", message='Field name "register" in "(Params|Timeouts)" shadows')
+    warnings.filterwarnings("ignore", message='Field name "register" in "(Sections|Params|Timeouts)" shadows')
 
-    class Timeouts(Config):
-        """The longest a stage may take, by its name; null: as long as it takes."""
+    class Sections(Config):
+        """A section per stage of dvc.yaml; a new stage is a line here, and has a place among machine.timeouts by that."""
 
-        fetch: Duration | None = None
-        prepare: Duration | None = None
-        reference: Duration | None = None
-        train: Duration | None = None
-        evaluate: Duration | None = None
-        register: Duration | None = None
+        fetch: Fetch
+        prepare: Prepare
+        reference: Reference
+        train: Train
+        evaluate: Evaluate
+        register: Register
+
+    Timeouts = pydantic.create_model("Timeouts", __base__=Config, **dict.fromkeys(Sections.model_fields, (Duration | None, None)))
+    Timeouts.__doc__ = """The longest a stage may take, by its name; null: as long as it takes."""
 
     class Machine(Config):
         save_interval_s: Annotated[float, pydantic.Field(ge=0)] = 20
@@ -321,15 +324,9 @@ with warnings.catch_warnings():  # pydantic's metaclass has a method `register`,
         watch: Watch = Watch()
         notify: list[Notice] = []
 
-    class Params(Config):
+    class Params(Sections):
         """params.yaml: one section per stage, and `machine`, which changes no byte of any result."""
 
-        fetch: Fetch
-        prepare: Prepare
-        reference: Reference
-        train: Train
-        evaluate: Evaluate
-        register: Register
         machine: Machine = Machine()
 
 

@@ -240,3 +240,8 @@ def test_a_registry_that_is_away_ends_with_that_code_too(error, code, capsys):
             exit_codes.exit_code(main)
     else:
         assert exit_codes.exit_code(main) == code and "MLflow: sqlite:///x cannot be reached" in capsys.readouterr().err
+
+
+def test_a_section_and_a_time_limit_for_every_stage():
+    stages = list(yaml.safe_load((small.ROOT / "dvc.yaml").read_text())["stages"])
+    assert list(params.Sections.model_fields) == list(params.Timeouts.model_fields) == stages
