@@ -243,5 +243,5 @@ def test_a_registry_that_is_away_ends_with_that_code_too(error, code, capsys):
 
 
 def test_a_section_and_a_time_limit_for_every_stage():
-    stages = list(yaml.safe_load((small.ROOT / "dvc.yaml").read_text())["stages"])
+    stages = list(yaml_files.read(small.ROOT / "dvc.yaml")["stages"])
     assert list(params.Sections.model_fields) == list(params.Timeouts.model_fields) == stages
