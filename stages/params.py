@@ -21,16 +21,20 @@ from gan.preparation.form import Form
 from gan.training.config import AverageConfig, GuardConfig, LoopConfig, QuickConfig
 from stages import yaml_files
 
+MOST_DAYS = 36_500
 PUBLISHED = "published"  # of prepare.heldout: the part that the data come with
 Share = Annotated[float, pydantic.Field(ge=0, lt=1)]
 Unit = Annotated[float, pydantic.Field(ge=0, le=1)]
 Count = Annotated[int, pydantic.Field(ge=1, strict=True)]
+Threads = Annotated[int, pydantic.Field(ge=1, le=4096, strict=True)]  # more are a slip: each takes memory before any work is done
 Seed = Annotated[int, pydantic.Field(ge=0, lt=2**32, strict=True)]
 
 
 def _duration(words: str) -> str:
     if not re.fullmatch(r"[0-9]+[smhd]", words):
         raise ValueError("write a number and s, m, h or d, as in 30s, 15m, 6h")
+    if int(words[:-1]) > MOST_DAYS * 86400 // {"s": 1, "m": 60, "h": 3600, "d": 86400}[words[-1]]:
+        raise ValueError(f"is longer than a century; write at most {MOST_DAYS}d")
     return words
 
 
@@ -139,7 +143,7 @@ Device = Literal["cpu", "cuda", "auto"]
 class Reference(Config):
     seed: Seed
     device: Device = "cpu"
-    threads: Count
+    threads: Threads
     protocol: choice("extractors")
 
 
@@ -160,7 +164,7 @@ def _each_once(sections: list[dict]) -> list[dict]:
 class Train(Config):
     seed: Seed
     device: Device
-    threads: Count
+    threads: Threads
     world_size: Literal[1]
     precision: Literal["float32", "bfloat16"]
     conditional: bool
@@ -187,7 +191,7 @@ class Train(Config):
 
 class Evaluate(Config):
     seed: Seed
-    threads: Count
+    threads: Threads
     draws: Annotated[int, pydantic.Field(ge=2, strict=True)]
     isc_splits: Count
     kid_subsets: Count
@@ -230,7 +234,7 @@ class Retrain(Config):
     """When a run that nobody started by hand trains; null: not asked."""
 
     max_drift: Annotated[float, pydantic.Field(gt=0)] | None = None  # new data that drifted less are not trained on
-    max_age_days: Annotated[float, pydantic.Field(gt=0)] | None = None  # of a champion that is older, they are
+    max_age_days: Annotated[float, pydantic.Field(gt=0, le=MOST_DAYS)] | None = None  # of a champion that is older, they are
 
 
 _PLAIN = (
@@ -316,7 +320,7 @@ with warnings.catch_warnings():  # pydantic's metaclass has a method `register`,
 
     class Machine(Config):
         save_interval_s: Annotated[float, pydantic.Field(ge=0)] = 20
-        workers: Annotated[int, pydantic.Field(ge=0, strict=True)] = 0
+        workers: Annotated[int, pydantic.Field(ge=0, le=4096, strict=True)] = 0
         prepare: Preparing = Preparing()
         share: Annotated[bool, pydantic.Field(strict=True)] = False
         timeouts: Timeouts = Timeouts()

@@ -25,7 +25,7 @@ class Config(choices.Config):
 
     width: int = pydantic.Field(ge=1, strict=True)
     num_features: int = pydantic.Field(ge=2, strict=True)
-    total_kimg: float = pydantic.Field(gt=0)
+    total_kimg: float = pydantic.Field(gt=0, le=1e9)
     batch_size: int = pydantic.Field(ge=2, strict=True)
     lr: float = pydantic.Field(gt=0)
     min_accuracy: float = pydantic.Field(ge=0, le=1)

@@ -12,6 +12,9 @@ from .. import choices
 LEAST_SIDE, MOST_SIDE = 8, 1024
 
 
+MOST_LEVEL = 1e38  # their difference must be a number too
+
+
 def _size(value: object) -> tuple[int, int]:
     """16 -> (16, 16); [16, 24] -> (16, 24)."""
     sides = value if isinstance(value, list | tuple) else (value, value)
@@ -27,6 +30,8 @@ def _range(value: object) -> tuple[float, float] | None:
     ends = value if isinstance(value, list | tuple) else ()
     if len(ends) != 2 or not all(type(end) in (int, float) and math.isfinite(end) for end in ends) or not ends[0] < ends[1]:
         raise ValueError("must be auto, or the levels that are black and white: [0, 4095], [-1, 1]")
+    if max(map(abs, ends)) > MOST_LEVEL:
+        raise ValueError(f"must be levels from {-MOST_LEVEL:g} to {MOST_LEVEL:g}, as 32-bit floating-point pictures hold them")
     return tuple(int(end) if float(end).is_integer() else end for end in ends)
 
 

@@ -21,9 +21,9 @@ class ScheduleConfig(Config):
 class LoopConfig(Config):
     """How long and how fast to train."""
 
-    total_kimg: Positive  # thousand real images seen by the discriminator
+    total_kimg: Annotated[float, pydantic.Field(gt=0, le=1e9)]  # thousand real images seen by the discriminator
     tick_kimg: Positive  # of one tick: quick score, history row, progress picture
-    batch_size: Annotated[int, pydantic.Field(ge=2, strict=True)]  # images per step
+    batch_size: Annotated[int, pydantic.Field(ge=2, le=1_000_000, strict=True)]  # images per step
     micro_batch_size: Annotated[int, pydantic.Field(ge=2, strict=True)] | None = None  # images at a time; None: the batch
     lr: Positive  # Adam's
     lr_schedule: ScheduleConfig
