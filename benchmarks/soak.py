@@ -36,7 +36,9 @@ SAMPLE_S = 0.5
 WARM_UP = 2  # runs that no line is fitted to: the first one makes databases
 RECIPE = {
     "prepare.source.path": DATA.as_posix(), "prepare.resolution": SIDE, "reference.protocol": {"name": "random", "width": 8, "seed": 0},
-    "train.network": {"name": "dcgan", "generator_width": 8, "discriminator_width": 8, "generator_norm": "batch", "discriminator_norm": "none"},
+    "train.network": {
+        "name": "dcgan", "generator_width": 8, "discriminator_width": 8, "generator_norm": "batch", "discriminator_norm": "none",
+    },
     "train.latent.size": 8, "train.loop.total_kimg": 1, "train.loop.tick_kimg": 0.5, "train.quick.num_images": 64,
     "evaluate.draws": 2, "evaluate.isc_splits": 2, "evaluate.kid_subsets": 5, "evaluate.kid_subset_size": 20, "evaluate.bootstrap": 20,
     "register.name": "soak", "register.gate.all_classes": False, "machine.workers": 1,

@@ -46,9 +46,11 @@ def settings(network: dict, changes: dict, precision: str) -> params.Train:
     penalties, augment = changes.get("penalties", R1_R2), changes.get("augment", [])
     return params.Train.model_validate({
         "seed": 0, "device": "cpu", "threads": 1, "world_size": 1, "precision": precision, "conditional": True,
-        "task": {"name": "image"}, "network": network | changes.get("network", {}), "latent": {"name": "normal", "size": 64}, "loss": {"name": "relativistic"},
+        "task": {"name": "image"}, "network": network | changes.get("network", {}), "latent": {"name": "normal", "size": 64},
+        "loss": {"name": "relativistic"},
         "penalties": [section("penalties", one) if isinstance(one, str) else one for one in penalties],
-        "augment": [section("augment", one) if isinstance(one, str) else one for one in augment], "ema": {"half_life_kimg": 1}, "quick": {"num_images": 2},
+        "augment": [section("augment", one) if isinstance(one, str) else one for one in augment],
+        "ema": {"half_life_kimg": 1}, "quick": {"num_images": 2},
         "loop": {"total_kimg": 10_000, "tick_kimg": BATCH_SIZE / 100, "batch_size": BATCH_SIZE, "lr": 1e-4,
                  "lr_schedule": {"name": "constant"}, "betas": (0.5, 0.9)},
     })  # fmt: skip

@@ -26,7 +26,8 @@ def in_words(error: OSError) -> str:
     if isinstance(written, str | bytes | os.PathLike):
         return of_file(Path(os.fsdecode(written)), reason)
     folder = least_room([*in_use(), Path(tempfile.gettempdir())])
-    return f"{reason}, and the system does not say in which file; the least room of all folders in use is in {folder}: {_free(folder)}; {WAY_OUT}"
+    least = f"the least room of all folders in use is in {folder}: {_free(folder)}"
+    return f"{reason}, and the system does not say in which file; {least}; {WAY_OUT}"
 
 
 def of_file(file: Path, reason: str) -> str:

@@ -268,8 +268,10 @@ def test_mlflow_opens_a_model_from_code_without_any_pickle(tmp_path, monkeypatch
 
 def test_mlflow_serves_its_store_on_loopback_and_refuses_another_host(tmp_path):
     port = free_port()
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-               "--backend-store-uri", f"sqlite:///{tmp_path}/mlflow.db", "--serve-artifacts", "--artifacts-destination", str(tmp_path / "files")]  # fmt: skip
+    command = [
+        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+        "--backend-store-uri", f"sqlite:///{tmp_path}/mlflow.db", "--serve-artifacts", "--artifacts-destination", str(tmp_path / "files"),
+    ]  # fmt: skip
     with ended(command, tmp_path) as process:
         wait_for(f"http://127.0.0.1:{port}/health", process)
         from mlflow.tracking import MlflowClient
@@ -355,8 +357,10 @@ def test_prefect_runs_one_at_a_time_and_cancels_what_comes_meanwhile(tmp_path):
     server = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with ended(server, tmp_path) as process:
         wait_for(f"{api}/health", process)
-        runner = subprocess.Popen([sys.executable, "flow.py"], cwd=tmp_path, env=ENVIRONMENT | {"PREFECT_API_URL": api}, start_new_session=True,
-                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+        runner = subprocess.Popen(
+            [sys.executable, "flow.py"], cwd=tmp_path, env=ENVIRONMENT | {"PREFECT_API_URL": api}, start_new_session=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
         try:
             end_s = time.monotonic() + patient(300)
             known = None
@@ -405,6 +409,6 @@ def test_prefect_runs_a_cron_that_does_not_exist_an_hour_early_and_knows_time_zo
 
 def test_nothing_of_ours_is_imported_here():
     """These are contracts of the engines: a test of ours in between would hide which of the two changed."""
-    assert not {"gan", "stages", "apps", "pipeline", "small"} & {line.split()[1].split(".")[0] for line in Path(__file__).read_text().splitlines()
-                                                                 if line.lstrip().startswith(("import ", "from "))}  # fmt: skip
+    imports = [line for line in Path(__file__).read_text().splitlines() if line.lstrip().startswith(("import ", "from "))]
+    assert not {"gan", "stages", "apps", "pipeline", "small"} & {line.split()[1].split(".")[0] for line in imports}
     assert shutil.which("git")

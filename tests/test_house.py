@@ -19,8 +19,9 @@ ROOMS = sorted(path.name for path in (ROOT / "gan").iterdir() if (path / "__init
 # What a stage may import without naming it in its deps, because it cannot change a byte of an out (proved with tracking
 # off and on by test_tracking.py): the door, what tells MLflow, what watches the process, what draws progress.
 EXEMPT = {
-    "stages/params.py", "stages/exit_codes.py", "stages/guard.py", "stages/progress.py", "stages/tracking/mlflow_run.py", "stages/tracking/journal.py",
-    "stages/tracking/delivery.py", "stages/tracking/publication.py", "stages/tracking/session.py", "stages/tracking/store.py", "stages/tracking/follower.py", "stages/preparation/executors.py",
+    "stages/params.py", "stages/exit_codes.py", "stages/guard.py", "stages/progress.py", "stages/preparation/executors.py",
+    "stages/tracking/mlflow_run.py", "stages/tracking/journal.py", "stages/tracking/delivery.py", "stages/tracking/publication.py",
+    "stages/tracking/session.py", "stages/tracking/store.py", "stages/tracking/follower.py",
     "gan/addresses.py", "gan/disk.py", "gan/proxies.py",
     "stages/registry/models.py",  # what it fetches is used only with the hash that the recipe names
 }  # fmt: skip

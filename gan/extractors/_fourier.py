@@ -1,8 +1,9 @@
 """Convolutions along one axis by the discrete Fourier transform: the same sums from a quarter of the multiplications.
 
-Along an axis of n places a kernel of k taps costs n k products of matrices over the channels. Transformed, it costs one a frequency: circular
-convolution is the product of transforms. For 17 places and 7 taps (Inception's middle) that is 29 products instead of 119, each complex one
-of three real ones (Gauss), and the transforms are two small matrices (Nussbaumer, Fast Fourier Transform and Convolution Algorithms, 1982).
+Along an axis of n places a kernel of k taps costs n k products of matrices over the channels. Transformed, it costs one a frequency:
+circular convolution is the product of transforms. For 17 places and 7 taps (Inception's middle) that is 29 products instead of 119, each
+complex one of three real ones (Gauss), and the transforms are two small matrices (Nussbaumer, Fast Fourier Transform and Convolution
+Algorithms, 1982).
 """
 
 import math

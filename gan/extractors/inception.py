@@ -99,7 +99,7 @@ def _folded(network: nn.Module, by_transforms: bool) -> nn.Sequential:
 
 
 def _by_threads(work: Callable[[Tensor], Tensor], images: Tensor, at_once: int) -> list[Tensor]:
-    """`work` of parts of at most `at_once` images, torch's threads shared out among them instead of meeting at the end of each operation."""
+    """`work` of parts of at most `at_once` images, torch's threads shared out among them: they do not meet at the end of each operation."""
     threads, without_gradients = torch.get_num_threads(), torch.is_inference_mode_enabled()
     rounds = max(1, -(-len(images) // (at_once * threads)))
     parts = images.chunk(rounds * threads)  # as many for each thread

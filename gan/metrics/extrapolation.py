@@ -14,7 +14,8 @@ def fid_infinity(generated: np.ndarray, real: np.ndarray | frechet.Statistics, p
 
     At each n the mean over as many samples as fit into the generated images, which share none: one alone moves the intercept by chance.
 
-    `real`: features (M, D), or their statistics. What their finite number adds to FID is not taken away: compare at the same real images only.
+    `real`: features (M, D), or their statistics. What their finite number adds to FID is not taken away: compare at the same real
+    images only.
     """
     count, size = frechet.checked(generated).shape
     least = max(round(_LEAST * count), round(_IMAGES_A_FEATURE * size) + 1)

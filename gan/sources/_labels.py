@@ -120,7 +120,8 @@ def may_list(name: str) -> bool:
 def find(read: Callable[[str], bytes | None], where: str, column: str | None, layout: _splits.Layout) -> Classes:
     """The classes by the labels files that `read` (None: no such file) finds in `where`, a folder or an archive.
 
-    `column` is the column of the labels, where it is not to be guessed; "": there are to be no classes. ValueError says what is wrong, and in which line.
+    `column` is the column of the labels, where it is not to be guessed; "": there are to be no classes. ValueError says what is wrong,
+    and in which line.
     """
     found = _tables(read, "", where, column)
     for folder in () if found else layout.parts:

@@ -133,8 +133,8 @@ def _level(names: list[str], place: str, where: str, wanted: bool | None) -> dic
         others = [name for name in names if name not in some]
         raise ValueError(
             f"{where} has the folders {_listed(place, some)}, which look like published parts, beside "
-            f"{_listed(place, others)}: keep only parts there, or only classes; or name the source (folder or archive) and say in prepare.source what the "
-            "folders are: splits: true (parts, the others of none) or splits: false (classes)"
+            f"{_listed(place, others)}: keep only parts there, or only classes; or name the source (folder or archive) and say in "
+            "prepare.source what the folders are: splits: true (parts, the others of none) or splits: false (classes)"
         )
     return None
 

@@ -152,7 +152,10 @@ def _base(name: str) -> tuple[str, str]:
 
 
 def _pairs(config: Config, where: str, arrays: _Arrays, only: str) -> list[_Found]:
-    """The arrays of images, each with its labels; `only`: the name of the array of images, where that is what was asked for; the others lie beside it."""
+    """The arrays of images, each with its labels.
+
+    `only`: the name of the array of images, where that is what was asked for; the others lie beside it.
+    """
     for key, wanted in (("image", config.image), ("label", config.label)):
         if wanted and wanted not in arrays:
             raise ValueError(f"{where} has no array {wanted!r} for {key}; it has {', '.join(arrays)[:200]}")

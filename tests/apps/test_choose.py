@@ -30,8 +30,8 @@ ROOMS = sorted(
     and all("class Config(" in file.read_text("utf-8") for file in path.glob("[!_]*.py"))
 )  # fmt: skip
 KEYS = {  # where a room's choices are named
-    "augment": "train.augment", "extractors": "reference.protocol", "latents": "train.latent", "losses": "train.loss", "networks": "train.network",
-    "penalties": "train.penalties", "sources": "prepare.source", "tasks": "train.task",
+    "augment": "train.augment", "extractors": "reference.protocol", "latents": "train.latent", "losses": "train.loss",
+    "networks": "train.network", "penalties": "train.penalties", "sources": "prepare.source", "tasks": "train.task",
 }  # fmt: skip
 LISTS = ("augment", "penalties")
 CHOICES = [(room, name) for room in ROOMS for name in choices.names(room)]

@@ -187,7 +187,10 @@ def test_the_door_lets_a_notice_without_a_secret_in(tmp_path, value):
 
 @pytest.fixture
 def asking(tmp_path):
-    """A web server that gives a zip of striped pictures of two classes to who says user, password and key; its address with $NAME for them."""
+    """A web server that gives a zip of striped pictures of two classes to who says user, password and key.
+
+    Its address has $NAME for them.
+    """
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         draw, stripes = np.random.default_rng(0), np.arange(8) % 2 * 128

@@ -22,7 +22,8 @@ CHANGES = {
     "train.loss": {"name": "least_squares"},
     "train.conditional": True,
 }
-RUN = f"import gan.tasks; gan.tasks.__path__.append({str(TOYS)!r}); import sys; from stages import exit_codes, train; sys.exit(exit_codes.exit_code(train.main))"
+WITH_TOYS = f"import gan.tasks; gan.tasks.__path__.append({str(TOYS)!r})"
+RUN = f"{WITH_TOYS}; import sys; from stages import exit_codes, train; sys.exit(exit_codes.exit_code(train.main))"
 
 
 @pytest.fixture(autouse=True)

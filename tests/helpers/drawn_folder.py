@@ -26,7 +26,7 @@ def draw(folder: Path, counts: dict[str, int], size: tuple[int, int] = (40, 36),
 
 def facts(**changes: object) -> propose.Facts:
     known = {
-        "files": 5000, "looked_at": 2000, "unreadable": [], "outside": 5000, "classes": {}, "modes": {"RGB": 2000}, "jpeg": 0.0, "grey": 0.0,
-        "transparent": 0.0, "handed": 0.0, "short_side": {"least": 90, "tenth": 100, "median": 200, "most": 900},
+        "files": 5000, "looked_at": 2000, "unreadable": [], "outside": 5000, "classes": {}, "modes": {"RGB": 2000}, "jpeg": 0.0,
+        "grey": 0.0, "transparent": 0.0, "handed": 0.0, "short_side": {"least": 90, "tenth": 100, "median": 200, "most": 900},
     }  # fmt: skip
     return propose.Facts(**(known | changes))

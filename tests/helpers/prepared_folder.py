@@ -12,8 +12,9 @@ from gan import dataset
 
 SCHEMA = pa.schema([
     ("path", pa.string()), ("bytes", pa.int64()), ("sha256", pa.string()), ("width", pa.int32()), ("height", pa.int32()),
-    ("mode", pa.string()), ("frames", pa.int32()), ("class", pa.string()), ("published", pa.string()), ("label", pa.int32()), ("split", pa.string()),
-    ("shard", pa.string()), ("index", pa.int32()), ("verdict", pa.string()), ("reason", pa.string()), ("twin", pa.string()),
+    ("mode", pa.string()), ("frames", pa.int32()), ("class", pa.string()), ("published", pa.string()), ("label", pa.int32()),
+    ("split", pa.string()), ("shard", pa.string()), ("index", pa.int32()), ("verdict", pa.string()), ("reason", pa.string()),
+    ("twin", pa.string()),
 ])  # fmt: skip
 
 
@@ -62,7 +63,8 @@ def _row(one: Input, classes: list[str]) -> dict:
     split = (one.split or ("heldout" if content_hash(one.pixels)[0] in "0123" else "train")) if kept else None
     return {
         "path": one.path, "bytes": one.bytes, "sha256": None, "width": one.size[0], "height": one.size[1], "mode": one.mode,
-        "frames": one.frames, "class": one.class_name, "published": one.published, "label": classes.index(one.class_name) if one.class_name else -1,
+        "frames": one.frames, "class": one.class_name, "published": one.published,
+        "label": classes.index(one.class_name) if one.class_name else -1,
         "split": split, "shard": None, "index": -1, "verdict": "kept" if kept else "set aside", "reason": one.reason,
         "twin": one.twin,
     }  # fmt: skip

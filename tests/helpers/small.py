@@ -185,8 +185,8 @@ def settings(**changes: object) -> params.Train:
         chosen[key] = section(room, names) if isinstance(names, str) else [section(room, name) for name in names]
     base = {
         "seed": 0, "device": "cpu", "threads": 1, "world_size": 1, "precision": "float32", "conditional": True,
-        "task": section("tasks", "image"), "network": section("networks", "dcgan"), "latent": section("latents", "normal"), "loop": loop_config(),
-        "ema": {"half_life_kimg": 0.05}, "quick": {"num_images": 16},
+        "task": section("tasks", "image"), "network": section("networks", "dcgan"), "latent": section("latents", "normal"),
+        "loop": loop_config(), "ema": {"half_life_kimg": 0.05}, "quick": {"num_images": 16},
     }  # fmt: skip
     return params.Train.model_validate(base | chosen)
 

@@ -14,8 +14,8 @@ from apps import answer
 from pipeline import cli
 
 COMMANDS = [
-    "init", "plan", "run", "sample", "serve", "export", "evaluate", "judge", "drift", "history", "promote", "rollback", "lineage", "reproduce",
-    "sweep", "compare", "ui", "up", "down", "status", "schedule", "doctor", "gc", "sync",
+    "init", "plan", "run", "sample", "serve", "export", "evaluate", "judge", "drift", "history", "promote", "rollback", "lineage",
+    "reproduce", "sweep", "compare", "ui", "up", "down", "status", "schedule", "doctor", "gc", "sync",
 ]  # fmt: skip
 FORWARDED = [
     "sample",

@@ -495,8 +495,8 @@ def test_an_array_of_labels_is_read_whatever_its_type(tmp_path, labels, expected
 
 @pytest.mark.parametrize(
     "names",
-    [("arr_0", "arr_1"), ("images", "target"), ("x", "targets"), ("X", "Y"), ("data", "class"), ("X_train", "Y_train"), ("train_images", "train_labels"),
-     ("x_test", "target_test"), ("images", "breed"), ("pictures", "kinds")],
+    [("arr_0", "arr_1"), ("images", "target"), ("x", "targets"), ("X", "Y"), ("data", "class"), ("X_train", "Y_train"),
+     ("train_images", "train_labels"), ("x_test", "target_test"), ("images", "breed"), ("pictures", "kinds")],
 )  # fmt: skip
 @pytest.mark.parametrize("form", ["npz", "folder", "file"])
 def test_the_array_of_the_labels_is_known_by_its_name_or_because_there_is_no_other(tmp_path, names, form):

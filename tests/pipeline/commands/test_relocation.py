@@ -93,7 +93,8 @@ def test_only_paths_of_disks_that_lie_here_are_rewritten(database):
     assert "3 paths of /old/place, /other are now of" in relocation.relocate()
     assert paths(database) == [
         f"{here.as_uri()}/mlartifacts/toys", "s3://bucket/mlartifacts/toys", f"{here.as_uri()}/mlartifacts/toys/run%201",
-        "file:///old/place/mlartifacts/toys/lost", "file:///x/mlartifacts/../mlartifacts/toys", f"{here}/mlartifacts/toys/run 1", "models:/m-1",
+        "file:///old/place/mlartifacts/toys/lost", "file:///x/mlartifacts/../mlartifacts/toys", f"{here}/mlartifacts/toys/run 1",
+        "models:/m-1",
     ]  # fmt: skip
 
 

@@ -34,7 +34,11 @@ FORWARD, BACK = "on 2027-03-28, when clocks go forward, ", "on 2027-10-31, when 
 @pytest.mark.parametrize(
     ("cron", "zone", "said"),
     [
-        ("30 2 * * *", BERLIN, [f"{FORWARD}there is no 02:30: it runs at 01:30 CET", f"{BACK}02:30 comes twice: it runs at 02:30 CEST only"]),
+        (
+            "30 2 * * *",
+            BERLIN,
+            [f"{FORWARD}there is no 02:30: it runs at 01:30 CET", f"{BACK}02:30 comes twice: it runs at 02:30 CEST only"],
+        ),
         ("0 * * * *", BERLIN, [f"{FORWARD}there is no 02:00: left out", f"{BACK}02:00 comes twice: it runs at 02:00 CEST only"]),
         ("0 3 * * *", BERLIN, []),
         ("30 2 * * 1", BERLIN, []),  # Mondays; clocks change on Sundays

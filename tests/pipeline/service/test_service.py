@@ -54,7 +54,8 @@ checkout.set_up_prefect()
 kept = server.prepared()
 from prefect.settings import get_current_settings
 found = get_current_settings()
-print(found.home, found.api.url, found.server.database.connection_url.get_secret_value(), sorted(key for key in kept if "PROFILE" in key), kept["PREFECT_HOME"])
+database = found.server.database.connection_url.get_secret_value()
+print(found.home, found.api.url, database, sorted(key for key in kept if "PROFILE" in key), kept["PREFECT_HOME"])
 """
 
 

@@ -92,7 +92,9 @@ def test_a_class_without_training_images_leaves_the_divergence_of_classes_finite
     """Of K classes the real ones count from 1: KL((1, 1, 2) / 4 ‖ (3, 2, 1) / 6) where the third was never trained on."""
     seen = SimpleNamespace(logits=np.eye(3)[[0, 1, 2, 2]], labels=None)
     reference = SimpleNamespace(
-        data={"classes": ["a", "b", "c"]}, train=SimpleNamespace(labels=np.array([0, 0, 1])), heldout=SimpleNamespace(logits=np.eye(3)[[0, 1]])
+        data={"classes": ["a", "b", "c"]},
+        train=SimpleNamespace(labels=np.array([0, 0, 1])),
+        heldout=SimpleNamespace(logits=np.eye(3)[[0, 1]]),
     )  # fmt: skip
     kept = SimpleNamespace(reference=reference, draws=[seen], interval=lambda value, floor, **limits: {"mean": value(seen), "floor": floor})
     found = stages.evaluation.scores.classes.measure(kept)["classes"]

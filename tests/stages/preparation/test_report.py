@@ -267,8 +267,10 @@ def test_a_fifth_of_a_million_rows_takes_seconds_and_little_memory(tmp_path):
                 "height": [n % 300 + 1 for n in numbers], "mode": [("RGB", "L")[n % 2] for n in numbers],
                 "reason": [f"{report.KINDS[n % 8]} {n}" for n in numbers], "twin": [f"{n % kept}" for n in numbers],
             }  # fmt: skip
-            constant = {"sha256": None, "frames": 1, "class": None, "published": None, "label": -1, "split": None, "shard": None, "index": -1,
-                        "verdict": "set aside"}  # fmt: skip
+            constant = {
+                "sha256": None, "frames": 1, "class": None, "published": None, "label": -1, "split": None, "shard": None, "index": -1,
+                "verdict": "set aside",
+            }  # fmt: skip
             columns |= {name: [value] * len(numbers) for name, value in constant.items()}
             writer.write_table(pa.table([pa.array(columns[one.name], one.type) for one in SCHEMA], SCHEMA))
     card["counts"] |= {"inputs": count, "set_aside": count - kept}

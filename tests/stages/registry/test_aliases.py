@@ -23,7 +23,8 @@ print("ready", flush=True); sys.stdin.readline()
 for attempt in range(int(sys.argv[2])):
     try:
         expected = aliases.holder(client, "toys", "champion") if sys.argv[3] == "again" else sys.argv[3]
-        move = aliases.move(client, session.tracking_uri(), "toys", "champion", sys.argv[1], expected=expected, how="promote", why=f"{sys.argv[1]}/{attempt}")
+        why = f"{sys.argv[1]}/{attempt}"
+        move = aliases.move(client, session.tracking_uri(), "toys", "champion", sys.argv[1], expected=expected, how="promote", why=why)
         print("moved", flush=True)
     except aliases.Overtaken as overtaken:
         print("overtaken", flush=True)

@@ -512,8 +512,9 @@ class Killed(Exception):
 
 
 WRITES = (
-    "create_registered_model", "create_run", "create_logged_model", "log_model_artifacts", "log_metric", "finalize_logged_model", "create_model_version", "set_model_version_tag", "set_registered_model_tag",
-    "set_registered_model_alias", "update_model_version", "set_logged_model_tags", "log_model_params", "log_inputs", "log_outputs",
+    "create_registered_model", "create_run", "create_logged_model", "log_model_artifacts", "log_metric", "finalize_logged_model",
+    "create_model_version", "set_model_version_tag", "set_registered_model_tag", "set_registered_model_alias",
+    "update_model_version", "set_logged_model_tags", "log_model_params", "log_inputs", "log_outputs",
 )  # fmt: skip
 
 
