@@ -64,7 +64,8 @@ def _names(room: str) -> str:
 def _chosen(room: str, section: Any) -> dict:
     """A section {name: ..., **fields} of which the room's file `name` knows the fields, as a plain dict."""
     if not isinstance(section, dict) or not isinstance(section.get("name"), str):
-        raise ValueError(f"needs a name; {room} has {_names(room)}")
+        meant = difflib.get_close_matches("name", map(str, section), 1) if isinstance(section, dict) and "name" not in section else []
+        raise ValueError(f"needs a name{f', and has {meant[0]!r}' if meant else ''}; {room} has {_names(room)}")
     try:
         config = choices.config(room, section)
     except LookupError as error:

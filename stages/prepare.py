@@ -88,6 +88,7 @@ class Inputs:
         self.deep = Deep()
         self.classes: dict[str, int] = {}  # name -> its number, in the order they were met
         self.notes: list[str] = []  # of the source, about labels that are there and are not read
+        self.splits: bool | None = True  # whether the user said that there are parts: None where the source found out
         self.classes_are_made = False  # by the source: however few images each has, they are no captions
         self.tables: list[str] = []  # the first inputs that are no pictures and may have been meant to give the classes
         self.columns = {
@@ -118,6 +119,7 @@ class Inputs:
         module, config, path = _opened(source)
         self.notes = module.notes(config, path) if hasattr(module, "notes") else []
         self.classes_are_made = getattr(module, "MAKES_CLASSES", False)
+        self.splits = getattr(config, "splits", True)
         blocks = module.blocks(config, path)
         with (
             pa.OSFile(str(self.rows_path), "wb") as file,
@@ -237,6 +239,7 @@ class Choice:
         self.without_class = (inputs.records != decoding.NONE) & (self.label < 0) & bool(self.classes)
         usable = (inputs.records != decoding.NONE) & ~self.without_class
         self.part = self._published(usable) if config.heldout == params.PUBLISHED else None  # that is held out
+        self.notes += self._note_of_parts(usable)
         taken = [_PARTS.index(part) for part in ("train", self.part)] if self.part else range(-1, len(_PARTS))
         self.left_out = usable & ~np.isin(inputs.published, list(taken))
         usable = np.flatnonzero(usable & ~self.left_out).astype(np.int32)
@@ -277,6 +280,16 @@ class Choice:
                 f"one of {', '.join(_labels.FILES)}"
             )
         return _sorted(self.inputs.classes) if len(self.inputs.classes) > 1 else []  # one class tells nothing apart
+
+    def _note_of_parts(self, usable: np.ndarray) -> list[str]:
+        """What became of folders that were found to be published parts, for those who mean classes by them."""
+        counts = {part: int((self.inputs.published[usable] == number).sum()) for number, part in enumerate(_PARTS)}
+        found = [f"{part} ({count:,} images)" for part, count in counts.items() if count]
+        if self.inputs.splits is not None or not found:
+            return []
+        what = f"{self.part} is held out" if self.part else f"prepare.heldout {self.config.heldout} of all is held out, whatever the part"
+        way_out = "if these folders are classes, name the source (folder or archive) and set prepare.source.splits: false"
+        return [f"by the folders' names there are published parts, {' and '.join(found)}, and {what}; {way_out}"]
 
     def _published(self, usable: np.ndarray) -> str:
         """The part that is held out: test, else val. ValueError if none is published, or nothing to train on."""

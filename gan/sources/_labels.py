@@ -239,6 +239,8 @@ def _of_rows(columns: list[str], rows: _Rows, column: str | None) -> _Table:
     label_column = None if column == "" else column or _values.labels_of(others) or (likely[0] if len(likely) == 1 else None)
     if label_column is None and column != "" and (others or not split_column):
         raise _no_column("label", columns, _LABEL_COLUMNS)
+    if twice := next((one for one in (file_column, split_column, label_column) if one and columns.count(one) > 1), None):
+        raise _Malformed(None, f"has {columns.count(twice)} columns called {twice!r}; call each by a name of its own")
     table = _Table({}, by_folder=label_column is None)
     way_out = 'set label to another column, or to "" for no classes'
     to_class = _to_class([row.get(label_column) for _, row in rows], f"the column {label_column!r}", way_out)

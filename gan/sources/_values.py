@@ -80,12 +80,14 @@ def _number(label: int | float | decimal.Decimal, is_nan: bool, is_infinite: boo
 def are_one_hot(labels: Iterable[Any]) -> bool:
     """Whether each label is a row of zeros with a single one, all of one length: its class is then the place of the one.
 
-    ValueError, to be put behind "the labels": they are vectors of other numbers, which are no classes.
+    ValueError, to be put behind "the labels": they are vectors of other numbers, or with empty places, which are no classes.
     """
     lengths, one_hot, bits = set(), True, True
     for label in labels:
         if label is None:
             continue
+        if isinstance(label, list | tuple) and None in label and all(isinstance(one, int | float | None) for one in label):
+            raise ValueError(f"are rows of numbers, of which one is empty in {label!r:.60}: they are no classes")
         if not isinstance(label, list | tuple) or not all(isinstance(one, int | float) for one in label):
             return False
         if any(one != one // 1 for one in label):

@@ -25,6 +25,7 @@ MISTAKES = [
     ("resolution: 16", "resolutoin: 16", "prepare.resolutoin is no key; valid are alpha, channels,", "did you mean 'resolution'?"),
     ("generator_width: ", "generator_wdth: ", "train.network.generator_wdth is no key", "did you mean 'generator_width'?"),
     ("name: dcgan", "name: dcgn", "train.network.name is 'dcgn'", "did you mean 'dcgan'?"),
+    ("name: dcgan", "nam: dcgan", "train.network is", "needs a name, and has 'nam'; networks has"),
     ("name: relativistic", "name: [3]", "train.loss", "needs a name"),
     ("channels: 1 ", "channels: one ", "prepare.channels is 'one'", "1, 3 or 4"),
     ("device: cpu ", "device: gpu ", "reference.device is 'gpu'", "did you mean 'cpu'?"),

@@ -95,6 +95,23 @@ def test_captions_are_no_classes_and_the_report_says_so(tmp_path, monkeypatch, c
         prepare.main()
 
 
+def test_folders_that_were_taken_for_published_parts_are_said_to_be(tmp_path, monkeypatch):
+    """train tube and test tube may be what is in the pictures."""
+    monkeypatch.chdir(project(tmp_path, classes=2))
+    for number, name in enumerate(("train tube", "test tube")):
+        (tmp_path / f"data/mine/{number}").rename(tmp_path / f"data/mine/{name}")
+    prepare.main()
+    (note,) = card(tmp_path)["notes"]
+    assert note.startswith(
+        "by the folders' names there are published parts, train (15 images) and test (15 images), and prepare.heldout 0.2 of all"
+    )
+    assert note.endswith("set prepare.source.splits: false") and card(tmp_path)["classes"] == []
+    for splits, classes in ((False, ["test tube", "train tube"]), (True, [])):
+        small.write_params(tmp_path, {**SETTINGS, "prepare.source": {"path": "data/mine", "name": "folder", "splits": splits}})
+        prepare.main()
+        assert card(tmp_path)["classes"] == classes and "notes" not in card(tmp_path)
+
+
 def test_a_table_of_another_name_is_said_not_to_give_the_classes(tmp_path, monkeypatch):
     monkeypatch.chdir(project(tmp_path, classes=0))
     (tmp_path / "data/mine/annotations.csv").write_text("file,label\n000.png,cat\n")

@@ -547,7 +547,7 @@ def test_one_hot_labels_are_the_place_of_the_one_and_other_vectors_are_refused(p
     assert ordered(path) == ["2", "0", "1"]
 
 
-@pytest.mark.parametrize("vector", [[0.25, 0.5], [1, 1]])
+@pytest.mark.parametrize("vector", [[0.25, 0.5], [1, 1], [None, 1]])
 def test_vectors_in_place_of_labels_are_refused_with_the_way_out(vector, tmp_path):
     pairs = [["0.png", [0, 1]], ["1.png", vector]]
     path = write(tmp_path / "a" / "dataset.json", json.dumps({"labels": pairs}).encode()).parent
@@ -629,6 +629,7 @@ def test_a_column_without_a_labels_file_is_a_sentence(pack):
         ("labels.csv", "a,b\n1,2\n", r"labels.csv: its columns \(a,b\) do not tell which is the file; call one file_name"),
         ("labels.csv", "file,a,b\n1.png,2,3\n", r"\(file, a, b\) do not tell which is the label; .*set label"),
         ("labels.csv", "file\n1.png\n", "which is the label"),
+        ("labels.csv", "file,label,label\n1.png,cat,dog\n", "labels.csv: has 2 columns called 'label'; call each by a name of its own"),
         ("labels.csv", "file,label\n1.png,cat\n2.png\n", "line 3: has 1 fields, but the header has 2"),
         ("labels.csv", 'file,label\n1.png,"cat\n', "line 2: unexpected end of data"),
         ("labels.csv", "file,label\n1.png,cat\n1.png,dog\n", "line 3: 1.png has the label dog here and cat before"),
