@@ -3,12 +3,15 @@
 import ast
 import re
 import sys
+import tomllib
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+import jinja2
 import pytest
 import yaml
+from jinja2 import meta
 
 ROOT = Path(__file__).resolve().parents[1]
 GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text())
@@ -210,8 +213,20 @@ def rooms_chosen_from(file: str) -> set[str]:
     return {call.args[0].value for call in named if isinstance(call.args[0], ast.Constant)}
 
 
+@cache
+def pages(file: str) -> frozenset[str]:
+    """The templates that a module fills by page.template("…"), and what those are built on."""
+    calls = [node for node in ast.walk(tree(file)) if isinstance(node, ast.Call) and ast.unparse(node.func) == "page.template"]
+    found, waiting = set(), [ast.literal_eval(call.args[0]) for call in calls]
+    while waiting:
+        found.add(name := waiting.pop())
+        built_on = meta.find_referenced_templates(jinja2.Environment().parse((ROOT / name).read_text("utf-8")))
+        waiting += set(built_on) - found
+    return frozenset(found)
+
+
 def needs(stage: str) -> set[str]:
-    """The files whose code can change a stage's bytes: its imports, theirs, and every choice of the rooms it opens."""
+    """The files whose code can change a stage's bytes: its imports, theirs, the pages they fill, every choice of the rooms it opens."""
     found, waiting = set(), [f"stages/{stage}.py"]
     while waiting:
         file = waiting.pop()
@@ -224,6 +239,7 @@ def needs(stage: str) -> set[str]:
         ]  # which opens them all
         for room in rooms_chosen_from(file):
             waiting += [choice for choice in sources(f"gan/{room}") if not choice.endswith("__init__.py")]
+    found |= {page for file in found for page in pages(file)}
     return {file for file in found if not file.endswith("__init__.py")}
 
 
@@ -273,6 +289,29 @@ def test_a_stage_reads_only_its_own_section_of_params(stage):
     assert read <= {stage, "machine"}, f"stages/{stage}.py reads {read}: DVC watches only the section {stage}"
 
 
+def test_html_stands_in_a_template_beside_the_module_that_fills_it():
+    """An editor colours it there, a page can be read from its head to its foot, and `deps` of dvc.yaml can name it."""
+    filled, templates = set(), {path.relative_to(ROOT).as_posix() for package in PACKAGES for path in (ROOT / package).rglob("*.j2")}
+    for file in (file for package in PACKAGES for file in sources(package)):
+        words = [node.value for node in ast.walk(tree(file)) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+        tags = {tag for text in words for tag in re.findall(r"</[a-z]\w*>", text)}
+        assert not tags, (
+            f"{file} holds HTML ({', '.join(sorted(tags))}): put it into {file.removesuffix('.py')}.html.j2, see stages/page.py"
+        )
+        beside = f"{file.removesuffix('.py')}.html.j2"
+        assert beside in pages(file) or not pages(file), f"{file} fills {set(pages(file))}: a module's template is called as it is"
+        filled |= pages(file)
+    assert filled == templates, f"no module fills {templates - filled}"
+
+
+def test_whatever_is_no_python_is_package_data():
+    """Else a wheel and the Docker image are built without it."""
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["*"]
+    for package in PACKAGES:
+        for path in (path for path in (ROOT / package).rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")):
+            assert any(path.match(pattern) for pattern in patterns), f"{path.relative_to(ROOT)}: name it in package-data of pyproject.toml"
+
+
 def test_nothing_of_ours_reads_or_writes_pickles():
     for package in PACKAGES:
         for file in sources(package):
@@ -286,8 +325,6 @@ def test_nothing_of_ours_reads_or_writes_pickles():
 def test_every_package_that_is_imported_is_declared():
     """What another package happens to bring may go with its next release."""
     import importlib.metadata
-    import sys
-    import tomllib
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = [*project["dependencies"], *(one for extra in project["optional-dependencies"].values() for one in extra)]

@@ -22,7 +22,7 @@ def html(groups: list[Group], metrics: list[str]) -> str:
     runs = [run for group in groups for run in group.runs]
     names = [label for group in groups for label in group.table["run"]]
     colours = {run.id: COLOURS[place % len(COLOURS)] for place, run in enumerate(runs)}
-    return page.environment().from_string(TEMPLATE).render(
+    return page.template("apps/comparison/page.html.j2").render(
         groups=[_shown(group, metrics, colours) for group in groups],
         count=len(runs), rule=" ".join((table.__doc__ or "").split("\n\n")[1].split()),
         grids=[{"name": name, "colour": colours[run.id], **_grid(run.grid)} for run, name in zip(runs, names) if run.grid],
@@ -75,78 +75,3 @@ def _curve(key: str, runs: list[Run], names: list[str], colours: dict[str, str])
         "kimg": f"{last / 1000:g}",
         "logarithmic": logarithmic,
     }
-
-
-TEMPLATE = """\
-{{ head }}
-<title>Comparison of {{ count }} runs</title>
-<style>
-{{ style }}main { max-width: 84rem; }
-td, th { white-space: nowrap; padding-right: 1rem; } tr.first td:first-child { font-weight: 600; }
-.key { display: inline-block; width: .8em; height: .8em; border-radius: 2px; margin-right: .4em; }
-.grids { display: grid; gap: 1rem 1.5rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 20rem), 1fr)); }
-.grids img { max-width: 100%; height: auto; }
-.curves { display: grid; gap: 1rem 1.5rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 24rem), 1fr)); }
-.curves svg { width: 100%; height: 11rem; display: block; background: var(--track); border-radius: 4px; }
-.curves polyline { fill: none; stroke-width: 2; vector-effect: non-scaling-stroke; }
-.legend { font-size: .85rem; display: flex; flex-wrap: wrap; gap: .1rem 1rem; margin-top: .3rem; }
-</style>
-</head>
-<body>
-<main>
-<header>
-<small>Ganline · comparison</small>
-<h1>{{ count }} runs</h1>
-<p class="soft">Scores are mean [95 % interval]. {{ rule }}</p>
-</header>
-
-{% macro drawn(one) %}
-<div class="scroll"><table>
-<thead><tr>{% for column in one.columns %}<th>{{ column | visible }}</th>{% endfor %}</tr></thead>
-<tbody>
-{% for row in one.rows %}
-<tr{% if row.first %} class="first"{% endif %}>{% for cell in row.cells %}<td>{% if loop.first %}<i class="key" style="background:{{ row.colour }}"></i>{% endif %}<bdi>{{ cell | visible }}</bdi></td>{% endfor %}</tr>
-{% endfor %}
-</tbody></table></div>
-{% endmacro %}
-{% for group in groups %}
-<section>
-<h2>{{ group.title | visible }}</h2>
-{% if group.scored and not loop.first %}<p class="soft">Another protocol: its scores cannot be compared with those above.</p>{% endif %}
-<ul class="findings"><li class="{{ "good" if group.scored else "odd" }}">{{ group.verdict | visible(400) }}</li></ul>
-{{ drawn(group.tables[0]) }}
-{% if group.tables[1].columns | length > 1 %}<details><summary>All scores</summary>{{ drawn(group.tables[1]) }}</details>{% endif %}
-</section>
-{% endfor %}
-
-{% if grids %}
-<section>
-<h2>The images of the first seeds</h2>
-<div class="grids">
-{% for one in grids %}
-<figure><figcaption><span><i class="key" style="background:{{ one.colour }}"></i><bdi class="name">{{ one.name | visible }}</bdi></span></figcaption>
-<img src="{{ one.uri }}" width="{{ one.width }}" alt="images of {{ one.name | visible }}"></figure>
-{% endfor %}
-</div>
-</section>
-{% endif %}
-
-{% if curves %}
-<section>
-<h2>Training</h2>
-<p class="soft">By images seen.</p>
-<div class="curves">
-{% for curve in curves %}
-<figure><figcaption><span>{{ curve.name | visible }}&ensp;</span><span class="soft">{{ curve.low }} to {{ curve.high }}{{ ", logarithmic" if curve.logarithmic }}; 0 to {{ curve.kimg }} kimg</span></figcaption>
-<svg viewBox="0 0 320 150" preserveAspectRatio="none" role="img" aria-label="{{ curve.name | visible }}">
-{% for line in curve.lines %}<polyline points="{{ line.points }}" style="stroke:{{ line.colour }}"><title>{{ line.name | visible }}</title></polyline>
-{% endfor %}</svg>
-<div class="legend">{% for line in curve.lines %}<span><i class="key" style="background:{{ line.colour }}"></i><bdi>{{ line.name | visible }}</bdi> {{ line.last }}</span>{% endfor %}</div></figure>
-{% endfor %}
-</div>
-</section>
-{% endif %}
-</main>
-</body>
-</html>
-"""

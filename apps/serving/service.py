@@ -5,6 +5,7 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
+from types import ModuleType
 from typing import Annotated
 
 import numpy as np
@@ -143,15 +144,15 @@ def application(service: Service) -> FastAPI:
     made.get("/v1/image/{seed}.png", response_class=Response, responses=_responses({"image/png": {}}, *making, headers=MADE_BY))(
         _one_image(service)
     )
-    made.get("/", include_in_schema=False)(lambda: _page(page.DOCUMENT, page.policy()))
-    made.get("/docs", include_in_schema=False)(lambda: _page(reference.document(made.openapi()), reference.policy()))
+    made.get("/", include_in_schema=False)(lambda: _page(page, page.document()))
+    made.get("/docs", include_in_schema=False)(lambda: _page(reference, reference.document(made.openapi())))
     for kind, handler in HANDLERS.items():
         made.add_exception_handler(kind, handler)
     return made
 
 
-def _page(document: str, policy: str) -> HTMLResponse:
-    return HTMLResponse(document, headers={"Content-Security-Policy": policy, "Referrer-Policy": "no-referrer"})
+def _page(of: ModuleType, document: str) -> HTMLResponse:
+    return HTMLResponse(document, headers={"Content-Security-Policy": of.policy(document), "Referrer-Policy": "no-referrer"})
 
 
 def _one_image(service: Service) -> Callable:

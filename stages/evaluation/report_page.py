@@ -32,7 +32,7 @@ def html(
     shown = [
         {"name": name, "words": PICTURES[name], "uri": page.png_uri(content), "width": widths[name]} for name, content in pictures.items()
     ]
-    return page.environment().from_string(TEMPLATE).render(
+    return page.template("stages/evaluation/report_page.html.j2").render(
         title=title, metrics=metrics, scores=scores(metrics), findings=[appraisal.state(metrics), appraisal.copying(metrics)],
         rows=rows, pictures=shown, curves=[_drawn(one) for one in curves], protocol=_flat(rules),
     )  # fmt: skip
@@ -85,104 +85,3 @@ def _flat(content: dict, prefix: str = "") -> list[tuple[str, str]]:
         else:
             found.append((f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value)))
     return found
-
-
-TEMPLATE = """\
-{{ head }}
-<title>Evaluation of {{ title | visible }}</title>
-<style>
-{{ style }}.axis { position: relative; display: block; height: 1rem; min-width: 8rem; background: var(--track); border-radius: 3px; }
-.axis i { position: absolute; top: .3rem; height: .4rem; background: var(--train); opacity: .45; min-width: 2px; }
-.axis b { position: absolute; top: .1rem; height: .8rem; width: 3px; margin-left: -1px; background: var(--train); }
-.axis u { position: absolute; top: 0; height: 1rem; width: 2px; background: var(--heldout); }
-.picture { overflow-x: auto; } .picture img { max-width: none; }
-.curves { display: grid; gap: .5rem 1.5rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); }
-.curves figcaption { gap: .75rem; } .curves figcaption .soft { text-align: right; }
-.curves svg { width: 100%; height: 5rem; display: block; background: var(--track); border-radius: 4px; }
-.curves polyline { fill: none; stroke: var(--train); stroke-width: 2; vector-effect: non-scaling-stroke; }
-.key { display: inline-block; width: .8em; height: .8em; border-radius: 2px; }
-</style>
-</head>
-<body>
-<main>
-<header>
-<small>Ganline · evaluation</small>
-<h1><bdi class="name">{{ title | visible }}</bdi></h1>
-<p class="soft">{{ metrics.draws }} {{ "draw" if metrics.draws == 1 else "draws" }} of {{ metrics.num_images | number }} images, protocol
-{{ metrics.protocol.name | visible }} <span title="{{ metrics.protocol.hash }}">{{ metrics.protocol.hash[:12] }}</span></p>
-</header>
-
-<section>
-<h2>To look at</h2>
-<ul class="findings">
-{% for one in findings %}
-<li class="{{ one.weight }}">{{ one.sentence }}</li>
-{% endfor %}
-{% for note in metrics.notes %}
-<li class="odd">{{ note | visible(300) }}</li>
-{% endfor %}
-</ul>
-</section>
-
-<section>
-<h2>Scores</h2>
-<p class="soft"><i class="key" style="background:var(--train)"></i> mean and 95 % interval
-<i class="key" style="background:var(--heldout)"></i> held-out real images: what a perfect generator would get</p>
-<div class="scroll"><table>
-<thead><tr><th>score</th><th class="figure">mean</th><th class="figure">95 % interval</th><th class="figure">held out</th><th></th><th>better</th></tr></thead>
-<tbody>
-{% for one in scores %}
-<tr title="{{ one.says }}"><th class="label" scope="row" style="white-space:nowrap">{{ one.name }}</th><td class="figure">{{ one.mean }}</td>
-<td class="figure">{{ one.interval }}</td><td class="figure">{{ one.floor }}</td>
-<td><span class="axis"><i style="left:{{ one.at_low }}%;width:{{ "%.2f" % (one.at_high - one.at_low) }}%"></i><b style="left:{{ one.at_mean }}%"></b><u style="left:{{ one.at_floor }}%"></u></span></td>
-<td class="soft" style="white-space:nowrap">{{ one.better }}</td></tr>
-{% endfor %}
-</tbody></table></div>
-<details><summary>What each says</summary>
-<dl>{% for one in scores %}<dt>{{ one.name }}</dt><dd>{{ one.says }}</dd>{% endfor %}</dl>
-</details>
-</section>
-
-{% for one in pictures %}
-<section>
-<h2>{{ one.words[0] }}</h2>
-<p class="soft">{{ one.words[1] }}</p>
-<div class="picture"><img src="{{ one.uri }}" width="{{ one.width }}" alt="{{ one.words[0] }}"></div>
-</section>
-{% endfor %}
-
-{% if rows %}
-<section>
-<h2>Classes</h2>
-<div class="scroll"><table>
-<thead><tr><th>class</th>{% for key in rows[0] if key != "class" %}<th class="figure">{{ key | replace("_", " ") }}</th>{% endfor %}</tr></thead>
-<tbody>
-{% for row in rows %}
-<tr><th class="label" scope="row"><bdi class="name">{{ row["class"] | visible }}</bdi></th>{% for key, value in row.items() if key != "class" %}<td class="figure">{{ "–" if value is none else "%.4g" % value }}</td>{% endfor %}</tr>
-{% endfor %}
-</tbody></table></div>
-</section>
-{% endif %}
-
-{% if curves %}
-<section>
-<h2>Training</h2>
-<p class="soft">By images seen; first and last value, and the range.</p>
-<div class="curves">
-{% for one in curves %}
-<figure><figcaption><span>{{ one.name | visible }}</span><span class="soft">{{ one.first }} → {{ one.last }}, {{ one.low }} to {{ one.high }}</span></figcaption>
-<svg viewBox="0 0 300 80" preserveAspectRatio="none" role="img" aria-label="{{ one.name | visible }}"><polyline points="{{ one.points }}"/></svg></figure>
-{% endfor %}
-</div>
-</section>
-{% endif %}
-
-<section>
-<h2>Protocol</h2>
-<p class="soft">All that decides what these scores mean. Scores whose protocols have other hashes cannot be compared.</p>
-<dl>{% for key, value in protocol %}<dt>{{ key }}</dt><dd><bdi>{{ value | visible(200) }}</bdi></dd>{% endfor %}</dl>
-</section>
-</main>
-</body>
-</html>
-"""
