@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apps import answer
+from gan.card import Card
 from stages import artifacts
 from stages.registry import models
 
@@ -116,15 +117,15 @@ def _scores(
     return scoring.Scores(measured, *scoring.made(scoring.Trained(own, measured.device), measured, config), config), own
 
 
-def _refuse_other(card: dict, measured: "reference_set.ReferenceSet") -> None:
-    if list(card["shape"]) != list(measured.data["shape"]):
+def _refuse_other(card: Card, measured: "reference_set.ReferenceSet") -> None:
+    if list(card.shape) != list(measured.data["shape"]):
         raise ValueError(
-            f"the generator makes images (C, H, W) {tuple(card['shape'])}, the reference has {tuple(measured.data['shape'])}: no score can "
+            f"the generator makes images (C, H, W) {card.shape}, the reference has {tuple(measured.data['shape'])}: no score can "
             "compare them; name a --reference of its size"
         )
-    if card["conditional"] and list(card["classes"]) != list(measured.data["classes"]):
+    if card.conditional and list(card.classes) != list(measured.data["classes"]):
         raise ValueError(
-            f"the generator's classes are {', '.join(card['classes'][:5])}, the reference's {', '.join(measured.data['classes'][:5]) or 'none'}: "
+            f"the generator's classes are {', '.join(card.classes[:5])}, the reference's {', '.join(measured.data['classes'][:5]) or 'none'}: "
             "a class of one is none of the other; name a --reference with its classes"
         )
 

@@ -102,7 +102,7 @@ def main(arguments: list[str]) -> int:
 def inputs(made: "Generator", count: int) -> tuple[Tensor, ...]:
     """What `count` images are made from: latents (N, Z) and, with classes, labels (N,), each class in turn."""
     latents = made.given(np.arange(count), None)["latents"].float()
-    return (latents, torch.arange(count) % len(made.card["classes"])) if made.card["conditional"] else (latents,)
+    return (latents, torch.arange(count) % len(made.card.classes)) if made.card.conditional else (latents,)
 
 
 def difference(made: "Generator", opened: Opened) -> dict:
@@ -110,7 +110,7 @@ def difference(made: "Generator", opened: Opened) -> dict:
     from gan import generator, images
 
     given = inputs(made, NUM_COMPARED)
-    with torch.no_grad(), generator.threads(made.card["threads"]):
+    with torch.no_grad(), generator.threads(made.card.threads):
         expected = Bounded(made.network)(*given)
         found, alone = opened(*given), opened(*(one[:1] for one in given))
     if found.shape != expected.shape or alone.shape != expected[:1].shape:
@@ -130,12 +130,12 @@ def description(made: "Generator", kind: str, path: Path, found: dict) -> dict:
     packages = ("torch", "numpy", "safetensors", *(ONNX_PACKAGES if kind == "onnx" else ()))
     return {
         "format": kind,
-        "card": made.card,
-        "weights_sha256": made.card["files"]["generator.safetensors"],
+        "card": made.card.content(),
+        "weights_sha256": made.card.files["generator.safetensors"],
         "files": {file.relative_to(path.parent).as_posix(): artifacts.sha256_of_file(file) for file in _files(path)},
         "versions": {name: importlib.metadata.version(name) for name in packages},
         "inputs": [{"name": name, "dtype": dtype, "shape": shape} for name, dtype, shape in shapes],
-        "output": {"name": "images", "dtype": "float32", "shape": ["N", *made.card["shape"]], "range": [-1, 1]},
+        "output": {"name": "images", "dtype": "float32", "shape": ["N", *made.card.shape], "range": [-1, 1]},
         "parity": found,
     }
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from apps import answer
+from gan.card import Card
 from gan.preparation import form, pictures
 from gan.sources import folder as source
 from stages.registry import models
@@ -72,9 +73,9 @@ def _files(named: Sequence[Path]) -> Iterator[Path]:
             raise FileNotFoundError(f"{path} does not exist")
 
 
-def _read(paths: Sequence[Path], card: dict) -> tuple[list[tuple[Path, np.ndarray]], list[dict]]:
+def _read(paths: Sequence[Path], card: Card) -> tuple[list[tuple[Path, np.ndarray]], list[dict]]:
     """(path, pixels (C, H, W)) of what can be decoded, in the form of the training images; {image, reason} of what cannot."""
-    wanted = form.Form.model_validate(card["form"])
+    wanted = form.Form.model_validate(card.form)
     read, skipped = [], []
     for path in paths:
         try:
@@ -93,9 +94,9 @@ def _judge(judge, batch: list[tuple[Path, np.ndarray]], label: int | None) -> li
         return []
     pixels = np.stack([one for _, one in batch])
     names = [str(path) for path, _ in batch]
-    if not judge.card["conditional"]:
+    if not judge.card.conditional:
         return [Judged(name, float(value), None) for name, value in zip(names, judge.probability(pixels), strict=True)]
-    classes = judge.card["classes"]
+    classes = judge.card.classes
     by_class = np.stack([judge.probability(pixels, np.full(len(pixels), number)) for number in range(len(classes))])
     judged = []
     for place, (path, _) in enumerate(batch):

@@ -41,8 +41,8 @@ def write(folder: Path, made: "Generator", order: Order, progress: Callable[[int
     """Make all that is not there yet; how many were. ValueError where the folder holds something else, or was changed."""
     folder.mkdir(parents=True, exist_ok=True)
     manifest = _begun(folder, made, order)
-    arrays = {"images": ((order.count, *made.card["shape"]), np.uint8)}
-    if made.card["conditional"]:
+    arrays = {"images": ((order.count, *made.card.shape), np.uint8)}
+    if made.card.conditional:
         arrays["labels"] = ((order.count,), np.int64)
     files = {name: _opened(folder / f"{name}.npy", *array) for name, array in arrays.items()}
     try:
@@ -63,9 +63,9 @@ def write(folder: Path, made: "Generator", order: Order, progress: Callable[[int
 def _begun(folder: Path, made: "Generator", order: Order) -> dict:
     """The manifest that is there, if it is of the same images; else a new one in an empty folder."""
     wanted = {
-        "format": FORMAT, "version": VERSION, "weights_sha256": made.card["files"]["generator.safetensors"],
+        "format": FORMAT, "version": VERSION, "weights_sha256": made.card.files["generator.safetensors"],
         "first_seed": order.first_seed, "count": order.count, "label": order.label, "shard_size": order.shard_size,
-        "shape": list(made.card["shape"]), "classes": made.card["classes"] if made.card["conditional"] else [],
+        "shape": list(made.card.shape), "classes": made.card.classes if made.card.conditional else [],
     }  # fmt: skip
     path = folder / "manifest.json"
     if path.is_file():

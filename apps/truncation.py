@@ -21,7 +21,7 @@ _MEANS: weakref.WeakKeyDictionary[nn.Module, dict[int | None, Tensor]] = weakref
 
 def untruncatable(made: Generator) -> str | None:
     """Why truncation means nothing to a generator, or None."""
-    name = made.card["latent"]["name"]
+    name = made.card.latent["name"]
     if hasattr(made.network, "to_styles") or name in CENTRED:
         return None
     return f"truncation scales latents, which leaves the space {name!r} of this model; leave it out"
@@ -71,7 +71,7 @@ def mean_style(made: Generator, label: int | None) -> Tensor:
     known = _MEANS.setdefault(made.network, {})
     if label not in known:
         device = next(made.network.parameters()).device
-        room, config = choices.module("latents", made.card["latent"]["name"]), choices.config("latents", made.card["latent"])
+        room, config = choices.module("latents", made.card.latent["name"]), choices.config("latents", made.card.latent)
         total = 0.0
         for first in range(0, NUM_STYLES, _AT_ONCE):
             latents = room.sample(config, streams.key(0, "truncation/mean"), np.arange(first, first + _AT_ONCE)).to(device)

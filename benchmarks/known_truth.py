@@ -20,6 +20,7 @@ import torch
 from PIL import Image
 
 from gan import choices, generator, play, streams
+from gan.card import Card
 from gan.metrics import modes
 from gan.training import loop, state
 from stages import numerics, params
@@ -113,7 +114,10 @@ def settings(loss: str, options: argparse.Namespace) -> params.Train:
 
 def trained(toy: Toy, chosen: params.Train) -> np.ndarray:
     """Points (SAMPLES, 2) of the averaged generator after a training; loop.Diverged where it is no number twice."""
-    card = {"network": chosen.network, "latent": chosen.latent, "shape": [2, 1, 1], "classes": [], "conditional": False}
+    card = Card(
+        task=chosen.task, network=chosen.network, latent=chosen.latent, shape=(2, 1, 1), classes=(), class_counts=(), conditional=False,
+        block_size=generator.BLOCK_SIZE, threads=chosen.threads,
+    )  # fmt: skip
     torch.manual_seed(chosen.seed)
     game = rules.rules(chosen, generator.task(card), "cpu")
     training = state.start(generator.build(card), generator.averaged(card), game.turns, chosen.loop)

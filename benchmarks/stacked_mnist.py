@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from gan import generator, streams
+from gan.card import Card
 from gan.extractors import classifier
 from gan.metrics import modes
 from gan.preparation import resampling
@@ -43,11 +44,11 @@ def digits(path: Path, form: Form, test: bool) -> tuple[np.ndarray, np.ndarray]:
     return pixels, np.array([label for block in blocks for label in block.classes], np.int64)
 
 
-def form_of_digits(card: dict) -> Form:
+def form_of_digits(card: Card) -> Form:
     """The form of one channel of a generator's images."""
-    if card["shape"][0] != 3:
-        raise ValueError(f"the generator makes {card['shape'][0]} channels; StackedMNIST has 3, a digit each")
-    return Form.model_validate(card["form"] | {"channels": 1})
+    if card.shape[0] != 3:
+        raise ValueError(f"the generator makes {card.shape[0]} channels; StackedMNIST has 3, a digit each")
+    return Form.model_validate(card.form | {"channels": 1})
 
 
 def trained(config: classifier.Config, train: tuple, heldout: tuple, seed: int) -> tuple[Classify, float]:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from gan import choices, generator, images, play
+from gan.card import Card
 from gan.training import loop, state
 from stages import numerics, params
 from stages.training import rules
@@ -59,10 +60,10 @@ def settings(network: dict, changes: dict, precision: str) -> params.Train:
 def images_per_second(chosen: params.Train, threads: int) -> float:
     """Ticks of ten steps for some seconds; the fastest tick."""
     numerics.settle(threads)
-    card = {
-        "network": chosen.network, "latent": chosen.latent, "shape": list(SHAPE),
-        "classes": [str(number) for number in range(CLASSES)], "conditional": True,
-    }  # fmt: skip
+    card = Card(
+        task=chosen.task, network=chosen.network, latent=chosen.latent, shape=SHAPE, class_counts=[1] * CLASSES, threads=threads,
+        classes=[str(number) for number in range(CLASSES)], conditional=True, block_size=generator.BLOCK_SIZE,
+    )  # fmt: skip
     pixels = np.random.default_rng(0).integers(0, 256, (2000, *SHAPE)).astype(np.uint8)
     real = play.Data(lambda numbers: images.pixels_to_images(torch.from_numpy(pixels[numbers])), np.arange(2000) % CLASSES, 2000)
     game = rules.rules(chosen, generator.task(card), "cpu")

@@ -7,7 +7,6 @@ card gives, the last one padded, by the card's number of threads: other batch si
 import contextlib
 import copy
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -18,37 +17,30 @@ import torch
 from torch import Tensor, nn
 
 from . import choices, images, play, streams
+from .card import WAY_OUT, Card
 
-FORMAT = "ganline-generator"
-VERSION = 1
 BLOCK_SIZE = 32  # images made at a time
 
 
-def task(card: dict) -> play.Task:
-    """The game that the card's networks were trained by; cards of before tasks were named mean images."""
-    section = card.get("task", {"name": "image"})
-    return choices.module("tasks", section["name"]).Task(choices.config("tasks", section), card)
+def task(card: Card) -> play.Task:
+    """The game that the card's networks were trained by."""
+    return choices.module("tasks", card.task["name"]).Task(choices.config("tasks", card.task), card)
 
 
-def players(card: dict) -> dict[str, play.Kept]:
+def players(card: Card) -> dict[str, play.Kept]:
     """The networks of the card's task by name, in the order that they are built in, and what is kept of each."""
-    return choices.module("tasks", card.get("task", {"name": "image"})["name"]).PLAYERS
+    return choices.module("tasks", card.task["name"]).PLAYERS
 
 
-def build(card: dict) -> dict[str, nn.Module]:
+def build(card: Card) -> dict[str, nn.Module]:
     """The untrained networks of the card's task by name, by PyTorch's own generator."""
     game = task(card)
     return {name: game.player(name) for name in players(card)}
 
 
-def averaged(card: dict) -> list[str]:
+def averaged(card: Card) -> list[str]:
     """The networks that are kept as moving averages: those that make a product's items."""
     return [name for name, kept in players(card).items() if kept == "averaged"]
-
-
-def shape(card: dict) -> tuple[int, int, int]:
-    """(C, H, W) of the card's images."""
-    return tuple(card["shape"])
 
 
 def save(path: Path, tensors: dict[str, Tensor]) -> None:
@@ -56,12 +48,12 @@ def save(path: Path, tensors: dict[str, Tensor]) -> None:
     safetensors.torch.save_file({name: tensors[name].contiguous().cpu() for name in sorted(tensors)}, path)
 
 
-def weights(folder: Path, name: str, card: dict) -> dict[str, Tensor]:
+def weights(folder: Path, name: str, card: Card) -> dict[str, Tensor]:
     """The tensors of folder/<name>.safetensors, after checking the SHA-256 that the card gives."""
     path = folder / f"{name}.safetensors"
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing; the train stage writes it: dvc repro train")
-    content, expected = path.read_bytes(), card["files"].get(path.name)
+    content, expected = path.read_bytes(), card.files.get(path.name)
     if (found := hashlib.sha256(content).hexdigest()) != expected:
         raise ValueError(f"{path} has SHA-256 {found}, its card says {expected}: it is not the file that was registered")
     try:
@@ -70,35 +62,23 @@ def weights(folder: Path, name: str, card: dict) -> dict[str, Tensor]:
         raise ValueError(f"{path} is what its card says, and no safetensors file ({error}); restore both, or: dvc repro train") from None
 
 
-def read_card(folder: Path) -> dict:
-    """The card of a generator's folder, of a version this code knows."""
-    path = folder / "card.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"{folder} has no card.json, so it is no generator; the train stage writes one: dvc repro train")
-    try:
-        card = json.loads(path.read_text("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is no JSON ({error}), so {folder} is no generator; restore it, or: dvc repro train") from None
-    if not isinstance(card, dict) or not isinstance(card.get("files"), dict):
-        raise ValueError(f"{path} is no generator's card: it names no files; restore it, or: dvc repro train")
-    if card.get("format") != FORMAT or not isinstance(card.get("version"), int) or card["version"] > VERSION:
-        raise ValueError(f"{path} is {card.get('format')!r} version {card.get('version')!r}, this code reads {FORMAT!r} up to {VERSION}")
-    return card
-
-
 def load(folder: Path) -> "Generator":
     """Open the generator of a folder; FileNotFoundError or ValueError says what is wrong with it."""
-    card = read_card(folder)
-    return Generator(card, {name: _opened(folder, name, card) for name in averaged(card)})
+    card = Card.read(folder)
+    try:
+        names = averaged(card)
+    except LookupError as error:
+        raise ValueError(f"{folder / 'card.json'} names a task that this code has not ({error}); {WAY_OUT}") from None
+    return Generator(card, {name: _opened(folder, name, card) for name in names})
 
 
 def load_discriminator(folder: Path) -> "Discriminator":
     """Open the discriminator of a folder; FileNotFoundError or ValueError says what is wrong with it."""
-    card = read_card(folder)
+    card = Card.read(folder)
     return Discriminator(card, _opened(folder, "discriminator", card))
 
 
-def _opened(folder: Path, name: str, card: dict) -> nn.Module:
+def _opened(folder: Path, name: str, card: Card) -> nn.Module:
     tensors = weights(folder, name, card)
     try:
         network = task(card).player(name)
@@ -112,8 +92,9 @@ def _opened(folder: Path, name: str, card: dict) -> nn.Module:
 class Generator:
     """The networks that make a product's items, in evaluation mode, with the card that says what they are."""
 
-    def __init__(self, card: dict, networks: dict[str, nn.Module]):
-        self.card, self.task = card, task(card)
+    def __init__(self, card: Card, networks: dict[str, nn.Module], game: play.Task | None = None):
+        """`game`: the task that says what these networks make of what; None: the card's."""
+        self.card, self.task = card, task(card) if game is None else game
         self.networks = {name: network.eval() for name, network in networks.items()}
 
     @property
@@ -135,7 +116,7 @@ class Generator:
 
     def labels(self, seeds: Sequence[int]) -> np.ndarray:
         """The label (N,) int64 of each seed where none is asked for: drawn by the data's histogram."""
-        return streams.choice(streams.key(0, "image/label"), _seeds(seeds), np.asarray(self.card["class_counts"]))
+        return streams.choice(streams.key(0, "image/label"), _seeds(seeds), np.asarray(self.card.class_counts))
 
     def sample(self, seeds: Sequence[int], labels: Sequence[int] | None = None) -> np.ndarray:
         """Images (N, C, H, W) uint8 of seeds (N,) >= 0 and labels (N,); the same pair gives the same bytes in any batch."""
@@ -143,7 +124,7 @@ class Generator:
 
     def blocks(self, seeds: Sequence[int], labels: Sequence[int] | None = None) -> Iterator[np.ndarray]:
         """As `sample`, in blocks of at most `block_size` images, so that any number fits into memory."""
-        if labels is None and self.card["conditional"]:
+        if labels is None and self.card.conditional:
             labels = self.labels(seeds)
         indices, chosen = _seeds(seeds), self._checked(len(seeds), labels)
         for here, places in self._places(len(indices)):
@@ -168,55 +149,55 @@ class Generator:
 
     def of_latents(self, latents: Tensor, labels: Sequence[int] | None = None) -> dict[str, Tensor]:
         """What `make` and `made` take, by latents (N, Z[+E]) and labels (N,)."""
-        if labels is None and self.card["conditional"]:
+        if labels is None and self.card.conditional:
             raise ValueError("latents have no class of their own; give a label for each")
         chosen = self._checked(len(latents), labels)
         return {"latents": latents} | ({} if chosen is None else {"labels": torch.from_numpy(chosen)})
 
     def _checked(self, count: int, labels: Sequence[int] | None) -> np.ndarray | None:
         """Labels as numbers (N,) int64 of classes; None where classes are not used."""
-        if not self.card["conditional"]:
+        if not self.card.conditional:
             if labels is not None:
                 raise ValueError("this generator was trained without classes; leave the labels out")
             return None
-        chosen, classes = np.asarray(labels, np.int64), self.card["classes"]
+        chosen, classes = np.asarray(labels, np.int64), self.card.classes
         if chosen.shape != (count,) or ((chosen < 0) | (chosen >= len(classes))).any():
             raise ValueError(f"labels must be {count} numbers from 0 to {len(classes) - 1} ({', '.join(classes)})")
         return chosen
 
     def _places(self, count: int) -> Iterator[tuple[slice, np.ndarray]]:
         """Of each block: which of its images are wanted, and the places (block_size,) that it is made of, the last repeated."""
-        size = self.card["block_size"]
+        size = self.card.block_size
         for start in range(0, count, size):
             yield slice(count - start), np.arange(start, start + size).clip(max=count - 1)
 
     @torch.inference_mode()
     def _block(self, given: dict[str, Tensor]) -> np.ndarray:
         device = next(next(iter(self.networks.values())).parameters()).device
-        with threads(self.card["threads"]):
+        with threads(self.card.threads):
             made = self.task.make(self.networks, {name: tensor.to(device) for name, tensor in given.items()})
         return images.images_to_pixels(made).cpu().numpy()
 
     def _together(self, blocks: Iterator[np.ndarray]) -> np.ndarray:
-        return np.concatenate(list(blocks) or [np.empty((0, *shape(self.card)), np.uint8)])
+        return np.concatenate(list(blocks) or [np.empty((0, *self.card.shape), np.uint8)])
 
 
 class Discriminator:
     """A network in evaluation mode: how real an image looks to it."""
 
-    def __init__(self, card: dict, network: nn.Module):
+    def __init__(self, card: Card, network: nn.Module):
         self.card = card
         self.network = network.eval()
 
     @torch.inference_mode()
     def probability(self, pixels: np.ndarray, labels: Sequence[int] | None = None) -> np.ndarray:
         """The probability (N,) in [0, 1] that images (N, C, H, W) uint8 are real: sigmoid of the logit."""
-        if self.card["conditional"] and labels is None:
+        if self.card.conditional and labels is None:
             raise ValueError("this discriminator was trained with classes; give a label for each image")
-        if pixels.shape[1:] != shape(self.card):
-            raise ValueError(f"images are {pixels.shape[1:]}, this discriminator takes (C, H, W) {shape(self.card)}")
-        chosen = torch.as_tensor(np.asarray(labels, np.int64)) if self.card["conditional"] else None
-        with threads(self.card["threads"]):
+        if pixels.shape[1:] != self.card.shape:
+            raise ValueError(f"images are {pixels.shape[1:]}, this discriminator takes (C, H, W) {self.card.shape}")
+        chosen = torch.as_tensor(np.asarray(labels, np.int64)) if self.card.conditional else None
+        with threads(self.card.threads):
             logits = self.network(images.pixels_to_images(torch.from_numpy(pixels)), chosen)
         return (logits if logits.ndim == 1 else logits[:, 0]).float().sigmoid().numpy()  # beside it: an auxiliary classifier's
 

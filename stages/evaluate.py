@@ -23,7 +23,7 @@ def main() -> None:
         )
         metrics = scores.metrics() | {"discriminator": _discriminator(folder, scores)}
         out = artifacts.start("evaluate")
-        report.write(out, f"{trained.card['network']['name']} generator", scores, metrics, trained, folder / "history.csv")
+        report.write(out, f"{trained.card.network['name']} generator", scores, metrics, trained, folder / "history.csv")
         artifacts.seal("evaluate", {"protocol": metrics["protocol"]["hash"]})
         print(f"evaluate: {report.sentence(metrics)}")
         print(f"evaluate: {appraisal.state(metrics).sentence}")

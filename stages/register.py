@@ -17,6 +17,7 @@ import tempfile
 from pathlib import Path
 
 from gan import addresses
+from gan.card import Card
 from stages import artifacts, exit_codes, guard, params
 from stages.evaluation import appraisal
 from stages.registry import aliases, gate, mlflow_page, provenance, versions
@@ -72,7 +73,7 @@ def register(chosen: params.Params, track: mlflow_run.Track, reason: str | None 
 def _card(chosen: params.Params) -> dict:
     """What was registered: of artifacts/register/card.json all but its hashes, and nothing that a registry decides."""
     content = {stage: artifacts.identity(stage) for stage in ("train", "evaluate")}
-    return content | {"name": chosen.register.name, "weights_sha256": artifacts.card_of("train")["files"]["generator.safetensors"]}
+    return content | {"name": chosen.register.name, "weights_sha256": Card.read(artifacts.ROOT / "train").files["generator.safetensors"]}
 
 
 def _registered_elsewhere(chosen: params.Params) -> bool:
@@ -86,13 +87,13 @@ def _registered_elsewhere(chosen: params.Params) -> bool:
 
 def _identity() -> dict[str, str]:
     """Tags that say what a version is, whatever it is called."""
-    card = artifacts.card_of("train")
+    card = Card.read(artifacts.ROOT / "train")
     return {
-        "weights_sha256": card["files"]["generator.safetensors"],
+        "weights_sha256": card.files["generator.safetensors"],
         "card_sha256": artifacts.identity("train"),
-        "data": card["data"],
-        "network": card["network"]["name"],
-        **({"init": f"{init['model']} {init['sha256']}"} if (init := card["settings"]["init"]) else {}),
+        "data": card.data,
+        "network": card.network["name"],
+        **({"init": f"{init['model']} {init['sha256']}"} if (init := card.settings["init"]) else {}),
     }
 
 
@@ -235,11 +236,11 @@ def _standard(reference_set, rules: dict):
     return measured
 
 
-def _alike(card: dict, data: dict) -> None:
+def _alike(card: Card, data: dict) -> None:
     """ValueError unless the champion makes what the reference holds."""
-    for key in ("shape", "classes"):
-        if list(card[key]) != list(data[key]) and (key == "shape" or card["conditional"]):
-            raise ValueError(f"the champion's {key} is {card[key]}, that of the data {data[key]}")
+    for key, theirs, ours in (("shape", card.shape, data["shape"]), ("classes", card.classes, data["classes"])):
+        if list(theirs) != list(ours) and (key == "shape" or card.conditional):
+            raise ValueError(f"the champion's {key} is {list(theirs)}, that of the data {list(ours)}")
 
 
 def _latency_ms() -> float:
@@ -252,7 +253,7 @@ def _latency_ms() -> float:
     made, took_s = generator.load(artifacts.ROOT / "train"), []
     for first in range(5):
         started_s = time.perf_counter()
-        made.sample(range(first, first + made.card["block_size"]))
+        made.sample(range(first, first + made.card.block_size))
         took_s.append(time.perf_counter() - started_s)
     return 1000 * statistics.median(took_s)
 

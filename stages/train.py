@@ -16,6 +16,7 @@ import psutil
 import torch
 
 from gan import dataset, generator, images, play, streams
+from gan.card import Card
 from gan.metrics import frechet
 from gan.training import guards, loop, state
 from stages import artifacts, exit_codes, guard, numerics, params, progress
@@ -44,9 +45,9 @@ def _train(chosen: params.Params, track: mlflow_run.Track, asked_to_stop: Callab
     out = artifacts.start("train")
     training.run(track, chosen.machine.save_interval_s, asked_to_stop)
     card = training.write(out)
-    artifacts.seal("train", card)
+    artifacts.seal("train", card.content())
     training.finish()
-    print(f"train: kept the generator of {card['best_nimg']} images, quick score {card['best_quick_fid']:.4g}")
+    print(f"train: kept the generator of {card.best_nimg} images, quick score {card.best_quick_fid:.4g}")
 
 
 class Training:
@@ -58,7 +59,7 @@ class Training:
         self.card = _card(chosen, data)
         self.pixels = dataset.read(artifacts.ROOT / "prepare", "train", data["classes"])
         torch.manual_seed(streams.key(self.config.seed, "weights") % 2**63)
-        self.device = self.card["device"]
+        self.device = self.card.device
         networks = generator.build(self.card)
         if self.config.init is not None:
             kept = {name: networks[name] for name, kept in generator.players(self.card).items() if kept}
@@ -68,6 +69,8 @@ class Training:
         self.state = state.start(networks, generator.averaged(self.card), self.rules.turns, self.config.loop)
         self.quick = _Quick(chosen, data)
         code = _code()
+        self.stopped: str | None = None  # by which guard
+        self.diverged_at_nimg: int | None = None
         self.key_without_length = _key(warm_start.without_length(self.card), code)
         self.folder = artifacts.WORK / "train" / _key(self.card, code)
 
@@ -108,7 +111,7 @@ class Training:
         reason = guards.reason_to_stop(self.state.rows, self.state.best_nimg, self.config.guards)
         if reason:
             print(f"train: stopped at {self.state.nimg} images: {reason}; the best generator so far is kept")
-            self.card["stopped"] = reason
+        self.stopped = reason
         return reason is not None
 
     def _ticks(self, asked_to_stop: Callable[[], bool]) -> Iterator[loop.Tick]:
@@ -126,7 +129,7 @@ class Training:
             if not self.state.best:
                 raise ValueError(f"training gave {error}; lower train.loop.lr or raise a penalty's gamma") from None
             print(f"train: {error}; the best generator so far is kept")
-            self.card["diverged_at_nimg"] = self.state.nimg
+            self.diverged_at_nimg = self.state.nimg
 
     def _images(self, numbers: np.ndarray) -> torch.Tensor:
         return images.pixels_to_images(torch.from_numpy(self.pixels.pixels(numbers)).to(self.device))
@@ -150,7 +153,7 @@ class Training:
         grid(self._product(), 6).save(path)
         return path
 
-    def write(self, out: Path) -> dict:
+    def write(self, out: Path) -> Card:
         """Weights, history and pictures of a finished training; returns the card."""
         for name, kept in generator.players(self.card).items():
             if kept:
@@ -164,16 +167,18 @@ class Training:
         for name, network in best.items():
             network.load_state_dict(self.state.best_of(name))
         attention.draw(generator.Generator(self.card, best), out / "attention")
-        return self.card | {
-            "attempt": self.state.attempt,
-            "trained_nimg": self.state.nimg,
-            "best_nimg": self.state.best_nimg,
-            "best_quick_fid": self.state.rows_best(),
-        }
+        return self.card.ended(
+            attempt=self.state.attempt,
+            trained_nimg=self.state.nimg,
+            best_nimg=self.state.best_nimg,
+            best_quick_fid=self.state.rows_best(),
+            stopped=self.stopped,
+            diverged_at_nimg=self.diverged_at_nimg,
+        )
 
     def finish(self) -> None:
         """The state of a finished training is not resumed: run again, it is trained again. A longer one may go on from it."""
-        if {"stopped", "diverged_at_nimg"} & self.card.keys() or not rules.can_go_on(self.config):
+        if self.stopped is not None or self.diverged_at_nimg is not None or not rules.can_go_on(self.config):
             shutil.rmtree(self.folder)
         else:
             state.save(self.folder, self.state)
@@ -182,9 +187,9 @@ class Training:
 
 def grid(made: generator.Generator, rows: int):
     """A picture of `rows` rows: a column a class where classes are used, else seeds in order."""
-    columns = len(made.card["classes"]) if made.card["conditional"] else _GRID_COLUMNS
+    columns = len(made.card.classes) if made.card.conditional else _GRID_COLUMNS
     columns = min(columns, 20)
-    labels = np.tile(np.arange(columns), rows) if made.card["conditional"] else None
+    labels = np.tile(np.arange(columns), rows) if made.card.conditional else None
     return images.grid(made.sample(np.arange(rows * columns), labels), columns)
 
 
@@ -206,31 +211,29 @@ class _Quick:
         return frechet.statistics_to_distance(found, self.real), float((spread / real_spread) ** 0.5)
 
 
-def _card(chosen: params.Params, data: dict) -> dict:
+def _card(chosen: params.Params, data: dict) -> Card:
     """What this generator is: enough to build it, and to find again what made it."""
     config = chosen.train
     if config.conditional and not data["classes"]:
         raise ValueError("train.conditional is true, but the images have no classes; set it to false, or use sub-folders")
     device = numerics.resolve_device(config.device)
-    return {
-        "format": generator.FORMAT,
-        "version": generator.VERSION,
-        "task": config.task,
-        "network": config.network,
-        "latent": config.latent,
-        "shape": data["shape"],
-        "form": data["form"],  # that real images were brought into
-        "classes": data["classes"],
-        "class_counts": data["class_counts"],
-        "conditional": config.conditional,
-        "block_size": generator.BLOCK_SIZE,
-        "threads": config.threads,
-        "device": device,
-        "settings": config.model_dump(mode="json"),
-        "data": artifacts.identity("prepare"),
-        "reference": artifacts.identity("reference"),
-        "made_with": numerics.facts(device),
-    }
+    return Card(
+        task=config.task,
+        network=config.network,
+        latent=config.latent,
+        shape=data["shape"],
+        form=data["form"],
+        classes=data["classes"],
+        class_counts=data["class_counts"],
+        conditional=config.conditional,
+        block_size=generator.BLOCK_SIZE,
+        threads=config.threads,
+        device=device,
+        settings=config.model_dump(mode="json"),
+        data=artifacts.identity("prepare"),
+        reference=artifacts.identity("reference"),
+        made_with=numerics.facts(device),
+    )
 
 
 def _code() -> list[str]:
@@ -241,9 +244,9 @@ def _code() -> list[str]:
     return [artifacts.sha256_of_file(Path(file)) for file in files]
 
 
-def _key(card: dict, code: list[str]) -> str:
+def _key(card: Card, code: list[str]) -> str:
     """A name for this training: code, params, inputs, versions, kind of processor and threads."""
-    return hashlib.sha256(json.dumps([card, code], sort_keys=True).encode()).hexdigest()[:32]
+    return hashlib.sha256(json.dumps([card.content(), code], sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _measured(row: dict) -> dict[str, float]:

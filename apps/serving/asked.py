@@ -89,13 +89,13 @@ def to_images(asked: Asked, made: Generator) -> Images:
     labels = _labels(asked, made)
     using = made if asked.truncation is None else _truncated(made, asked.truncation)
     if asked.between is not None:
-        if labels is None and made.card["conditional"]:
+        if labels is None and made.card.conditional:
             labels = made.labels([asked.between.first]).repeat(asked.count)  # a way through one class
         latents = interpolation.between(made, asked.between.first, asked.between.second, asked.count)
         return Images(lambda: using.made(using.of_latents(latents, labels)), None, labels)
     first = asked.seed or 0
     seeds = asked.seeds if asked.seeds is not None else list(range(first, first + asked.count))
-    if labels is None and made.card["conditional"]:
+    if labels is None and made.card.conditional:
         labels = made.labels(seeds)
     return Images(lambda: using.blocks(np.array(seeds, np.uint64), labels), seeds, labels)
 

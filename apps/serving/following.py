@@ -78,4 +78,4 @@ class Following:
 
 def _opened(folder: Path, version: str | int | None) -> Served:
     made = models.generator(folder)
-    return Served(None if version is None else str(version), made.card["files"]["generator.safetensors"], made)
+    return Served(None if version is None else str(version), made.card.files["generator.safetensors"], made)

@@ -48,8 +48,8 @@ class Service:
         card = served.generator.card
         return {
             "model": self.following.model, "version": served.version, "weights_sha256": served.weights_sha256,
-            "shape": card["shape"], "conditional": card["conditional"], "classes": card["classes"] if card["conditional"] else [],
-            "latent": card["latent"], "network": card["network"]["name"],
+            "shape": card.shape, "conditional": card.conditional, "classes": card.classes if card.conditional else [],
+            "latent": card.latent, "network": card.network["name"],
             "truncation": truncation.untruncatable(served.generator) is None, "max_images": self.max_images,
         }  # fmt: skip
 
@@ -88,7 +88,7 @@ def _about(served: Served) -> dict:
 
 
 def _each(served: Served, made: asked.Images, pixels: np.ndarray) -> list[dict]:
-    classes = served.generator.card["classes"]
+    classes = served.generator.card.classes
     found = []
     for place, one in enumerate(pixels):
         label = {} if made.labels is None else {"label": int(made.labels[place]), "class": classes[made.labels[place]]}

@@ -7,31 +7,27 @@ import torch
 from torch import Tensor, nn
 
 from .. import choices
+from ..card import Card
 
 Sampler = Callable[[int, np.ndarray], Tensor]  # (stream, indices (N,)) -> (N, Z[+E])
 
 
-def generator(card: dict) -> nn.Module:
+def generator(card: Card) -> nn.Module:
     """An untrained generator of the card's network, latent, classes and shape."""
-    config, latent = choices.config("networks", card["network"]), choices.config("latents", card["latent"])
-    network = choices.module("networks", card["network"]["name"]).Generator(
-        config, latent_size=latent.size, num_classes=num_classes(card), shape=tuple(card["shape"])
+    config, latent = choices.config("networks", card.network), choices.config("latents", card.latent)
+    network = choices.module("networks", card.network["name"]).Generator(
+        config, latent_size=latent.size, num_classes=card.num_classes, shape=card.shape
     )
-    room = choices.module("latents", card["latent"]["name"])
+    room = choices.module("latents", card.latent["name"])
     if not hasattr(room, "Layer"):
         return network
     embedded = StyledEmbedded if hasattr(network, "to_styles") else Embedded
     return embedded(room.Layer(latent), network, room.raw_size(latent))
 
 
-def num_classes(card: dict) -> int:
-    """K, or 0 where classes are not used."""
-    return len(card["classes"]) if card["conditional"] else 0
-
-
-def sampler(card: dict, network: nn.Module) -> Sampler:
+def sampler(card: Card, network: nn.Module) -> Sampler:
     """(stream, indices) -> what `network` makes images of, (N, Z[+E]): latents of the card's space and its own draws (noise)."""
-    module, config = choices.module("latents", card["latent"]["name"]), choices.config("latents", card["latent"])
+    module, config = choices.module("latents", card.latent["name"]), choices.config("latents", card.latent)
 
     def sample(stream: int, indices: np.ndarray) -> Tensor:
         return module.sample(config, stream, indices)

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import choices, streams
+from ..card import Card
 from ..play import Batch, Data, Draws, Moment, Objective, Players, Terms, Turn
 from . import _adversarial, _latent
 
@@ -21,16 +22,16 @@ class Config(choices.Config):
 class Task:
     """The game of a card: its network, latent space, classes and shape."""
 
-    def __init__(self, config: Config, card: dict):
+    def __init__(self, config: Config, card: Card):
         self.config, self.card = config, card
 
     def player(self, name: str) -> nn.Module:
         """An untrained network: "generator" or "discriminator"."""
         if name == "generator":
             return _latent.generator(self.card)
-        config = choices.config("networks", self.card["network"])
-        return choices.module("networks", self.card["network"]["name"]).Discriminator(
-            config, num_classes=_latent.num_classes(self.card), shape=tuple(self.card["shape"])
+        config = choices.config("networks", self.card.network)
+        return choices.module("networks", self.card.network["name"]).Discriminator(
+            config, num_classes=self.card.num_classes, shape=self.card.shape
         )
 
     def turns(self, objective: Objective) -> tuple[Turn, ...]:

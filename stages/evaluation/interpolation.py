@@ -13,7 +13,7 @@ def between(made: Generator, first: int, second: int, count: int) -> Tensor:
 
     What a network draws besides latents (noise) is normal, and goes by normal's way.
     """
-    room, config = choices.module("latents", made.card["latent"]["name"]), choices.config("latents", made.card["latent"])
+    room, config = choices.module("latents", made.card.latent["name"]), choices.config("latents", made.card.latent)
     size = room.raw_size(config) if hasattr(room, "raw_size") else config.size
     normal = choices.module("latents", "normal")
     start, end = (made.given(np.array([seed], np.uint64), None)["latents"] for seed in (first, second))

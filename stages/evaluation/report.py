@@ -71,8 +71,8 @@ def _first(scores: scoring.Scores, made: generator.Generator | None) -> Image.Im
     """Nothing chosen: the images of the first seeds, a column a class; without a generator the first of the draw."""
     if made is None:
         return images.grid(scores.draws[0].pixels[: ROWS * COLUMNS], COLUMNS)
-    columns = min(len(made.card["classes"]), MOST_COLUMNS) if made.card["conditional"] else COLUMNS
-    labels = np.tile(np.arange(columns), ROWS) if made.card["conditional"] else None
+    columns = min(len(made.card.classes), MOST_COLUMNS) if made.card.conditional else COLUMNS
+    labels = np.tile(np.arange(columns), ROWS) if made.card.conditional else None
     return images.grid(made.sample(np.arange(ROWS * columns), labels), columns)
 
 
@@ -97,7 +97,7 @@ def _pairs(scores: scoring.Scores) -> Image.Image:
 
 def _ways(made: generator.Generator) -> Image.Image:
     """Interpolations between neighbouring seeds, a row each."""
-    labels = np.arange(WAYS) % len(made.card["classes"]) if made.card["conditional"] else [None] * WAYS
+    labels = np.arange(WAYS) % len(made.card.classes) if made.card.conditional else [None] * WAYS
     rows = [
         made.from_latents(interpolation.between(made, 2 * number, 2 * number + 1, STEPS), None if label is None else [label] * STEPS)
         for number, label in enumerate(labels)

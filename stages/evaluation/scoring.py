@@ -62,11 +62,11 @@ class Trained:
 
     @property
     def conditional(self) -> bool:
-        return self.generator.card["conditional"]
+        return self.generator.card.conditional
 
     @property
     def threads(self) -> int:
-        return self.generator.card["threads"]
+        return self.generator.card.threads
 
     def blocks(self, seeds: np.ndarray, labels: np.ndarray | None) -> Iterator[np.ndarray]:
         return self.generator.blocks(seeds, labels)

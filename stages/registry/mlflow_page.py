@@ -7,6 +7,7 @@ filled too, and done again it changes nothing. What somebody wrote into a descri
 import json
 from typing import TYPE_CHECKING, Any
 
+from gan.card import Card
 from stages import artifacts
 from stages.registry import model_card, versions
 from stages.tracking import publication
@@ -70,8 +71,8 @@ def _say(client: "MlflowClient", model: Any, version: Any, card: str, run: Any |
 
 def _params(client: "MlflowClient", model: Any) -> None:
     """Those that decided the weights, as the card has them, by their names in params.yaml; MLflow fails on one that is there already."""
-    card = artifacts.card_of("train")
-    made_by = publication.flat({"prepare": card["form"], "train": card["settings"]}, ".")
+    card = Card.read(artifacts.ROOT / "train")
+    made_by = publication.flat({"prepare": card.form, "train": card.settings}, ".")
     missing = {key: str(value) for key, value in made_by.items() if key not in model.params}
     if missing:
         client.log_model_params(model.model_id, missing)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import yaml
 
+from gan.card import Card
 from stages import artifacts
 from stages.evaluation import appraisal
 
@@ -31,13 +32,13 @@ def description(tags: dict[str, str]) -> str:
     return said
 
 
-def _read() -> tuple[dict, dict, dict]:
+def _read() -> tuple[Card, dict, dict]:
     """Of train its card, of evaluate metrics.json and protocol.json."""
     metrics, protocol = (json.loads((artifacts.ROOT / "evaluate" / f"{one}.json").read_text("utf-8")) for one in ("metrics", "protocol"))
-    return artifacts.card_of("train"), metrics, protocol
+    return Card.read(artifacts.ROOT / "train"), metrics, protocol
 
 
-def text(name: str, tags: dict[str, str], card: dict, metrics: dict, protocol: dict, has_grid: bool) -> str:
+def text(name: str, tags: dict[str, str], card: Card, metrics: dict, protocol: dict, has_grid: bool) -> str:
     """The whole card."""
     front = yaml.safe_dump(_front(name, tags, card, metrics), sort_keys=False, allow_unicode=True, width=1000)
     what, *others = _sections(tags, card, metrics, protocol)
@@ -45,7 +46,7 @@ def text(name: str, tags: dict[str, str], card: dict, metrics: dict, protocol: d
     return f"---\n{front}---\n\n" + "\n\n".join([f"# {name}", what, *picture, *others]) + "\n"
 
 
-def _sections(tags: dict[str, str], card: dict, metrics: dict, protocol: dict) -> list[str]:
+def _sections(tags: dict[str, str], card: Card, metrics: dict, protocol: dict) -> list[str]:
     return [_what(card), _use(card), _data(tags, card), _scored(metrics, protocol), _beware(metrics), _load(card), _made(tags)]
 
 
@@ -53,7 +54,7 @@ def _capital(sentence: str) -> str:
     return sentence[:1].upper() + sentence[1:]
 
 
-def _front(name: str, tags: dict[str, str], card: dict, metrics: dict) -> dict:
+def _front(name: str, tags: dict[str, str], card: Card, metrics: dict) -> dict:
     """Hugging Face's metadata. The licence is that of the images, which what is made from them follows."""
     kinds = {"fid": "fid", "kid": "kid", "precision": "precision", "recall": "recall"}
     task = {"type": "unconditional-image-generation"}
@@ -62,34 +63,34 @@ def _front(name: str, tags: dict[str, str], card: dict, metrics: dict) -> dict:
         "license": tags.get("data_licence", "unknown").lower(),
         "library_name": "mlflow",
         "pipeline_tag": task["type"],
-        "tags": ["gan", "image-generation", card["network"]["name"], *(["class-conditional"] if card["conditional"] else [])],
+        "tags": ["gan", "image-generation", card.network["name"], *(["class-conditional"] if card.conditional else [])],
         "datasets": [name],
         "model-index": [{"name": name, "results": [{"task": task, "dataset": {"type": name, "name": name}, "metrics": results}]}],
     }
 
 
-def _what(card: dict) -> str:
-    channels, height, width = card["shape"]
+def _what(card: Card) -> str:
+    channels, height, width = card.shape
     classes = (
-        f", of a class where one is asked for ({', '.join(card['classes'][:20])}{', …' if len(card['classes']) > 20 else ''})"
-        if card["conditional"]
+        f", of a class where one is asked for ({', '.join(card.classes[:20])}{', …' if len(card.classes) > 20 else ''})"
+        if card.conditional
         else ""
     )
-    return f"A generative adversarial network (`{card['network']['name']}`): a seed becomes an image of {width} × {height} pixels in {channels} channel{'s' if channels > 1 else ''}{classes}."
+    return f"A generative adversarial network (`{card.network['name']}`): a seed becomes an image of {width} × {height} pixels in {channels} channel{'s' if channels > 1 else ''}{classes}."
 
 
-def _use(card: dict) -> str:
+def _use(card: Card) -> str:
     return "## Intended use\n\nImages like those of its training set: to look at, to augment other data, to compare generators. It knows nothing that the training set does not show, and its images are no evidence of anything."
 
 
-def _data(tags: dict[str, str], card: dict) -> str:
+def _data(tags: dict[str, str], card: Card) -> str:
     counts = json.loads(tags.get("data_counts", "{}"))
     numbers = ", ".join(
         f"{counts[key]:,} {words}"
         for key, words in (("train", "for training"), ("heldout", "held out"), ("set_aside", "set aside"))
         if counts.get(key) is not None
     )
-    return f"## Data\n\n{numbers or 'Not known'}. Licence: {tags.get('data_licence', 'not given')}. Identity (SHA-256 of the prepared set's card): `{card['data']}`."
+    return f"## Data\n\n{numbers or 'Not known'}. Licence: {tags.get('data_licence', 'not given')}. Identity (SHA-256 of the prepared set's card): `{card.data}`."
 
 
 def _scored(metrics: dict, protocol: dict) -> str:
@@ -116,8 +117,8 @@ def _beware(metrics: dict) -> str:
     return "## Limitations\n\n" + "\n".join([*said, "- Whatever is rare or biased in the training set is so here."])
 
 
-def _load(card: dict) -> str:
-    label = ', "label": [0, 1]' if card["conditional"] else ""
+def _load(card: Card) -> str:
+    label = ', "label": [0, 1]' if card.conditional else ""
     return (
         "## How to load\n\nThis folder is an MLflow model; the packages it needs are in `requirements.txt`, and nothing in it is a pickle.\n\n"
         f'```python\nimport mlflow\n\nmodel = mlflow.pyfunc.load_model("path/to/this/folder")\nimages = model.predict({{"seed": [0, 1]{label}}})  # (N, H, W, C) uint8\n```\n\n'

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 import gan
+from gan.card import Card
 from stages import artifacts
 from stages.registry import provenance, versions
 from stages.tracking import session, store
@@ -136,17 +137,16 @@ def _check(version: "ModelVersion", kept: Path, expected: str) -> None:
 
 def generator(folder: Path) -> "Generator":
     """The generator of a folder, which gives its own bytes whatever this checkout's code has become."""
-    made = _code(folder).load(folder)
-    if hasattr(made, "given"):
-        return made
     from stages.registry import older
 
-    return older.Older(made)
+    return older.generator(_code(folder).load(folder), str(folder / "card.json"))
 
 
 def discriminator(folder: Path) -> "Discriminator":
     """Its discriminator, likewise."""
-    return _code(folder).load_discriminator(folder)
+    from stages.registry import older
+
+    return older.discriminator(_code(folder).load_discriminator(folder), str(folder / "card.json"))
 
 
 def _code(folder: Path) -> ModuleType:
@@ -168,11 +168,11 @@ def _other_code(folder: Path) -> list[str]:
     return [str(name) for name in shipped if not (ours / name).is_file() or (ours / name).read_bytes() != (code / name).read_bytes()]
 
 
-def label_number(label: str, card: dict) -> int:
+def label_number(label: str, card: Card) -> int:
     """A class by its name or its number -> its number; ValueError lists the classes."""
-    if not card["conditional"]:
+    if not card.conditional:
         raise ValueError("this model was trained without classes; leave --label out")
-    classes = card["classes"]
+    classes = card.classes
     if label in classes:
         return classes.index(label)
     if label.isdecimal() and len(label) <= MOST_DIGITS and int(label) < len(classes):

@@ -1,20 +1,42 @@
-"""Generators that were registered with code which knew no tasks, opened by that code and used as those of today are."""
+"""Products that were registered with code of before, opened by that code and used as those of today are."""
+
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from gan import streams
-from gan.generator import Generator
+from gan.card import Card
+from gan.generator import Discriminator, Generator
 
 
 class Older(Generator):
-    """A product of before: its own network and latents, and so its own bytes."""
+    """A product whose card was no Card: its own networks and its own game, and so its own bytes."""
 
-    def __init__(self, made):
-        super().__init__(made.card, {"generator": made.network})
+    def __init__(self, made: Any, where: str):
+        super().__init__(Card.of(made.card, where), made.networks, made.task)
+
+
+class Untold(Generator):
+    """A product of code which knew no tasks: its own network and latents."""
+
+    def __init__(self, made: Any, where: str):
+        super().__init__(Card.of(made.card, where), {"generator": made.network})
         self._latents = made.latents
 
     def given(self, seeds: np.ndarray, labels: np.ndarray | None) -> dict[str, Tensor]:
         latents = self._latents(streams.key(0, "image/latent"), seeds)
         return {"latents": latents} | ({} if labels is None else {"labels": torch.from_numpy(labels)})
+
+
+def generator(made: Any, where: str) -> Generator:
+    """What the code of a version opened, as today's is used. `where`: the card that says what it is."""
+    if isinstance(getattr(made, "card", None), dict):
+        return Older(made, where) if hasattr(made, "given") else Untold(made, where)
+    return made
+
+
+def discriminator(made: Any, where: str) -> Discriminator:
+    """Likewise."""
+    return Discriminator(Card.of(made.card, where), made.network) if isinstance(made.card, dict) else made

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from gan.card import Card
 from stages import artifacts
 from stages.registry import snapshot
 
@@ -29,7 +30,7 @@ LIBRARIES = ("torch", "numpy", "torch-fidelity", "safetensors", "pillow", "dvc",
 
 def tags(licence: str | None, run_metrics: Mapping[str, float]) -> dict[str, str]:
     """All of them. `licence`: of the data; `run_metrics`: those of the MLflow run, which alone knows hours."""
-    trained, prepared = artifacts.card_of("train"), artifacts.card_of("prepare")
+    trained, prepared = Card.read(artifacts.ROOT / "train"), artifacts.card_of("prepare")
     return {
         **snapshot.keep(),
         **_sums(),
@@ -63,21 +64,20 @@ def _sums() -> dict[str, str]:
     return {tag: artifacts.sha256_of_file(FILES[name]) for name, tag in names.items() if FILES[name].is_file()}
 
 
-def _seeds(trained: dict) -> dict[str, int]:
+def _seeds(trained: Card) -> dict[str, int]:
     """Of training, and of the evaluation whose scores the version carries."""
     drawn = json.loads(FILES["protocol.json"].read_text("utf-8")).get("drawn", {})
-    return {stage: said["seed"] for stage, said in (("train", trained["settings"]), ("evaluate", drawn)) if "seed" in said}
+    return {stage: said["seed"] for stage, said in (("train", trained.settings), ("evaluate", drawn)) if "seed" in said}
 
 
-def _cost(trained: dict, run_metrics: Mapping[str, float]) -> dict:
+def _cost(trained: Card, run_metrics: Mapping[str, float]) -> dict:
     """Real images seen, hours where the run of this execution trained, and the kind of processor."""
     seconds = run_metrics.get("system/train_s")
-    made_with = trained.get("made_with", {})
     return {
         "images": _images_seen(),
         "hours": None if seconds is None else float(f"{seconds / 3600:.4g}"),
-        "device": trained.get("device"),
-        "processor": made_with.get("processor"),
+        "device": trained.device,
+        "processor": trained.made_with.get("processor"),
     }
 
 
@@ -91,7 +91,7 @@ def _images_seen() -> int | None:
     return max(seen, default=None)
 
 
-def _libraries(trained: dict) -> dict[str, str]:
+def _libraries(trained: Card) -> dict[str, str]:
     """Versions now; torch's and Python's are those that the training says."""
     now = {name: importlib.metadata.version(name) for name in LIBRARIES} | {"python": platform.python_version()}
-    return now | {name: value for name, value in trained.get("made_with", {}).items() if name != "processor"}
+    return now | {name: value for name, value in trained.made_with.items() if name != "processor"}

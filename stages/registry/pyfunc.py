@@ -10,6 +10,7 @@ import numpy as np
 
 import gan
 from gan import generator
+from gan.card import Card
 
 MODEL_CODE = Path(__file__).with_name("pyfunc_model.py")
 PACKAGES = ("mlflow", "numpy", "pandas", "pillow", "pydantic", "safetensors", "torch")  # what the shipped code imports
@@ -19,7 +20,7 @@ def save(trained: Path, folder: Path) -> None:
     """Write the generator of `trained` (artifacts/train) as an MLflow model to `folder`."""
     import mlflow.pyfunc
 
-    card = generator.read_card(trained)
+    card = Card.read(trained)
     with tempfile.TemporaryDirectory() as temporary:
         shipped = Path(temporary) / "generator"
         shipped.mkdir()
@@ -37,16 +38,16 @@ def save(trained: Path, folder: Path) -> None:
             )
 
 
-def weights(card: dict) -> list[str]:
+def weights(card: Card) -> list[str]:
     """The files that hold what is kept of a card's networks."""
     return [f"{name}.safetensors" for name, kept in generator.players(card).items() if kept]
 
 
-def copy_code(card: dict, target: Path) -> None:
+def copy_code(card: Card, target: Path) -> None:
     """The files of gan/ that the generator of a card is opened with; they import each other relatively."""
     source = Path(gan.__file__).parent
-    files = [source / f"{name}.py" for name in ("__init__", "choices", "generator", "images", "play", "streams")]
-    for room, name in (("networks", card["network"]["name"]), ("tasks", card.get("task", {"name": "image"})["name"])):
+    files = [source / f"{name}.py" for name in ("__init__", "card", "choices", "generator", "images", "play", "streams")]
+    for room, name in (("networks", card.network["name"]), ("tasks", card.task["name"])):
         files += [source / room / "__init__.py", source / room / f"{name}.py", *(source / room).glob("_[!_]*.py")]
     files += (source / "latents").glob("*.py")
     for path in files:
@@ -55,14 +56,14 @@ def copy_code(card: dict, target: Path) -> None:
         shutil.copyfile(path, copy)
 
 
-def signature(card: dict):
+def signature(card: Card):
     """seed and label in, images (N, H, W, C) uint8 out."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
     columns = [ColSpec(DataType.long, "seed")]
-    if card["conditional"]:
+    if card.conditional:
         columns.append(ColSpec(DataType.long, "label", required=False))
-    channels, height, width = generator.shape(card)
+    channels, height, width = card.shape
     images = TensorSpec(np.dtype(np.uint8), (-1, height, width, channels))
     return ModelSignature(inputs=Schema(columns), outputs=Schema([images]))

@@ -20,7 +20,7 @@ def draw(made: generator.Generator, folder: Path) -> list[Path]:
     seen: dict[nn.Module, torch.Tensor] = {}
     hooks = [layer.register_forward_pre_hook(lambda module, inputs: seen.update({module: inputs[0]})) for layer in layers]
     try:
-        pixels = made.sample(np.arange(min(NUM_IMAGES, made.card["block_size"]))) if layers else None
+        pixels = made.sample(np.arange(min(NUM_IMAGES, made.card.block_size))) if layers else None
     finally:
         for hook in hooks:
             hook.remove()

@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from gan import generator
+from gan.card import Card
 from stages import artifacts, params
 from stages.registry import models
 from stages.tracking import store
@@ -17,19 +18,20 @@ FOLDER = artifacts.WORK / "train" / "finished"
 KEEP = 2  # finished trainings
 
 
-def warm(init: params.Init, networks: dict[str, nn.Module], card: dict) -> None:
+def warm(init: params.Init, networks: dict[str, nn.Module], card: Card) -> None:
     """Give `networks` {"generator", "discriminator"} the weights of a registered version.
 
     ValueError if these are not the weights that train.init.sha256 names, or do not fit the networks.
     """
     folder = _kept(init)
-    found = generator.read_card(folder)
+    found = Card.read(folder)
     for name, network in networks.items():
         try:
             network.load_state_dict(generator.weights(folder, name, found))
         except RuntimeError:
             keys = ("network", "latent", "shape", "classes", "conditional")
-            other = [f"{key} is {card[key]!r}, there {found[key]!r}" for key in keys if card[key] != found[key]]
+            pairs = {key: (getattr(card, key), getattr(found, key)) for key in keys}
+            other = [f"{key} is {ours!r}, there {theirs!r}" for key, (ours, theirs) in pairs.items() if ours != theirs]
             raise ValueError(
                 f"train.init.model {init.model} has other weights than this {name}: {'; '.join(other)}; make them the same"
             ) from None
@@ -77,8 +79,7 @@ def adopt(folder: Path, config: params.Train, key_without_length: str) -> bool:
     return True
 
 
-def without_length(card: dict) -> dict:
+def without_length(card: Card) -> Card:
     """A card that all trainings share which differ in their length only."""
-    settings = dict(card["settings"])
-    settings["loop"] = {name: value for name, value in settings["loop"].items() if name != "total_kimg"}
-    return card | {"settings": settings}
+    loop = {name: value for name, value in card.settings["loop"].items() if name != "total_kimg"}
+    return card.model_copy(update={"settings": card.settings | {"loop": loop}})

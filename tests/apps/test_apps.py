@@ -70,7 +70,7 @@ def test_a_version_made_with_other_code_says_so_and_is_opened_by_its_own(project
 
     def other_code(card, target) -> None:
         copy_code(card, target)
-        path = target / "networks" / f"{card['network']['name']}.py"
+        path = target / "networks" / f"{card.network['name']}.py"
         path.write_text(path.read_text().replace("nn.Tanh()", "nn.Softsign()"))
 
     monkeypatch.setattr(pyfunc, "copy_code", other_code)
@@ -95,14 +95,32 @@ def test_a_version_whose_code_knows_no_tasks_is_used_as_todays_are(registered, m
     """Code of before has network, latents (stream, indices), sample and blocks; its bytes stay its own."""
     folder = models.folder("digits")
     made = generator.load(folder)
-    before = SimpleNamespace(card={key: value for key, value in made.card.items() if key != "task"}, network=made.network,
+    before = SimpleNamespace(card={key: value for key, value in made.card.content().items() if key != "task"} | {"version": 1}, network=made.network,
                              latents=_latent.sampler(made.card, made.network))  # fmt: skip
     monkeypatch.setattr(models, "_code", lambda folder: SimpleNamespace(load=lambda folder: before))
     older = models.generator(folder)
+    assert older.card == made.card
     np.testing.assert_array_equal(older.sample(range(20)), made.sample(range(20)))
     given = made.given(np.arange(5), np.arange(5) % 3)
     np.testing.assert_array_equal(older.from_latents(older.given(np.arange(5), None)["latents"], np.arange(5) % 3), made.make(given))
     np.testing.assert_array_equal(truncation.truncated(older, 0.5).sample(range(5)), truncation.truncated(made, 0.5).sample(range(5)))
+
+
+def test_a_version_whose_card_was_a_dict_is_used_as_todays_are(registered, monkeypatch):
+    """Code of before has a game and networks of its own, by which its bytes are made, and a card of version 1."""
+    folder, pixels = models.folder("digits"), np.zeros((2, 1, 8, 8), np.uint8)
+    made, judge = generator.load(folder), generator.load_discriminator(folder)
+    card = made.card.content() | {"version": 1}
+    game = SimpleNamespace(given=made.task.given, make=lambda networks, given: -made.task.make(networks, given))
+    code = SimpleNamespace(
+        load=lambda folder: SimpleNamespace(card=card, networks=made.networks, task=game, given=made.given),
+        load_discriminator=lambda folder: SimpleNamespace(card=card, network=judge.network),
+    )
+    monkeypatch.setattr(models, "_code", lambda folder: code)
+    older = models.generator(folder)
+    assert older.card == made.card
+    np.testing.assert_array_equal(older.sample(range(20)), 255 - made.sample(range(20)))
+    np.testing.assert_array_equal(models.discriminator(folder).probability(pixels, [0, 1]), judge.probability(pixels, [0, 1]))
 
 
 def test_changed_code_of_a_version_is_not_run(registered, capsys):

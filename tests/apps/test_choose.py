@@ -98,7 +98,7 @@ def small_recipe(*asked: str) -> str:
 def test_a_choice_by_its_name_trains_two_steps_and_resumes(room, name, tmp_path):
     chosen = load(small_recipe(named(room, name)), tmp_path)
     train = chosen.train
-    card = small.card(shape=chosen.prepare.shape) | {"task": train.task, "network": train.network, "latent": train.latent}
+    card = small.card(train.network, train.latent, shape=chosen.prepare.shape, task=train.task)
     random = np.random.default_rng(0)
     pixels, labels = random.integers(0, 256, (40, *chosen.prepare.shape)).astype(np.uint8), random.integers(0, 3, 40)
     data = play.Data(lambda numbers: images.pixels_to_images(torch.from_numpy(pixels[numbers])), labels, 40, False)

@@ -14,6 +14,7 @@ from patience import patient
 
 from apps import answer, export
 from gan import choices, generator
+from gan.card import Card
 from stages import artifacts
 
 WITHOUT_ONNX = [name for name in export.ONNX_PACKAGES if importlib.util.find_spec(name) is None]
@@ -85,7 +86,7 @@ def test_what_stands_beside_it_says_what_it_is(kind, tmp_path, capsys):
     assert "largest difference of 16 images" in capsys.readouterr().out
     said = json.loads(path.with_name(f"{path.name}.json").read_text())
     assert said["weights_sha256"] == artifacts.sha256_of_file(folder / "generator.safetensors")
-    assert said["card"] == generator.read_card(folder)
+    assert said["card"] == Card.read(folder).content()
     assert [one["name"] for one in said["inputs"]] == ["latents", "labels"] and said["inputs"][0]["shape"] == ["N", 6]
     assert said["parity"]["max_abs_difference"] <= said["parity"]["tolerance"]
     for name, expected in said["files"].items():

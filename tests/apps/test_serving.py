@@ -18,6 +18,7 @@ from served_generator import client
 from apps import answer, sample, serve
 from apps.serving import asked, service, worker
 from gan import choices, generator
+from gan.card import Card
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def test_json_names_each_image_and_base64_holds_the_grid(folder):
     np.testing.assert_array_equal(np.stack(pixels), expected)
     grid = opened.post("/v1/images", json=body | {"format": "base64"}).json()
     assert base64.b64decode(grid["png"]) == opened.post("/v1/images", json=body).content
-    assert grid["weights_sha256"] == found["weights_sha256"] == generator.read_card(folder)["files"]["generator.safetensors"]
+    assert grid["weights_sha256"] == found["weights_sha256"] == Card.read(folder).files["generator.safetensors"]
 
 
 def test_labels_that_are_not_asked_for_are_those_of_the_generator(folder):
@@ -64,10 +65,10 @@ def test_labels_that_are_not_asked_for_are_those_of_the_generator(folder):
 
 
 def test_health_and_model_say_what_is_served(folder):
-    opened, card = client(folder), generator.read_card(folder)
+    opened, card = client(folder), Card.read(folder)
     health, model = opened.get("/healthz").json(), opened.get("/v1/model").json()
-    assert health["ready"] and health["weights_sha256"] == card["files"]["generator.safetensors"] and health["version"] is None
-    assert (model["shape"], model["classes"], model["latent"]) == (card["shape"], card["classes"], card["latent"])
+    assert health["ready"] and health["weights_sha256"] == card.files["generator.safetensors"] and health["version"] is None
+    assert (model["shape"], model["classes"], model["latent"]) == (list(card.shape), list(card.classes), card.latent)
     assert model["max_images"] == 40 and model["truncation"]
 
 
@@ -274,4 +275,4 @@ def test_an_abandoned_request_ends_after_its_block(folder):
     made = asked.to_images(asked.Asked(seed=0, n=1000), generator.load(folder))
     abandoned = threading.Event()
     abandoned.set()
-    assert len(made.pixels(abandoned)) == small.card()["block_size"]
+    assert len(made.pixels(abandoned)) == small.card().block_size

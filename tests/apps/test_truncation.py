@@ -58,7 +58,7 @@ def test_the_mean_style_is_a_function_of_the_weights(tmp_path):
     assert torch.equal(truncation.mean_style(one, 1), truncation.mean_style(other, 1))
     exact = torch.cat([one.network.to_styles(
         generator.choices.module("latents", "normal").sample(
-            generator.choices.config("latents", one.card["latent"]), generator.streams.key(0, "truncation/mean"),
+            generator.choices.config("latents", one.card.latent), generator.streams.key(0, "truncation/mean"),
             np.arange(first, first + 2500),
         ), torch.ones(2500, dtype=torch.long))[:, 0].double() for first in range(0, 10_000, 2500)]).mean(dim=0)  # fmt: skip
     torch.testing.assert_close(truncation.mean_style(one, 1).double(), exact, rtol=1e-5, atol=1e-6)

@@ -8,23 +8,24 @@ import small
 import torch
 
 from gan import choices, generator, images
+from gan.card import Card
 from stages import artifacts
 
 CASES = [(network, "normal") for network in choices.names("networks")] + [("dcgan", latent) for latent in choices.names("latents")]
 
 
-def made(card: dict) -> generator.Generator:
+def made(card: Card) -> generator.Generator:
     torch.manual_seed(0)
     return generator.Generator(card, {"generator": generator.task(card).player("generator")})
 
 
-def write(folder, card: dict) -> None:
+def write(folder, card: Card) -> None:
     """A generator's folder as the train stage leaves it."""
     torch.manual_seed(0)
     for name, network in generator.build(card).items():
         generator.save(folder / f"{name}.safetensors", network.state_dict())
     files = {path.name: artifacts.sha256_of_file(path) for path in folder.glob("*.safetensors")}
-    artifacts.write_json(folder / "card.json", {**card, "files": files})
+    artifacts.write_json(folder / "card.json", card.content() | {"files": files})
 
 
 @pytest.mark.parametrize(("network", "latent"), CASES)
@@ -59,7 +60,7 @@ def test_two_seeds_and_two_labels_give_different_images():
 
 
 def test_labels_that_are_not_asked_for_follow_the_data():
-    card = small.card() | {"class_counts": [0, 30, 10]}
+    card = small.card(class_counts=[0, 30, 10])
     labels = made(card).labels(range(4000))
     counts = np.bincount(labels, minlength=3)
     assert counts[0] == 0 and abs(counts[1] - 3000) < 5 * np.sqrt(4000 * 3 / 16)
@@ -133,5 +134,5 @@ def test_a_grid_shows_image_after_image_row_by_row_enlarged_to_48_pixels_a_longe
 
 def test_threads_are_as_before_after_sampling():
     before = torch.get_num_threads()
-    made(small.card() | {"threads": before + 1}).sample([0])
+    made(small.card(threads=before + 1)).sample([0])
     assert torch.get_num_threads() == before

@@ -13,6 +13,7 @@ import small
 
 import gan.tasks
 from gan import choices, generator
+from gan.card import Card
 from gan.training import state
 
 TOYS = small.HERE / "toy_tasks"
@@ -32,8 +33,8 @@ def toys(monkeypatch):
     monkeypatch.setattr(gan.tasks, "__path__", [*gan.tasks.__path__, str(TOYS)])
 
 
-def card() -> dict:
-    return small.card(num_classes=2) | {"task": {"name": "cycle", "weight": 1.0}}
+def card() -> Card:
+    return small.card(num_classes=2, task={"name": "cycle", "weight": 1.0})
 
 
 def test_a_game_of_four_networks_repeats_and_resumes_bit_by_bit(tmp_path):

@@ -11,7 +11,7 @@ def write(folder, network: str, latent: str = "normal", num_classes: int = 3, sh
     """A generator's folder, with weights so large that images differ and attention takes part."""
     card = small.card(network, latent, num_classes, shape)
     if "attention" in choices.module("networks", network).Config.model_fields:
-        card["network"]["attention"] = [4]
+        card.network["attention"] = [4]
     torch.manual_seed(0)
     made = generator.task(card).player("generator")
     for parameter in made.parameters():
@@ -19,5 +19,5 @@ def write(folder, network: str, latent: str = "normal", num_classes: int = 3, sh
     folder.mkdir()
     generator.save(folder / "generator.safetensors", made.state_dict())
     files = {"generator.safetensors": artifacts.sha256_of_file(folder / "generator.safetensors")}
-    artifacts.write_json(folder / "card.json", card | {"files": files})
+    artifacts.write_json(folder / "card.json", card.content() | {"files": files})
     return folder

@@ -14,6 +14,7 @@ import ruamel.yaml
 import torch
 
 from gan import choices, dataset, generator, images, play
+from gan.card import Card
 from gan.training import loop, state
 from gan.training.config import LoopConfig
 from stages import artifacts, exit_codes, params
@@ -132,22 +133,23 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def card(network: str | dict = "dcgan", latent: str | dict = "normal", num_classes: int = 3, shape: tuple = (1, 8, 8)) -> dict:
+def card(
+    network: str | dict = "dcgan", latent: str | dict = "normal", num_classes: int = 3, shape: tuple = (1, 8, 8), **changes: object
+) -> Card:
     """The card of a small generator; network and latent by name, or as sections."""
-    return {
-        "format": generator.FORMAT,
-        "version": generator.VERSION,
+    return Card(**{
         "task": {"name": "image"},
         "network": section("networks", network) if isinstance(network, str) else network,
         "latent": section("latents", latent) if isinstance(latent, str) else latent,
-        "shape": list(shape),
+        "shape": shape,
         "form": FORM | {"resolution": list(shape[1:]), "channels": shape[0]},
         "classes": [f"class {number}" for number in range(num_classes)],
         "class_counts": [10] * num_classes,
         "conditional": num_classes > 0,
         "block_size": 8,
         "threads": 1,
-    }
+        **changes,
+    })  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -160,7 +162,7 @@ def deterministic():
         torch.use_deterministic_algorithms(False)
 
 
-def start(card: dict, config: LoopConfig, seed: int = 0) -> state.State:
+def start(card: Card, config: LoopConfig, seed: int = 0) -> state.State:
     """A training at image zero."""
     torch.manual_seed(seed)
     turns = rules.rules(settings(), generator.task(card), "cpu").turns
@@ -191,15 +193,15 @@ def settings(**changes: object) -> params.Train:
     return params.Train.model_validate(base | chosen)
 
 
-def ticks(training: state.State, card: dict, config: LoopConfig, loss: str = "relativistic", penalties: tuple = ("r1", "r2"),
+def ticks(training: state.State, card: Card, config: LoopConfig, loss: str = "relativistic", penalties: tuple = ("r1", "r2"),
           asked_to_stop=lambda: False, **changes):  # fmt: skip
     """The loop on random pixels."""
     random = np.random.default_rng(0)
-    pixels = random.integers(0, 256, (50, *card["shape"])).astype(np.uint8)
-    labels = random.integers(0, max(1, len(card["classes"])), 50)
+    pixels = random.integers(0, 256, (50, *card.shape)).astype(np.uint8)
+    labels = random.integers(0, max(1, len(card.classes)), 50)
     chosen = settings(loop=config, loss=loss, penalties=penalties, **changes)
     data = play.Data(
-        lambda numbers: images.pixels_to_images(torch.from_numpy(pixels[numbers])), labels if card["conditional"] else None, 50,
+        lambda numbers: images.pixels_to_images(torch.from_numpy(pixels[numbers])), labels if card.conditional else None, 50,
         chosen.labels == "balanced",
     )  # fmt: skip
     return loop.train(training, data, rules.rules(chosen, generator.task(card), "cpu"), asked_to_stop)

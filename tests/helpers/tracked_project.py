@@ -15,6 +15,7 @@ from patience import patient
 from PIL import Image
 
 from gan import generator
+from gan.card import Card
 from stages import artifacts, params
 from stages.tracking import delivery, mlflow_run, session, store
 from stages.tracking.journal import Journal
@@ -95,12 +96,12 @@ def make_train(
 ) -> Path:
     """artifacts/train with real, untrained networks, a history and pictures."""
     out = artifacts.start("train")
-    card = {
-        "format": generator.FORMAT, "version": generator.VERSION, "shape": shape, "classes": CLASSES,
-        "class_counts": [5, 3, 2], "conditional": conditional, "block_size": 4, "threads": 1, "data": "d" * 64,
-        "form": small.FORM | {"resolution": list(shape[1:]), "channels": shape[0]},
-        "network": {"name": network, **NETWORKS[network]}, "latent": {"name": "normal", "size": 4}, "settings": {"init": init},
-    }  # fmt: skip
+    card = Card(
+        task={"name": "image"}, shape=shape, classes=CLASSES,
+        class_counts=[5, 3, 2], conditional=conditional, block_size=4, threads=1, data="d" * 64,
+        form=small.FORM | {"resolution": list(shape[1:]), "channels": shape[0]},
+        network={"name": network, **NETWORKS[network]}, latent={"name": "normal", "size": 4}, settings={"init": init},
+    )  # fmt: skip
     generator.save(out / "generator.safetensors", _lively(generator.task(card).player("generator"), seed))
     generator.save(out / "discriminator.safetensors", _lively(generator.task(card).player("discriminator"), seed))
     rows = [f"{nimg},{1 / (nimg + 1 + seed)!r},{'' if nimg == 0 else 5.0 + seed}" for nimg in range(0, ticks * 100, 100)]
@@ -108,7 +109,7 @@ def make_train(
     (out / "images").mkdir()
     for nimg in range(0, ticks * 100, 100):
         picture(seed, nimg).save(out / "images" / f"{nimg:09d}.png")
-    artifacts.seal("train", card)
+    artifacts.seal("train", card.content())
     return out
 
 

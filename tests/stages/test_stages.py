@@ -15,6 +15,7 @@ import torch
 from patience import patient
 
 from gan import choices, dataset, generator
+from gan.card import Card
 from stages import train
 from stages.training import rules
 
@@ -241,7 +242,7 @@ def test_a_training_begins_with_a_registered_versions_weights(trained, project, 
     init = {"train.init": {"model": "models:/digits/1", "sha256": sha256}}
     small.write_params(project, {**small.TINY, **init, "train.loop.lr": 1e-30, "train.ema.half_life_kimg": 0, "train.loop.total_kimg": 0.5})
     small.run_stages(project, "train")
-    began, now = (generator.weights(folder / "artifacts/train", "generator", generator.read_card(folder / "artifacts/train"))
+    began, now = (generator.weights(folder / "artifacts/train", "generator", Card.read(folder / "artifacts/train"))
                   for folder in (trained, project))  # fmt: skip
     assert all(torch.equal(began[name], now[name]) for name in began if "running" not in name and "tracked" not in name)
     monkeypatch.setattr(train.warm_start.models, "folder", lambda model: pytest.fail("what was fetched once is kept"))
@@ -294,13 +295,13 @@ def test_trained_generator_is_at_least_five_times_better_than_an_untrained_one(r
     shutil.copytree(reference, folder)
     small.write_params(folder, {**small.TINY, "train.loop.total_kimg": 20, "train.loop.tick_kimg": 5, "train.network.generator_width": 16})
     small.run_stages(folder, "train")
-    card = json.loads((folder / "artifacts/train/card.json").read_text())
+    card = Card.read(folder / "artifacts/train")
     torch.manual_seed(0)
     untrained = generator.Generator(card, {"generator": generator.task(card).player("generator")})
     with small.inside(folder):
         quick = train._Quick(small.params.load(), json.loads((folder / "artifacts/prepare/card.json").read_text()))
         start = quick.score(untrained)[0]
-    assert card["best_quick_fid"] * 5 < start
+    assert card.best_quick_fid * 5 < start
 
 
 def test_scores_carry_their_protocol_interval_and_floor(trained):

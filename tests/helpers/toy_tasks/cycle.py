@@ -26,7 +26,7 @@ class Config(choices.Config):
 class Task:
     def __init__(self, config, card):
         self.config, self.card = config, card
-        self.shape = tuple(card["shape"])
+        self.shape = card.shape
 
     def player(self, name):
         channels = self.shape[0]

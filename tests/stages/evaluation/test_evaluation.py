@@ -296,7 +296,9 @@ def test_a_generator_of_other_images_is_refused(project, capsys):
     (project / "other").mkdir()
     generator.save(project / "other/generator.safetensors", generator.task(card).player("generator").state_dict())
     (project / "other/card.json").write_text(
-        json.dumps(card | {"files": {"generator.safetensors": small.artifacts.sha256_of_file(project / "other/generator.safetensors")}})
+        json.dumps(
+            card.content() | {"files": {"generator.safetensors": small.artifacts.sha256_of_file(project / "other/generator.safetensors")}}
+        )
     )
     assert said("other", "-o", "out") == 2
     assert "(3, 16, 16), the reference has (1, 8, 8)" in capsys.readouterr().err
