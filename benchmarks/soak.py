@@ -67,7 +67,7 @@ def clone(folder: Path) -> None:
     """The last commit of this checkout, with the small recipe and the first pictures."""
     call(ROOT, "git", "clone", "--quiet", str(ROOT), str(folder))
     params = folder / "params.yaml"
-    params.write_text(settings.put(params.read_text("utf-8"), [space.setting(*one) for one in RECIPE.items()]), "utf-8")
+    params.write_text(settings.put_settings(params.read_text("utf-8"), [space.setting(*one) for one in RECIPE.items()]), "utf-8")
     (folder / "dvc.lock").unlink(missing_ok=True)
     draw(folder / DATA, 0, FIRST_IMAGES)
 

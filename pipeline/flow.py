@@ -45,13 +45,13 @@ def pipeline(
             return _run(plan.Stale(stale, tuple(forced)), cause)
         return _retrain(cause, late_limit_s)
     except Exception as error:
-        _tell("failed", "failed", f"{error}\n")
+        _notify("failed", "failed", f"{error}\n")
         raise
 
 
 def _retrain(cause: Cause, late_limit_s: float | None) -> State | None:
     if late := rules.lateness(runtime.flow_run.scheduled_start_time, late_limit_s):
-        _tell("skipped", "skipped", late)
+        _notify("skipped", "skipped", late)
         return Completed(name="Skipped", message=late)
     try:
         with checkout.lock():
@@ -59,10 +59,10 @@ def _retrain(cause: Cause, late_limit_s: float | None) -> State | None:
             remote.check()
             relocation.mend(get_run_logger().warning)
             _bring_data()
-            found = dvc.patiently(lambda: plan.find(get_run_logger().warning), _say)
+            found = dvc.patiently(lambda: plan.find(get_run_logger().warning), _log_and_print)
             return _run(found, cause) if found else _nothing()
     except Busy as busy:
-        _tell("skipped", "skipped", str(busy))
+        _notify("skipped", "skipped", str(busy))
         return Completed(name="Skipped", message=str(busy))
 
 
@@ -70,17 +70,17 @@ def _nothing() -> State:
     """Nothing is stale; that the champion is too old all the same is said, for nothing else can be done about it."""
     old = rules.too_old()
     if not old:
-        _tell("unchanged", "nothing changed", "nothing changed")
+        _notify("unchanged", "nothing changed", "nothing changed")
         return Completed(message="nothing changed")
     sentence = f"nothing changed, but {old}: bring new data, or change what is trained (the same inputs make the same bytes)"
     if rules.news_of_age(old):
-        _tell("age", "the champion is old", sentence)
+        _notify("age", "the champion is old", sentence)
     return Completed(message=sentence)
 
 
 def _bring_data() -> None:
     for what, one in incoming.wanting():
-        bring.with_options(task_run_name=f"{what} {one.file}")(what, one)
+        bring_data.with_options(task_run_name=f"{what} {one.file}")(what, one)
 
 
 def _run(stale: plan.Stale, cause: Cause) -> State | None:
@@ -105,7 +105,7 @@ def _run(stale: plan.Stale, cause: Cause) -> State | None:
     if "register" in ran:
         decision = summary.read(summary.DECISION)
         event = "promoted" if decision.get("alias") == "champion" else "registered"
-        _tell(event, summary.in_words(decision), summary.as_markdown(), run_id)
+        _notify(event, summary.in_words(decision), summary.as_markdown(), run_id)
     return None
 
 
@@ -127,7 +127,7 @@ def _stages(stale: plan.Stale, cause: Cause, session: str) -> tuple[set[str], ru
             if ended.name != UNCHANGED:
                 ran.add(stage)
                 if stage == "reference":
-                    drift.tell(session, get_run_logger().info)
+                    drift.tell_drift(session, get_run_logger().info)
     except Exception:
         with contextlib.suppress(Failure):  # the stage's own failure is the one to tell
             _share(ran)
@@ -147,7 +147,7 @@ def _judged(cause: Cause, session: str) -> rules.Verdict:
         get_run_logger().info(verdict.sentence)
     if verdict.cause != cause:
         links.add({"trigger": verdict.cause.trigger, "trigger.reason": verdict.cause.reason})
-        _tell(verdict.cause.trigger, f"training, by {verdict.cause.trigger}", verdict.cause.reason)
+        _notify(verdict.cause.trigger, f"training, by {verdict.cause.trigger}", verdict.cause.reason)
     return verdict
 
 
@@ -166,10 +166,10 @@ PATIENT = {
 
 
 @task(name="data", **PATIENT)
-def bring(what: str, one: incoming.Tracked) -> None:
+def bring_data(what: str, one: incoming.Tracked) -> None:
     """Data that came, or are not here: `dvc update`, `dvc pull` or `dvc checkout` of a .dvc file."""
     get_run_logger().info(f"dvc {what} {one.file}")
-    dvc.patiently(lambda: incoming.bring(what, one), _say)
+    dvc.patiently(lambda: incoming.bring_tracked(what, one), _log_and_print)
 
 
 @task(**PATIENT)
@@ -185,7 +185,7 @@ def run_stage(stage: str, wanted: bool, force: bool, session: str) -> State:
         outcome = dvc.repro(stage, force, session, get_run_logger().info, machine.longest(stage), pull=share)
         return outcome, time.monotonic() - started_s
 
-    outcome, took_s = dvc.patiently(reproduced, _say)
+    outcome, took_s = dvc.patiently(reproduced, _log_and_print)
     if outcome == "ran":
         plan.record(stage, took_s)
         if share and took_s > remote.LONG_S:
@@ -194,7 +194,7 @@ def run_stage(stage: str, wanted: bool, force: bool, session: str) -> State:
     return Completed(name=outcome.capitalize(), message=f"{stage} {outcome}")
 
 
-def _say(sentence: str) -> None:
+def _log_and_print(sentence: str) -> None:
     """To Prefect's log, and to who sits before the terminal."""
     get_run_logger().info(sentence)
     print(sentence, file=sys.stderr, flush=True)
@@ -219,9 +219,9 @@ def _publish(run_id: str | None) -> None:
         get_run_logger().warning(f"Prefect's page lacks the scores of this run: {error}")
 
 
-def _tell(event: str, what: str, body: str, run_id: str | None = None) -> None:
+def _notify(event: str, what: str, body: str, run_id: str | None = None) -> None:
     """A notice with the addresses of the run on both pages."""
     page, url = links.prefect_page(), links.run_url(run_id)
     places = [f"{page}/runs/flow-run/{runtime.flow_run.id}" if page else "", url or ""]
     text = "\n".join([body.rstrip(), "", *filter(None, places)])
-    notify.tell(event, f"ganline {machine.model_name() or ''}: {what}", text, get_run_logger().info)
+    notify.notify_people(event, f"ganline {machine.model_name() or ''}: {what}", text, get_run_logger().info)

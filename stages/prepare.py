@@ -140,7 +140,7 @@ class Inputs:
         remembered = [number for number, key in enumerate(decoded.keys) if key is not None]
         if remembered:
             records[new] = self.store.records.append(decoded.pixels) + np.arange(len(new))
-            known = _known(decoded, records)
+            known = _known_inputs(decoded, records)
             self.store.add([decoded.keys[number] for number in remembered], [known[number] for number in remembered])
         elif len(new):
             records[new] = -2 - (self.scratch.append(decoded.pixels) + np.arange(len(new)))
@@ -447,7 +447,7 @@ class Choice:
         }
 
 
-def _known(decoded: decoding.Decoded, records: np.ndarray) -> list[store.Known]:
+def _known_inputs(decoded: decoding.Decoded, records: np.ndarray) -> list[store.Known]:
     """What the store is told of each input."""
     facts = zip(*(decoded.columns[fact] for fact in decoding.FACTS))
     prints = zip(records.tolist(), *map(_bytes_of_rows, (decoded.content, decoded.perceptual, decoded.colour)))

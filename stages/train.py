@@ -182,7 +182,7 @@ class Training:
             shutil.rmtree(self.folder)
         else:
             state.save(self.folder, self.state)
-            warm_start.keep(self.folder, self.key_without_length)
+            warm_start.keep_finished(self.folder, self.key_without_length)
 
 
 def grid(made: generator.Generator, rows: int):

@@ -94,7 +94,7 @@ def _mirror(filesystem: Any, files: dict[str, tuple[str, dict]], target: Path, p
     """Bring `target` to what `files` says; the state beside it is a journal, so that a killed run goes on where it was."""
     base = target.parent
     journal, part = base.with_suffix(".jsonl"), base.with_suffix(".part")
-    known = _known(journal)
+    known = _known_files(journal)
     _remove(target, set(files))
     done = 0
     journal.parent.mkdir(parents=True, exist_ok=True)
@@ -121,7 +121,7 @@ def _stamp(info: dict) -> dict | None:
     return {"size": info["size"], **marks} if marks and info.get("size") is not None else None
 
 
-def _known(journal: Path) -> dict[str, dict | None]:
+def _known_files(journal: Path) -> dict[str, dict | None]:
     known = {}
     with contextlib.suppress(FileNotFoundError), journal.open(encoding="utf-8") as lines:
         for line in lines:

@@ -195,7 +195,7 @@ def _orphans(versions: list[Version], days: float) -> Iterator[Garbage]:
     file = _database()
     if file is None:
         return
-    known = registry.known(file) | {version.run_id for version in versions} | {version.model_id for version in versions}
+    known = registry.known_ids(file) | {version.run_id for version in versions} | {version.model_id for version in versions}
     root = file.parent / "mlartifacts"
     for path in [*root.glob("*/*"), *root.glob("*/models/*")]:
         is_one = MLFLOW_RUN.fullmatch(path.name.removeprefix("m-")) is not None

@@ -136,7 +136,7 @@ def _params(proposal: dict, place: Path, name: str) -> str:
         {"key": "register.name", "value": name, "reason": "of the registered model"},
     ]
     for setting in [*own, *proposal["settings"]]:
-        text = settings.put(text, [f"{setting['key']}={settings.spelled(setting['value'])}"])
+        text = settings.put_settings(text, [f"{setting['key']}={settings.spelled(setting['value'])}"])
         text = settings.annotate(text, setting["key"], setting["reason"])
     return text
 

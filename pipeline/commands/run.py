@@ -23,7 +23,7 @@ BRIEF = {  # of a server for one run of the flow: no page, no schedule
 }
 
 
-def say(sentence: str) -> None:
+def print_aside(sentence: str) -> None:
     print(sentence, file=sys.stderr, flush=True)
 
 
@@ -34,8 +34,8 @@ def run(recipe_name: str | None, settings: list[str]) -> None:
         recipe.apply(recipe_name, settings)
         door.check()
         remote.check()
-        relocation.mend(say)
-        stale = dvc.patiently(lambda: plan.find(say), say)
+        relocation.mend(print_aside)
+        stale = dvc.patiently(lambda: plan.find(print_aside), print_aside)
         if not stale:
             print("nothing changed")
             return
@@ -45,7 +45,7 @@ def run(recipe_name: str | None, settings: list[str]) -> None:
 
 def _run(stale: plan.Stale) -> None:
     """Through the Prefect server that runs already, else through one that lasts as long as this run."""
-    say(f"stages to run: {', '.join(stale.reasons)}, and what depends on them")
+    print_aside(f"stages to run: {', '.join(stale.reasons)}, and what depends on them")
     checkout.set_up_prefect()
     url = server.running()
     if url is not None:
@@ -90,11 +90,11 @@ def _flow(url: str) -> Callable[[plan.Stale], None]:
 
 def _leave(reason: str) -> None:
     """End at once: Prefect would try for minutes to tell a server that is gone. Exit code 0 if all that was stale has run."""
-    left = plan.find(say)
+    left = plan.find(print_aside)
     if left:
-        say(f"gan: {reason} before {', '.join(left.reasons)} ran; the same command goes on from there")
+        print_aside(f"gan: {reason} before {', '.join(left.reasons)} ran; the same command goes on from there")
     else:
-        say(f"{reason}; all stages ran, only its page does not know it")
+        print_aside(f"{reason}; all stages ran, only its page does not know it")
         summary.show()
     sys.stdout.flush()
     os._exit(1 if left else 0)

@@ -62,7 +62,7 @@ def deleted(file: Path, older_than_days: float = 0) -> dict[str, str]:
     return dict(look_up(file, DELETED, until_ms, until_ms))
 
 
-def known(file: Path) -> set[str]:
+def known_ids(file: Path) -> set[str]:
     """Every run and logged model that MLflow's database has, deleted ones too."""
     return {row[0] for row in look_up(file, "SELECT run_uuid FROM runs UNION SELECT model_id FROM logged_models")}
 

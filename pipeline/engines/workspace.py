@@ -43,7 +43,7 @@ class State:
     commit: str
 
 
-def keep(name: str) -> tuple[State, list[str]]:
+def keep_files(name: str) -> tuple[State, list[str]]:
     """The checkout's files as they are now, kept under refs/sweeps/NAME, and new files too large to be kept.
 
     Neither a branch nor the index nor a file of the checkout changes.

@@ -19,7 +19,7 @@ COMMAND_TIMEOUT_S = 60
 KINDS = {"promoted": "success", "registered": "info", "failed": "failure", "drift": "warning", "age": "warning"}
 
 
-def tell(event: str, subject: str, body: str, log: Callable[[str], None]) -> None:
+def notify_people(event: str, subject: str, body: str, log: Callable[[str], None]) -> None:
     """Everyone who wants to hear of this event."""
     for number, notice in enumerate(machine.notices(), 1):
         if event not in notice["events"]:

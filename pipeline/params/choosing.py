@@ -14,7 +14,7 @@ from ..processes import answer
 from . import settings as edits
 
 
-def put(text: str, settings: list[str]) -> str:
+def put_choices(text: str, settings: list[str]) -> str:
     """YAML text with every setting in it, and with what a name among them chooses."""
     (found,) = also_meant(text, [settings])
     return written(text, settings, found)
@@ -22,7 +22,7 @@ def put(text: str, settings: list[str]) -> str:
 
 def written(text: str, settings: list[str], meant: dict[str, Any]) -> str:
     """YAML text with settings in it, and with what they also mean, as `also_meant` found it."""
-    text = edits.put(text, settings)
+    text = edits.put_settings(text, settings)
     for key, value in meant.items():
         put_value = edits.put_section if isinstance(value, dict) else edits.put_value
         text = put_value(text, key, value)
@@ -55,4 +55,4 @@ def _may_choose(text: str, setting: str) -> bool:
 
 
 def _question(text: str, settings: list[str]) -> dict[str, Any]:
-    return {"before": text, "after": edits.put(text, settings), "asked": [one.partition("=")[0] for one in settings]}
+    return {"before": text, "after": edits.put_settings(text, settings), "asked": [one.partition("=")[0] for one in settings]}

@@ -36,8 +36,8 @@ def apply(recipe: str | None, settings: list[str]) -> bool:
     text = before if recipe is None else read(recipe)
     if text is None:
         raise Mistake(f"{door.PARAMS} does not exist; copy a recipe: gan run --recipe digits (there are: {_listed()})")
-    asked = edits.put(text, settings)
-    text = _with_path_for_url(choosing.put(text, settings))
+    asked = edits.put_settings(text, settings)
+    text = _with_path_for_url(choosing.put_choices(text, settings))
     if text == before:
         return False
     with replacing(text, loses_edits=asked != before, whole=recipe is not None):
@@ -48,7 +48,7 @@ def _with_path_for_url(text: str) -> str:
     """prepare.source.path: file:///data/birds -> /data/birds. DVC watches paths; it takes such a URL for a relative one."""
     path = edits.get(text, "prepare.source.path") if "file://" in text else None
     found = re.fullmatch(r"file://(?:localhost)?(/.*)", str(path))
-    return edits.put(text, [f"prepare.source.path={json.dumps(urllib.parse.unquote(found[1]))}"]) if found else text
+    return edits.put_settings(text, [f"prepare.source.path={json.dumps(urllib.parse.unquote(found[1]))}"]) if found else text
 
 
 @contextmanager
@@ -66,14 +66,14 @@ def replacing(text: str, loses_edits: bool = True, whole: bool = True) -> Iterat
     try:
         door.check(CANDIDATE)
         yield
-        _keep(former)
+        _keep_former(former)
         os.replace(CANDIDATE, door.PARAMS)
     finally:
         CANDIDATE.unlink(missing_ok=True)
     remember_as_own()
 
 
-def _keep(former: str | None) -> None:
+def _keep_former(former: str | None) -> None:
     """What a command of ours wrote and nothing else holds is kept beside, and that is said."""
     if former is None or _is_kept(former):
         return

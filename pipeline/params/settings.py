@@ -16,12 +16,12 @@ COMMENT_COLUMN = 32  # where the recipes' comments stand
 NO_WORDS = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")  # to one YAML or another
 
 
-def put(text: str, settings: list[str]) -> str:
+def put_settings(text: str, settings: list[str]) -> str:
     """The text of a params file with every setting in it; Mistake if one names nothing or its value is not YAML."""
     if settings and not isinstance(_read(text, "params.yaml"), dict):
         raise Mistake("params.yaml holds no sections; copy a recipe: gan run --recipe digits")
     for setting in settings:
-        text = _put(text, setting)
+        text = _put_setting(text, setting)
     return text
 
 
@@ -43,13 +43,13 @@ def put_section(text: str, key: str, content: dict) -> str:
                 del lines[name.start_mark.line : _last_line(text, value) + 1]
         text = "".join(lines)
         changed = {name: value for name, value in content.items() if name not in kept or kept[name] != value}
-        return put(text, [f"{key}.{name}={spelled(value)}" for name, value in changed.items()])
+        return put_settings(text, [f"{key}.{name}={spelled(value)}" for name, value in changed.items()])
     return text if kept == content else put_value(text, key, content)
 
 
 def put_value(text: str, key: str, value: Any) -> str:
     """YAML text with a value, as it is in Python, at a key."""
-    return put(text, [f"{key}={spelled(value)}"])
+    return put_settings(text, [f"{key}={spelled(value)}"])
 
 
 def spelled(value: Any) -> str:
@@ -76,7 +76,7 @@ def annotate(text: str, key: str, words: str) -> str:
     return f"{text[:start]}{kept}{' ' * blanks}# {words}{text[start + len(line) :]}"
 
 
-def _put(text: str, setting: str) -> str:
+def _put_setting(text: str, setting: str) -> str:
     key, sign, typed = setting.partition("=")
     if not sign or not key:
         raise Mistake(f"--set {setting!r} is no setting; write key=value, as in --set train.loss.name=hinge")

@@ -11,7 +11,7 @@ from ..processes import answer
 TIMEOUT_S = 900  # of taking features of ten thousand images
 
 
-def tell(session: str, log: Callable[[str], None]) -> None:
+def tell_drift(session: str, log: Callable[[str], None]) -> None:
     """Say it to the log and on the terminal. Nothing that goes wrong here fails the flow: that is a sentence, too."""
     sentence = ask(session)["sentence"]
     log(sentence)

@@ -45,7 +45,7 @@ def wanting() -> list[tuple[str, Tracked]]:
     return [("update" if one.imported else here, one) for one in found if one.imported or one.missing]
 
 
-def bring(what: str, one: Tracked) -> None:
+def bring_tracked(what: str, one: Tracked) -> None:
     """Away if the place it comes from does not answer, Failure with DVC's words for anything else."""
     dvc.ask(what, str(one.file))
 

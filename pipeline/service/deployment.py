@@ -42,7 +42,7 @@ def made() -> "RunnerDeployment":
     return found
 
 
-def put(schedules: "list[DeploymentScheduleCreate]") -> None:
+def put_schedules(schedules: "list[DeploymentScheduleCreate]") -> None:
     """Give the deployment these schedules in place of those it had; it is made if the server has none yet."""
     from prefect.client.orchestration import get_client
 
@@ -64,7 +64,7 @@ def start(trigger: str, reason: str) -> "UUID":
         return client.create_flow_run_from_deployment(own.id, parameters=asked, tags=[trigger]).id
 
 
-def known(api: str) -> dict | None:
+def known_deployment(api: str) -> dict | None:
     """What a server says of the deployment, asked without importing Prefect; None where it knows none, or does not answer."""
     return _asked(f"{api}/deployments/name/{FLOW}/{NAME}")
 
@@ -79,7 +79,7 @@ def end_of(api: str, run: str) -> str | None:
 
 def in_words(api: str) -> list[str]:
     """When the flow runs by itself, a line for each schedule, and the next times; [] if it never does."""
-    found = known(api)
+    found = known_deployment(api)
     if not found or not found["schedules"]:
         return []
     lines = [_schedule_in_words(one) for one in found["schedules"]]
@@ -91,7 +91,7 @@ def clocks_in_words(api: str) -> list[str]:
     """What a cron schedule does where the clocks of its zone change; it takes a second or two, for it asks Prefect's own classes."""
     from . import clocks
 
-    schedules = [one["schedule"] for one in (known(api) or {}).get("schedules", [])]
+    schedules = [one["schedule"] for one in (known_deployment(api) or {}).get("schedules", [])]
     crons = {(one["cron"], one.get("timezone") or "UTC"): None for one in schedules if "cron" in one}
     return [line for cron, timezone in crons for line in clocks.in_words(cron, timezone, datetime.now(UTC))]
 

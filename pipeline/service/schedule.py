@@ -76,7 +76,7 @@ def set_to(asked: Wish, port: int | None) -> None:
         watch.check()
     if api := known.api():
         _use(api)
-        deployment.put(_schedules(asked))
+        deployment.put_schedules(_schedules(asked))
         watch.want(asked.on_data)
         show()
     else:
@@ -113,7 +113,7 @@ def _schedules(asked: Wish) -> list:
 def off() -> None:
     """The flow runs by itself no more; what runs now goes on."""
     _use(_server())
-    deployment.put([])
+    deployment.put_schedules([])
     watch.want(False)
     print("no schedule: the flow runs when it is asked to")
 
@@ -146,7 +146,7 @@ def _serve(asked: Wish, port: int | None) -> None:
             supervisor.wait_for(own, services)
             stack.enter_context(server.announced(api))
         stack.callback(_forget)
-        deployment.put(schedules)
+        deployment.put_schedules(schedules)
         watch.want(asked.on_data)
         services += [supervisor.runner(api, own), supervisor.watcher(api, own)]
         print(f"{asked.words}: {api.removesuffix('/api')}   (Ctrl-C ends it)", flush=True)
@@ -161,7 +161,7 @@ def _forget() -> None:
     """Else the next server of this checkout would find the schedule of one that was ended."""
     watch.want(False)
     with contextlib.suppress(Exception):
-        deployment.put([])
+        deployment.put_schedules([])
 
 
 def runs_put_in(url: str, timeout_s: float) -> int:

@@ -85,7 +85,7 @@ class Service:
         lived_s = time.monotonic() - self._started_s
         self.deaths = 1 if lived_s > STEADY_S else self.deaths + 1
         rest_s = min(2 ** (self.deaths - 1), LONGEST_REST_S)
-        say(f"{self.name} ended with code {self.process.returncode} after {lived_s:.0f} s; starting it again in {rest_s} s")
+        print_dated(f"{self.name} ended with code {self.process.returncode} after {lived_s:.0f} s; starting it again in {rest_s} s")
         self.end()
         self._due_s = time.monotonic() + rest_s
 
@@ -108,7 +108,7 @@ def identity(pid: int) -> dict:
         return {"pid": pid, "started_s": 0.0}
 
 
-def say(sentence: str) -> None:
+def print_dated(sentence: str) -> None:
     print(f"{datetime.now():%Y-%m-%d %H:%M:%S} {sentence}", flush=True)
 
 
@@ -184,7 +184,7 @@ def main(ports: dict[str, str]) -> None:
         api = own.api if own else os.environ["PREFECT_API_URL"]
         services += [*([own] if own else []), runner(api, after=own), watcher(api, after=own)]
         stack.enter_context(kept(services))
-        say(f"started: {', '.join(service.name for service in services if service.wanted())}")
+        print_dated(f"started: {', '.join(service.name for service in services if service.wanted())}")
         me = identity(os.getpid())
         if own:
             wait_for(own, services, supervisor=me)
@@ -198,7 +198,7 @@ if __name__ == "__main__":
     try:
         main(dict(word.split("=") for word in sys.argv[1:]))
     except Failure as failure:
-        say(str(failure))
+        print_dated(str(failure))
         sys.exit(failure.exit_code)
     finally:
-        say("ended")
+        print_dated("ended")

@@ -104,20 +104,20 @@ def watch() -> None:
     checkout.set_up_prefect()
     os.environ["PREFECT_API_URL"] = api
     with checkout.lock(LOCK):
-        say(f"watching {', '.join(check())}")
+        print_dated(f"watching {', '.join(check())}")
         watcher = Watcher(api)
         while True:
             try:
                 watcher.look()
             except Exception as error:  # a server that restarts, a dvc that is busy: looked at again
                 if not isinstance(error, Failure):
-                    say(f"{type(error).__name__}: {error}")
+                    print_dated(f"{type(error).__name__}: {error}")
                 elif not isinstance(error, Busy):
-                    say(str(error))
+                    print_dated(str(error))
             time.sleep(max(machine.watch_s("every"), SHARE * watcher.took_s))
 
 
-def say(sentence: str) -> None:
+def print_dated(sentence: str) -> None:
     print(f"{datetime.now():%Y-%m-%d %H:%M:%S} {sentence}", flush=True)
 
 
@@ -155,12 +155,12 @@ class Watcher:
 
     def _ask_dvc(self, now: dict[str, Listing], words: str) -> None:
         """A run for what is new by content, too; none while another goes, or the deployment is paused."""
-        if checkout.holder() or (deployment.known(self.api) or {"paused": True})["paused"]:
+        if checkout.holder() or (deployment.known_deployment(self.api) or {"paused": True})["paused"]:
             return
-        if plan.find(say):
+        if plan.find(print_dated):
             self._start(now, words)
         else:
-            say(f"{words}: nothing is stale")
+            print_dated(f"{words}: nothing is stale")
             self._settle(now)
 
     def _look_elsewhere(self, now: dict[str, Listing]) -> None:
@@ -176,7 +176,7 @@ class Watcher:
 
     def _start(self, now: dict[str, Listing], words: str) -> None:
         run = deployment.start("data", words)
-        say(f"{words}: asked for run {run}")
+        print_dated(f"{words}: asked for run {run}")
         self.asked = str(run), now
         _emit(run, words)
 
@@ -187,7 +187,7 @@ class Watcher:
         if end is None:
             return
         self.asked = None
-        say(f"run {run} ended: {end}")
+        print_dated(f"run {run} ended: {end}")
         if not end.startswith(GIVEN_WAY):
             self._settle(what)
 

@@ -81,14 +81,14 @@ def _tell_end(found: Sweep) -> None:
     """The best trial and its scores, on the sweep's own MLflow run."""
     ranked = table.ranked(found)
     if not ranked:
-        sweep.tell(found, status="FAILED")
+        sweep.tell_run(found, status="FAILED")
         return
     best = ranked[0]
     scores = {f"best/{name}/{key}": score[key] for name, score in best.scores.items() for key in ("mean", "low", "high") if key in score}
     values = {f"best.{key}": settings.spelled(value) for key, value in best.point.items()}
     alike = ", ".join(trial.name for trial in table.not_told_apart(found)) or "none"
     tags = {"best": best.name, "best.not_told_apart_from": alike, "protocol.hash": best.protocol or "unknown", **values}
-    sweep.tell(found, tags=tags, metrics=scores, status="FINISHED")
+    sweep.tell_run(found, tags=tags, metrics=scores, status="FINISHED")
 
 
 def _apply(called: str, words: list[str]) -> int:

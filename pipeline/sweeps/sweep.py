@@ -139,7 +139,7 @@ def _begun(axes: list, asked: dict, name: str, trials: int | None, early_stop: b
     points = space.points(axes, asked["search"], trials, asked["seed"])
     made = [Trial(f"{name}-{number:02d}", point) for number, point in enumerate(points, start=1)]
     _check(made, text)
-    state, left_out = workspace.keep(name)
+    state, left_out = workspace.keep_files(name)
     if left_out:
         say(f"not in the trials, since neither git nor DVC knows them: {', '.join(left_out[:5])}")
     return Sweep(
@@ -166,7 +166,7 @@ def run(sweep: Sweep, parallel: int, show: Callable[[Sweep], None], say: Callabl
     if sweep.early_stop and not sweep.may_stop_early():
         say("no trial is stopped early: the search changes what the quick score is measured by")
     sweep.save()
-    tell(sweep, params=_params(sweep), tags={"best": "not known yet"}, status="RUNNING")
+    tell_run(sweep, params=_params(sweep), tags={"best": "not known yet"}, status="RUNNING")
     attempts: list[Attempt] = []
     try:
         while attempts or any(trial.status == WAITING for trial in sweep.trials):
@@ -246,7 +246,7 @@ def _interrupt(sweep: Sweep, attempts: list[Attempt]) -> None:
             trial.status = WAITING
             workspace.remove(sweep.folder / trial.name)
     sweep.save()
-    tell(sweep, status="KILLED")
+    tell_run(sweep, status="KILLED")
 
 
 def wait_again(sweep: Sweep, retry: bool) -> None:
@@ -261,7 +261,7 @@ def _params(sweep: Sweep) -> dict[str, str]:
     return axes | {"search": sweep.search, "search_seed": str(sweep.seed), "early_stop": str(sweep.early_stop).lower()}
 
 
-def tell(sweep: Sweep, **words: object) -> None:
+def tell_run(sweep: Sweep, **words: object) -> None:
     """Say something of the sweep's own MLflow run: params, tags, metrics, status. An outage there stops no trial."""
     command = ["--session", sweep.session, "--experiment", sweep.experiment, "--name", sweep.name]
     _say_to_mlflow(["open", *command], words)

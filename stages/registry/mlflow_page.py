@@ -28,7 +28,7 @@ def fill(client: "MlflowClient", version: Any, run_id: str | None, scores: dict)
     model = _model(client, version)
     if model is None:
         return
-    _say(client, model, version, card, run)
+    _say_versions(client, model, version, card, run)
     _params(client, model)
     if run is not None:
         _link(client, model, run)
@@ -58,7 +58,7 @@ def _model(client: "MlflowClient", version: Any) -> Any | None:
     return next((one for one in found if one.artifact_location == version.source), None)
 
 
-def _say(client: "MlflowClient", model: Any, version: Any, card: str, run: Any | None) -> None:
+def _say_versions(client: "MlflowClient", model: Any, version: Any, card: str, run: Any | None) -> None:
     """Its versions, as `register_model` and a server say them and `create_model_version` of a SQL store does not; card, and by whom."""
     known, here = json.loads(model.tags.get(VERSIONS, "[]")), {"name": version.name, "version": str(version.version)}
     tags = {key: value for key, value in (run.data.tags if run else {}).items() if key in COPIED} | {NOTE: card}

@@ -32,7 +32,7 @@ def tags(licence: str | None, run_metrics: Mapping[str, float]) -> dict[str, str
     """All of them. `licence`: of the data; `run_metrics`: those of the MLflow run, which alone knows hours."""
     trained, prepared = Card.read(artifacts.ROOT / "train"), artifacts.card_of("prepare")
     return {
-        **snapshot.keep(),
+        **snapshot.keep_state(),
         **_sums(),
         "data_counts": json.dumps(prepared["counts"], sort_keys=True),
         "seeds": json.dumps(_seeds(trained), sort_keys=True),

@@ -23,7 +23,7 @@ class Unknown(Exception):
     """No commit can hold this state; a sentence says why."""
 
 
-def keep() -> dict[str, str]:
+def keep_state() -> dict[str, str]:
     """Tags: git.commit is HEAD, git.state the commit with this very state, git.left_out new files that are too large for it."""
     try:
         head = _git("rev-parse", "HEAD")
@@ -82,7 +82,7 @@ def _git(*arguments: str, given: str | None = None, **environment: str) -> str:
 
 
 def main() -> int:
-    tags = keep()
+    tags = keep_state()
     if reason := tags.get("git.unknown"):
         print(reason, file=sys.stderr)
         return 1

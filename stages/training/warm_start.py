@@ -54,7 +54,7 @@ def _kept(init: params.Init) -> Path:
     return kept
 
 
-def keep(folder: Path, key_without_length: str) -> None:
+def keep_finished(folder: Path, key_without_length: str) -> None:
     """Keep the state folder of a finished training for a longer one; of such folders the last two stay."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     target = FOLDER / key_without_length

@@ -48,7 +48,7 @@ def named(room: str, name: str) -> str:
 
 def put(text: str, *asked: str, prepared: dict | None = None) -> str:
     """As `gan run --set` does, in this process."""
-    after = settings.put(text, list(asked))
+    after = settings.put_settings(text, list(asked))
     keys = [one.partition("=")[0] for one in asked]
     found = choose.written_out(yaml.safe_load(text), yaml.safe_load(after), keys, prepared)
     return choosing.written(text, list(asked), {one["key"]: one["value"] for one in found})
@@ -64,7 +64,7 @@ def load(text: str, folder: Path) -> params.Params:
 
 
 def test_every_room_with_choices_has_its_place_in_params():
-    content = yaml.safe_load(settings.put(TEXT, ["train.augment=[{name: flip}]"]))
+    content = yaml.safe_load(settings.put_settings(TEXT, ["train.augment=[{name: flip}]"]))
     places = {room: choose._dotted(place) for place, room in reversed(list(choose.sections(params.Params, content)))}
     assert places == {room: KEYS[room] + ".0" * (room in LISTS) for room in ROOMS}
 
@@ -91,7 +91,7 @@ def test_a_choice_by_its_name_is_written_out_whole_and_passes_the_door(room, nam
 def small_recipe(*asked: str) -> str:
     """The default recipe for images of 8 × 8, two steps long."""
     short = {"prepare.resolution": 8, "train.loop.total_kimg": 0.016, "train.loop.tick_kimg": 0.008, "train.loop.batch_size": 8}
-    return put(settings.put(TEXT, [f"{key}={value}" for key, value in short.items()]), *asked)
+    return put(settings.put_settings(TEXT, [f"{key}={value}" for key, value in short.items()]), *asked)
 
 
 @pytest.mark.parametrize(("room", "name"), [one for one in CHOICES if one[0] not in ("extractors", "sources")])
@@ -126,7 +126,8 @@ def test_an_extractor_by_its_name_measures(name, tmp_path):
     """Those that need no file, on the digits: what is upright can be told, which noise has not."""
     other = "random" if name == "classifier" else "classifier"  # so that the name is another than before
     text = put(
-        put(settings.put(TEXT, ["prepare.resolution=8", "machine.workers=1"]), named("extractors", other)), named("extractors", name)
+        put(settings.put_settings(TEXT, ["prepare.resolution=8", "machine.workers=1"]), named("extractors", other)),
+        named("extractors", name),
     )
     (tmp_path / "params.yaml").write_text(text)
     small.run_stages(tmp_path, "fetch", "prepare", "reference")
@@ -218,7 +219,7 @@ def test_lists_take_names_alone_and_items_in_part(tmp_path):
 
 def test_defaults_suit_the_data():
     def of(asked: str, key: str, *changes: str, **prepared) -> dict:
-        return section(put(settings.put(TEXT, list(changes)), asked, prepared=prepared), key)
+        return section(put(settings.put_settings(TEXT, list(changes)), asked, prepared=prepared), key)
 
     large = ("prepare.resolution=64", "prepare.channels=3")
     assert of("train.penalties=[r1]", "train.penalties.0", *large)["gamma"] == 4.8  # 0.3, fourfold twice
@@ -252,7 +253,7 @@ def test_a_schedule_by_its_name_has_an_end_where_it_moves(asked, section_after, 
 
 def test_the_path_follows_another_embedded_example():
     assert section(put(TEXT, "fetch.name=shapes"), "prepare.source") == {"path": "data/shapes", "name": "auto"}
-    own = settings.put(TEXT, ["prepare.source.path=data/birds"])
+    own = settings.put_settings(TEXT, ["prepare.source.path=data/birds"])
     assert section(put(own, "fetch.name=shapes"), "prepare.source.path") == "data/birds"
 
 
@@ -264,7 +265,7 @@ def test_what_cannot_be_written_out_is_for_the_door_to_refuse():
         "train.augment=[{size: 3}]",
         "train.latent=null",
     ):
-        assert put(TEXT, asked) == settings.put(TEXT, [asked])
+        assert put(TEXT, asked) == settings.put_settings(TEXT, [asked])
     assert choose.fit_of({"prepare": None, "train": {"loop": 3, "device": []}}, {}).shape == (3, 32, 32)
 
 

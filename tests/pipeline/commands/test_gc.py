@@ -93,7 +93,7 @@ def test_what_a_sweep_began_with_stays_though_no_version_names_it(here):
     for name in ("guard", "tracking/session", "registry/snapshot"):
         (here / f"stages/{name}.py").parent.mkdir(exist_ok=True)
         shutil.copy(Path(__file__).parents[3] / f"stages/{name}.py", here / f"stages/{name}.py")
-    state, _ = workspace.keep("sweep-1")
+    state, _ = workspace.keep_files("sweep-1")
     assert state.commit != state.head
     for one in garbage._snapshots([]):
         one.remove()

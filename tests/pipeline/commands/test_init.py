@@ -183,7 +183,7 @@ def test_values_that_yaml_would_misread_are_quoted(project):
     for value in ("data/a: b", "true", "no", "07", "data/ü #1", "plain-name", True, 1.5, [8, 8], "data/mine"):
         from pipeline.params import settings
 
-        edited = settings.put("key: old  # words\n", [f"key={settings.spelled(value)}"])
+        edited = settings.put_settings("key: old  # words\n", [f"key={settings.spelled(value)}"])
         assert settings._yaml("safe").load(edited)["key"] == value
 
 

@@ -144,7 +144,7 @@ def test_what_dvc_would_choke_on_is_a_sentence_of_every_command_at_once(project,
 @pytest.mark.parametrize("text", [100_000 * "[", "&a [*a]", 5000 * "9", "\udcff", "2026-13-01"])
 def test_what_is_typed_is_bounded_too(text):
     with pytest.raises(Mistake, match="--set train.seconds=.*the value") as refusal:
-        edits.put("train: {seconds: 0}", [f"train.seconds={text}"])
+        edits.put_settings("train: {seconds: 0}", [f"train.seconds={text}"])
     assert len(str(refusal.value)) < 1000
     with pytest.raises(Mistake, match="train.seconds=.*the values"):
         space.parse([f"train.seconds={text}"])

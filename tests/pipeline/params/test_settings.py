@@ -43,7 +43,7 @@ PARAMS = textwrap.dedent("""\
 )
 def test_a_setting_changes_its_value_and_no_other_character(setting, before, after):
     assert PARAMS.count(before) == 1
-    assert settings.put(PARAMS, [setting]) == PARAMS.replace(before, after)
+    assert settings.put_settings(PARAMS, [setting]) == PARAMS.replace(before, after)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_a_setting_changes_its_value_and_no_other_character(setting, before, aft
 )
 def test_a_new_key_or_a_value_of_many_lines_arrives_and_comments_stay(setting):
     key, _, value = setting.partition("=")
-    edited = settings.put(PARAMS, [setting])
+    edited = settings.put_settings(PARAMS, [setting])
     place = yaml.safe_load(edited)
     for part in key.split("."):
         place = place[int(part) if isinstance(place, list) else part]
@@ -60,7 +60,7 @@ def test_a_new_key_or_a_value_of_many_lines_arrives_and_comments_stay(setting):
 
 
 def test_no_setting_leaves_the_text_alone():
-    assert settings.put(PARAMS, []) is PARAMS
+    assert settings.put_settings(PARAMS, []) is PARAMS
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_a_section_of_many_lines_takes_no_comment():
 )
 def test_a_setting_that_cannot_be_put_is_refused(setting, words):
     with pytest.raises(Mistake) as refusal:
-        settings.put(PARAMS, [setting])
+        settings.put_settings(PARAMS, [setting])
     assert words in str(refusal.value)
 
 
@@ -108,5 +108,5 @@ def test_a_setting_that_cannot_be_put_is_refused(setting, words):
 def test_what_would_change_more_than_its_key_is_refused(setting, words):
     text = "train:\n  one: &s {name: cosine, final: 0.03}\n  other: *s\n  lr: 1.0\n"
     with pytest.raises(Mistake, match=words):
-        settings.put(text, [setting])
-    assert settings.put(text, ["train.lr=2.0"]) == text.replace("1.0", "2.0")
+        settings.put_settings(text, [setting])
+    assert settings.put_settings(text, ["train.lr=2.0"]) == text.replace("1.0", "2.0")

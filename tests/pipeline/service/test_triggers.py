@@ -166,7 +166,7 @@ def watcher(here, monkeypatch):
     (here / "data.txt").write_text("one")
     monkeypatch.setattr(watch.time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(watch.deployment, "start", lambda trigger, words: asked.append((trigger, words)) or len(asked))
-    monkeypatch.setattr(watch.deployment, "known", lambda api: {"paused": False})
+    monkeypatch.setattr(watch.deployment, "known_deployment", lambda api: {"paused": False})
     monkeypatch.setattr(watch.deployment, "end_of", lambda api, run: ends.get(int(run)))
     monkeypatch.setattr(watch.plan, "find", lambda say: plan.Stale({"prepare": ["data.txt changed"]}))
     monkeypatch.setattr(watch, "_emit", lambda run, words: None)
@@ -215,9 +215,9 @@ def test_nothing_is_asked_while_a_run_goes_or_the_page_paused_it_or_nothing_is_s
     monkeypatch.setattr(watch.checkout, "holder", lambda: "gan run")
     assert look(6) == 0
     monkeypatch.setattr(watch.checkout, "holder", lambda: None)
-    monkeypatch.setattr(watch.deployment, "known", lambda api: {"paused": True})
+    monkeypatch.setattr(watch.deployment, "known_deployment", lambda api: {"paused": True})
     assert look(6) == 0
-    monkeypatch.setattr(watch.deployment, "known", lambda api: {"paused": False})
+    monkeypatch.setattr(watch.deployment, "known_deployment", lambda api: {"paused": False})
     monkeypatch.setattr(watch.plan, "find", lambda say: plan.Stale({}))
     assert look(6) == 0
     monkeypatch.setattr(watch.plan, "find", lambda say: pytest.fail("asked though it was settled"))
@@ -269,7 +269,7 @@ machine:
 """,
     )
     said = []
-    notify.tell("promoted", "toys: version 2", "it is better", said.append)
+    notify.notify_people("promoted", "toys: version 2", "it is better", said.append)
     assert [(path, one["title"], one["message"], one["type"]) for path, one in got] == [
         ("/secret-token", "toys: version 2", "it is better", "success")
     ]
@@ -298,7 +298,7 @@ def test_what_params_leave_out_is_what_the_door_says(here):
 def test_a_notice_that_cannot_be_sent_is_said_without_its_secrets(here, hook, address, words):
     params(here, f"machine: {{notify: ['{address.format(port=hook[0])}']}}\n")
     said = []
-    notify.tell("failed", "toys: failed", "why", said.append)
+    notify.notify_people("failed", "toys: failed", "why", said.append)
     assert len(said) == 1 and "was not sent" in said[0] and words in said[0]
     assert "hush-hush" not in said[0] and "secret-token" not in said[0]
 
@@ -306,7 +306,7 @@ def test_a_notice_that_cannot_be_sent_is_said_without_its_secrets(here, hook, ad
 def test_a_command_that_fails_says_its_words(here):
     params(here, "machine: {notify: [{command: \"sh -c 'echo no mail here >&2; exit 3'\"}]}\n")
     said = []
-    notify.tell("failed", "toys: failed", "why", said.append)
+    notify.notify_people("failed", "toys: failed", "why", said.append)
     assert "ended with code 3: no mail here" in said[0]
 
 

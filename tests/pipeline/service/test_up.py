@@ -116,10 +116,12 @@ def test_new_data_start_a_run_that_says_why(up):
     (folder / "data.txt").write_text("two\n")
     wait_for(lambda: started(folder).count("train") == 2, seconds=PATIENCE_S, what="the run of the change")
     wait_for(lambda: running(api) is None, seconds=PATIENCE_S, what="its end")
-    before, runner = deployment.known(api), json.loads((folder / "work/servers.json").read_text())["runner"]["pid"]
+    before, runner = deployment.known_deployment(api), json.loads((folder / "work/servers.json").read_text())["runner"]["pid"]
     os.killpg(runner, signal.SIGKILL)  # the next one takes the deployment as the server has it
-    wait_for(lambda: (deployment.known(api) or before)["updated"] != before["updated"], seconds=PATIENCE_S, what="the next runner")
-    assert deployment.known(api)["schedules"] == before["schedules"] != []
+    wait_for(
+        lambda: (deployment.known_deployment(api) or before)["updated"] != before["updated"], seconds=PATIENCE_S, what="the next runner"
+    )
+    assert deployment.known_deployment(api)["schedules"] == before["schedules"] != []
     assert "cron 0 3 * * * (UTC)" in gan(folder, "schedule").stdout
 
 

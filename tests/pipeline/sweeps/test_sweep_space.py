@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.engines import workspace
 from pipeline.errors import Mistake
-from pipeline.params.settings import get, put
+from pipeline.params.settings import get, put_settings
 from pipeline.sweeps import pruning, space, table
 from pipeline.sweeps.sweep import Sweep, wait_again
 from pipeline.sweeps.trial import FAILED, FINISHED, RUNNING, STOPPED, WAITING, Trial
@@ -58,7 +58,7 @@ def test_a_grid_has_every_combination_once():
     [{"name": "flip"}],
 ])  # fmt: skip
 def test_a_drawn_value_arrives_in_params_yaml_as_it_is(value):
-    assert get(put("a:\n  b: old   # why\n", [space.setting("a.b", value)]), "a.b") == value
+    assert get(put_settings("a:\n  b: old   # why\n", [space.setting("a.b", value)]), "a.b") == value
 
 
 @pytest.mark.parametrize(

@@ -278,7 +278,7 @@ def test_the_command_answers_in_words_or_json_and_keeps_the_answer(champion, cap
 def test_the_flow_gets_its_sentence_from_the_command(champion, monkeypatch, capsys):
     monkeypatch.setenv("PYTHONPATH", str(small.ROOT))
     logged = []
-    teller.tell("flow:now", logged.append)
+    teller.tell_drift("flow:now", logged.append)
     assert logged == ["drift: none, the same data as champion version 1's"]
     assert capsys.readouterr().out == logged[0] + "\n"
 
@@ -303,7 +303,7 @@ def test_what_goes_wrong_in_asking_never_fails_the_flow(monkeypatch, result, wor
 
     monkeypatch.setattr(teller, "answer", answered)
     logged = []
-    teller.tell("flow:now", logged.append)
+    teller.tell_drift("flow:now", logged.append)
     assert len(logged) == 1 and logged[0].startswith("drift: not known (") and words in logged[0]
 
 
@@ -322,6 +322,6 @@ def test_the_flow_tells_the_drift_when_reference_is_new_and_before_it_trains(mon
     monkeypatch.setattr(flow, "run_stage", SimpleNamespace(with_options=lambda **_: stage))
     monkeypatch.setattr(flow.dvc, "graph", lambda: {"prepare": set(), "reference": {"prepare"}, "train": {"reference"}})
     monkeypatch.setattr(flow, "get_run_logger", lambda: SimpleNamespace(info=print))
-    monkeypatch.setattr(flow.drift, "tell", lambda session, log: happened.append("drift"))
+    monkeypatch.setattr(flow.drift, "tell_drift", lambda session, log: happened.append("drift"))
     flow._stages(plan.Stale({"reference": ["code"]}, ()), flow.Cause(), "flow:now")
     assert happened == ["prepare", "reference", *(["drift"] if told else []), "train"]

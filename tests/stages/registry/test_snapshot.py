@@ -43,7 +43,7 @@ def everything() -> tuple:
 
 
 def test_a_clean_checkout_is_its_own_commit(checkout):
-    said = snapshot.keep()
+    said = snapshot.keep_state()
     assert said == {"git.commit": git("rev-parse", "HEAD"), "git.state": git("rev-parse", "HEAD"), "git.dirty": "false"}
     assert git("for-each-ref", snapshot.REF) == ""
 
@@ -57,7 +57,7 @@ def test_changed_new_and_removed_files_are_kept_and_nothing_of_the_users_moves(c
     Path("data").mkdir()
     Path("data/ignored.png").write_text("x")
     before = everything()
-    said = snapshot.keep()
+    said = snapshot.keep_state()
     assert everything() == before
     assert git("show", f"{said['git.state']}:kept.py") == "a = 3" and git("show", f"{said['git.state']}:a new [one].py") == "c = 1"
     assert git("ls-tree", "-r", "--name-only", "-z", said["git.state"]).strip("\0").split("\0") == [
@@ -70,16 +70,16 @@ def test_changed_new_and_removed_files_are_kept_and_nothing_of_the_users_moves(c
 
 def test_the_same_state_is_the_same_commit_and_outlives_a_collection(checkout):
     Path("kept.py").write_text("a = 2\n")
-    said = snapshot.keep()
+    said = snapshot.keep_state()
     git("gc", "-q", "--prune=now")
-    assert snapshot.keep() == said and git("show", f"{said['git.state']}:kept.py") == "a = 2"
+    assert snapshot.keep_state() == said and git("show", f"{said['git.state']}:kept.py") == "a = 2"
 
 
 def test_a_large_new_file_is_named_instead(checkout):
     Path("film.bin").write_bytes(b"0" * (snapshot.LARGEST_NEW_FILE + 1))
-    said = snapshot.keep()
+    said = snapshot.keep_state()
     Path("table.csv").write_bytes(b"0" * snapshot.LARGEST_NEW_FILE)
-    with_the_largest = snapshot.keep()
+    with_the_largest = snapshot.keep_state()
     assert with_the_largest["git.left_out"] == "film.bin"
     assert git("ls-tree", "--name-only", with_the_largest["git.state"], "table.csv") == "table.csv"
     assert said["git.left_out"] == "film.bin" and said["git.state"] == said["git.commit"]
@@ -92,7 +92,7 @@ def test_an_experiments_workspace_leaves_its_state_in_the_main_checkout(checkout
     monkeypatch.setenv("DVC_ROOT", str(checkout))
     assert session.root() == checkout
     Path("kept.py").write_text("a = 9\n")
-    said = snapshot.keep()
+    said = snapshot.keep_state()
     monkeypatch.chdir(checkout)
     assert git("show", f"{said['git.state']}:kept.py") == "a = 9"
 
@@ -100,4 +100,4 @@ def test_an_experiments_workspace_leaves_its_state_in_the_main_checkout(checkout
 def test_outside_git_it_says_why_not(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert list(snapshot.keep()) == ["git.unknown"]
+    assert list(snapshot.keep_state()) == ["git.unknown"]
