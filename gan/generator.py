@@ -32,6 +32,15 @@ def players(card: Card) -> dict[str, play.Kept]:
     return choices.module("tasks", card.task["name"]).PLAYERS
 
 
+def refuse_other_items(card: Card, item: str) -> None:
+    """ValueError unless the card's task trains on such items: "image" or "clip"."""
+    wanted = choices.module("tasks", card.task["name"]).ITEM
+    if item != wanted:
+        raise ValueError(
+            f"train.task {card.task['name']} trains on {wanted}s, and artifacts/prepare holds {item}s; prepare {wanted}s, or choose a task of {item}s"
+        )
+
+
 def build(card: Card) -> dict[str, nn.Module]:
     """The untrained networks of the card's task by name, by PyTorch's own generator."""
     game = task(card)
@@ -131,7 +140,15 @@ class Generator:
             yield self._block(self.given(indices[places], None if chosen is None else chosen[places]))[here]
 
     def given(self, seeds: np.ndarray, labels: np.ndarray | None) -> dict[str, Tensor]:
-        """What images of seeds (N,) and labels (N,) are made from: tensors by name, first axis N, as `make` takes them."""
+        """What images of seeds (N,) and labels (N,) are made from: tensors by name, first axis N, as `make` takes them.
+
+        ValueError where the task makes its items from something else than a seed (its GIVEN).
+        """
+        asked_by = getattr(choices.module("tasks", self.card.task["name"]), "GIVEN", "seed")
+        if asked_by != "seed":
+            raise ValueError(
+                f"a product of task {self.card.task['name']} is asked by {asked_by}s, and has nothing for seeds: give it {asked_by}s"
+            )
         return self.task.given(self.networks, seeds, labels)
 
     def make(self, given: dict[str, Tensor]) -> np.ndarray:

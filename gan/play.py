@@ -113,7 +113,11 @@ class Objective:
 
 
 class Task(Protocol):
-    """A file of gan/tasks: `Config`, `SMALL`, the constants below, and `class Task(config, card)`."""
+    """A file of gan/tasks: `Config`, `SMALL`, the constants ITEM, GIVEN and PLAYERS, and `class Task(config, card)`.
+
+    ITEM, "image" or "clip", is what a row of the prepared set must be; GIVEN, "seed" or "image", is what a product is asked by,
+    with a label where classes are used. Who asks otherwise is refused.
+    """
 
     PLAYERS: dict[str, Kept]  # in the order that they are built in
 

@@ -217,7 +217,7 @@ def _card(chosen: params.Params, data: dict) -> Card:
     if config.conditional and not data["classes"]:
         raise ValueError("train.conditional is true, but the images have no classes; set it to false, or use sub-folders")
     device = numerics.resolve_device(config.device)
-    return Card(
+    card = Card(
         task=config.task,
         network=config.network,
         latent=config.latent,
@@ -234,6 +234,8 @@ def _card(chosen: params.Params, data: dict) -> Card:
         reference=artifacts.identity("reference"),
         made_with=numerics.facts(device),
     )
+    generator.refuse_other_items(card, data.get("item", "image"))  # sets of before there were others hold images
+    return card
 
 
 def _code() -> list[str]:

@@ -22,7 +22,11 @@ class Means:
 
 
 def play(state: State, turn: Turn, batches: list[Batch], moment: Moment, clip_norm: float | None) -> dict[str, Tensor]:
-    """Lower a turn's loss once; returns 0-d tensors by metric name. `moment.running` is the state's own, and follows."""
+    """Lower a turn's loss once; returns 0-d tensors by metric name. `moment.running` is the state's own, and follows.
+
+    Draws are named by index, so several processes could each play some of the batches: what is theirs together (the sum of
+    gradients, the means, the wish to stop) would be made one between the last backward and the clipping.
+    """
     means, optimizer = Means(len(batches)), state.optimizers[turn.name]
     optimizer.zero_grad(set_to_none=True)
     with _frozen(state.networks, turn.moves):

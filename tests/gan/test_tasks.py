@@ -139,6 +139,20 @@ def test_a_played_game_that_is_killed_resumes_to_the_same_bytes(prepared, played
     assert small.contents(folder / "artifacts/train") == small.contents(played / "artifacts/train")
 
 
+def test_what_a_task_trains_on_and_is_asked_by_is_held(prepared, played, monkeypatch):
+    made = generator.load(played / "artifacts/train")
+    cycle = choices.module("tasks", "cycle")
+    monkeypatch.setattr(cycle, "GIVEN", "image")
+    with pytest.raises(ValueError, match="task cycle is asked by images, and has nothing for seeds"):
+        made.sample([1])
+    monkeypatch.setattr(cycle, "ITEM", "clip")
+    code, said = small.run_stage(prepared, "train")
+    assert (
+        code == 2
+        and "train.task cycle trains on clips, and artifacts/prepare holds images; prepare clips, or choose a task of images" in said
+    )
+
+
 def test_every_task_of_the_project_says_what_the_house_asks():
     for name in choices.names("tasks"):
         module = choices.module("tasks", name)
