@@ -1,11 +1,12 @@
 """How the apps answer on the command line: what was asked wrongly is a sentence and exit code 2, never a traceback."""
 
-import argparse
 import contextlib
 import signal
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+import typer
 
 from gan import addresses, disk
 from stages.registry import models
@@ -44,20 +45,6 @@ def with_sentences(name: str, main: Callable[[list[str]], int], arguments: list[
         return 2
 
 
-def natural(text: str) -> int:
-    """A whole number, 0 or more."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number, 0 or more")
-    return int(text)
-
-
-def count(text: str) -> int:
-    """A whole number, 1 or more."""
-    if natural(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is less than 1")
-    return int(text)
-
-
 def share(text: str) -> float:
     """A number above 0, at most 1."""
     try:
@@ -65,7 +52,7 @@ def share(text: str) -> float:
     except ValueError:
         number = 0.0
     if not 0 < number <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is no number above 0, at most 1")
+        raise typer.BadParameter(f"{text} is no number above 0, at most 1")
     return number
 
 

@@ -13,14 +13,15 @@ import sys
 import typing
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pydantic
+import typer
 
 from apps import answer
 from gan import choices
 from gan.training.config import ScheduleConfig
-from stages import artifacts, params, yaml_files
+from stages import artifacts, command_line, params, yaml_files
 
 SCHEDULES = {"train.loop.lr_schedule": 0.03, "train.loop.penalty_schedule": 0.1}  # the recipes' `final`; R3GAN's of its γ
 Place = tuple[str | int, ...]
@@ -187,8 +188,17 @@ def _prepared() -> dict | None:
         return None
 
 
-def main(arguments: list[str]) -> int:
-    questions = json.loads(Path(arguments[0]).read_text("utf-8"))
+app = command_line.program()
+
+
+@app.command(epilog=command_line.examples("python -m apps.choose questions.json"))
+def print_answers(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help='JSON: [{"before": params, "after": params with settings in them, "asked": [key]}].')
+    ],
+) -> None:
+    """Write out what a name chooses: JSON with, for each question, [{"key": "train.network", "value": {...}}]."""
+    questions = json.loads(file.read_text("utf-8"))
     prepared = _prepared()
     answers = []
     for question in questions:
@@ -196,7 +206,10 @@ def main(arguments: list[str]) -> int:
         whole = isinstance(before, dict) and isinstance(after, dict)
         answers.append(written_out(before, after, question["asked"], prepared) if whole else [])
     print(json.dumps(answers))
-    return 0
+
+
+def main(arguments: list[str]) -> int:
+    return command_line.run(app, "python -m apps.choose", arguments)
 
 
 if __name__ == "__main__":

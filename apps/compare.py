@@ -1,73 +1,79 @@
 """Runs beside one another: params that differ, scores with intervals, ranks that these allow, cost: gan compare [RUNS…]"""
 
-import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from apps import answer
-from stages import yaml_files
+from stages import command_line, yaml_files
 from stages.registry import models
 
 if TYPE_CHECKING:
     from apps.comparison.table import Group
 
-EXAMPLES = """examples:
-  gan compare                                     the newest ten finished runs of this experiment
-  gan compare sweep-1                             the trials of a sweep
-  gan compare digits/1 digits@champion sweep-1-03 versions, aliases, names of runs, ids
-  gan compare sweep-1 -o sweep-1.html             with sample grids side by side and curves; also .csv, .md
-  gan compare --by kid --protocol 255324          ranks by another score; one protocol only
-
-Scores are mean [95 % interval]. A rank is the range of places that the intervals allow: 1 is better than every other by more
-than noise, 1–3 is not told apart from others. Runs that another protocol scored stand apart and are never ranked together."""
 SUFFIXES = (".csv", ".md", ".html")
 UNLIMITED = 300  # characters of a line where nobody looks at it
 
 
-def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
-        prog="gan compare",
-        description="Params that differ, scores with intervals, ranks that these allow, and cost, of runs in MLflow.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+app = command_line.program()
+
+
+@app.command(
+    epilog=command_line.examples(
+        "gan compare                                     the newest ten finished runs of this experiment",
+        "gan compare sweep-1                             the trials of a sweep",
+        "gan compare digits/1 digits@champion sweep-1-03 versions, aliases, names of runs, ids",
+        "gan compare sweep-1 -o sweep-1.html             with sample grids side by side and curves; also .csv, .md",
+        "gan compare --by kid --protocol 255324          ranks by another score; one protocol only",
+        then="Scores are mean [95 % interval]. A rank is the range of places that the intervals allow: 1 is better than every other "
+        "by more than noise, 1–3 is not told apart from others. Runs that another protocol scored stand apart and are never ranked together.",
     )
-    made.add_argument("runs", nargs="*", metavar="RUN", help="id or name of a run, a sweep, an experiment, a version (digits/3), an alias")
-    made.add_argument("--by", default="fid", metavar="SCORE", help="to rank by (fid)")
-    made.add_argument("--protocol", metavar="HASH", help="only runs scored by this protocol; the beginning of its hash will do")
-    made.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the table there: .csv (all figures), .md or .html")
-    return made
+)
+def compare(
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="RUN", help="Id or name of a run, a sweep, an experiment, a version (digits/3), an alias."),
+    ] = None,
+    by: Annotated[str, typer.Option(metavar="SCORE", help="To rank by.")] = "fid",
+    protocol: Annotated[
+        str | None, typer.Option(metavar="HASH", help="Only runs scored by this protocol; the beginning of its hash will do.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write the table there: .csv (all figures), .md or .html.")
+    ] = None,
+) -> None:
+    """Params that differ, scores with intervals, ranks that these allow, and cost, of runs in MLflow."""
+    if output and output.suffix not in SUFFIXES:
+        raise ValueError(f"-o {output}: {output.suffix or 'no suffix'} is no format; end the name with {', '.join(SUFFIXES)}")
+    groups = _groups(runs or [], by, protocol, pictures=output is not None and output.suffix == ".html")
+    if output:
+        _write(groups, output)
+    else:
+        _print(groups)
 
 
 def main(arguments: list[str]) -> int:
-    asked = parser().parse_args(arguments)
-    if asked.output and asked.output.suffix not in SUFFIXES:
-        raise ValueError(f"-o {asked.output}: {asked.output.suffix or 'no suffix'} is no format; end the name with {', '.join(SUFFIXES)}")
-    groups = _groups(asked)
-    if asked.output:
-        _write(groups, asked.output)
-    else:
-        _print(groups)
-    return 0
+    return command_line.run(app, "gan compare", arguments)
 
 
-def _groups(asked: argparse.Namespace) -> list["Group"]:
+def _groups(named: list[str], by: str, protocol: str | None, pictures: bool) -> list["Group"]:
     from apps.comparison import runs, table
     from stages.tracking import store
 
     uri, client = answer.tracking_store("nothing has run yet")
     with store.answers(uri):
-        found = runs.found(client, asked.runs, _experiment())
-        pictures = asked.output is not None and asked.output.suffix == ".html"
+        found = runs.found(client, named, _experiment())
         read = [runs.read(client, run, pictures) for run in found]
-    kept = [run for run in read if asked.protocol is None or (run.protocol or "").startswith(asked.protocol)]
+    kept = [run for run in read if protocol is None or (run.protocol or "").startswith(protocol)]
     if not kept:
         known = ", ".join(sorted({run.protocol[:12] for run in read if run.protocol})) or "none: nothing of it was evaluated"
-        raise models.NotFound(f"no run was scored by the protocol {asked.protocol}; there are: {known}")
-    if not any(asked.by in run.scores for run in kept):
+        raise models.NotFound(f"no run was scored by the protocol {protocol}; there are: {known}")
+    if not any(by in run.scores for run in kept):
         known = ", ".join(sorted({name for run in kept for name in run.scores})) or "none"
-        raise ValueError(f"--by {asked.by}: no run has that score; there are: {known}")
-    return table.groups(kept, asked.by)
+        raise ValueError(f"--by {by}: no run has that score; there are: {known}")
+    return table.groups(kept, by)
 
 
 def _experiment() -> str:

@@ -1,79 +1,85 @@
 """Scores of any generator, or of images that another tool made, under one protocol: gan evaluate WHAT [--reference DATA]"""
 
-import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
 
 from apps import answer
-from gan.card import Card
-from stages import artifacts
+from stages import artifacts, command_line
 from stages.registry import models
 
 if TYPE_CHECKING:
+    from gan.card import Card
+    from gan.generator import Generator
     from stages import params
     from stages.evaluation import reference_set, scoring
 
-EXAMPLES = """examples:
-  gan evaluate digits@champion                    a registered version, under this checkout's protocol
-  gan evaluate theirs/samples/                    pictures that another tool made; sub-folders named as the classes are theirs
-  gan evaluate theirs.onnx --latent-size 128      a generator of another project: .onnx, .pt2 (torch.export), .ts (TorchScript)
-  gan evaluate digits/3 --reference data/new      against other real images
-  gan evaluate theirs/ --against artifacts/evaluate/metrics.json
-
-Pictures must have the reference's size and channels; --prepare prepares others as its own were, and says so in the protocol.
-Exit code 3: asked --against scores of another protocol, which is refused with what differs."""
+Range = Literal["signed", "unit"]
+app = command_line.program()
 
 
-def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
-        prog="gan evaluate",
-        description="FID, KID, Inception Score, precision, recall, density, coverage and memorisation, with intervals and floors.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+@app.command(
+    epilog=command_line.examples(
+        "gan evaluate digits@champion                    a registered version, under this checkout's protocol",
+        "gan evaluate theirs/samples/                    pictures that another tool made; sub-folders named as the classes are theirs",
+        "gan evaluate theirs.onnx --latent-size 128      a generator of another project: .onnx, .pt2 (torch.export), .ts (TorchScript)",
+        "gan evaluate digits/3 --reference data/new      against other real images",
+        "gan evaluate theirs/ --against artifacts/evaluate/metrics.json",
+        then="Pictures must have the reference's size and channels; --prepare prepares others as its own were, and says so in the protocol. "
+        "Exit code 3: asked --against scores of another protocol, which is refused with what differs.",
     )
-    made.add_argument("what", metavar="WHAT", help=f"{models.HELP}; a folder or archive of pictures; a generator's file")
-    made.add_argument(
-        "--reference", metavar="DATA", type=Path, help="another checkout, or a folder or archive of real images (this checkout's artifacts)"
-    )
-    made.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        default=Path("evaluation"),
-        metavar="FOLDER",
-        help="for metrics.json, pictures, report.html (evaluation)",
-    )
-    made.add_argument("--draws", type=answer.count, help="independent sets of images (params.yaml: evaluate.draws)")
-    made.add_argument("--prepare", action="store_true", help="prepare pictures of another size or mode by the reference's form")
-    made.add_argument("--range", choices=("signed", "unit"), default="signed", help="of a file's outputs: [-1, +1] or [0, 1] (signed)")
-    made.add_argument("--latent-size", type=answer.count, metavar="Z", help="numbers a file makes an image from, where it does not say")
-    made.add_argument("--against", metavar="METRICS", type=Path, help="metrics.json of another evaluation, to compare with")
-    made.add_argument("--json", action="store_true", help="print metrics.json instead of a table")
-    return made
-
-
-def main(arguments: list[str]) -> int:
-    asked = parser().parse_args(arguments)
-    against = None if asked.against is None else _metrics(asked.against)
+)
+def evaluate(
+    what: Annotated[str, typer.Argument(metavar="WHAT", help=f"{models.HELP}; a folder or archive of pictures; a generator's file")],
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DATA", help="Another checkout, or a folder or archive of real images; this checkout's artifacts if not given."
+        ),
+    ] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="For metrics.json, pictures, report.html.")] = Path(
+        "evaluation"
+    ),
+    draws: Annotated[
+        int | None,
+        typer.Option(parser=command_line.whole(1), help="Independent sets of images; evaluate.draws of params.yaml if not given."),
+    ] = None,
+    prepare: Annotated[bool, typer.Option("--prepare", help="Prepare pictures of another size or mode by the reference's form.")] = False,
+    outputs: Annotated[Range, typer.Option("--range", help="Of a file's outputs: [-1, +1] or [0, 1].")] = "signed",
+    latent_size: Annotated[
+        int | None,
+        typer.Option(metavar="Z", parser=command_line.whole(1), help="Numbers a file makes an image from, where it does not say."),
+    ] = None,
+    against: Annotated[Path | None, typer.Option(metavar="METRICS", help="metrics.json of another evaluation, to compare with.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print metrics.json instead of a table.")] = False,
+) -> None:
+    """FID, KID, Inception Score, precision, recall, density, coverage and memorisation, with intervals and floors."""
+    other = None if against is None else _metrics(against)
     from stages import numerics, params
     from stages.evaluation import report
 
     config = params.load().evaluate
-    config = config.model_copy(update={"draws": asked.draws or config.draws})
+    config = config.model_copy(update={"draws": draws or config.draws})
     numerics.settle(config.threads)
-    measured = _reference(asked.reference)
-    scores, own = _scores(asked, measured, config)
+    measured = _reference(reference)
+    scores, own = _scores(what, prepare, outputs, latent_size, measured, config)
     metrics = scores.metrics()
-    asked.output.mkdir(parents=True, exist_ok=True)
-    report.write(asked.output, asked.what, scores, metrics, own, Path(asked.what) / "history.csv")
-    if asked.json:
+    output.mkdir(parents=True, exist_ok=True)
+    report.write(output, what, scores, metrics, own, Path(what) / "history.csv")
+    if as_json:
         print(json.dumps(metrics, indent=2, sort_keys=True))
     else:
         print(report.table(metrics))
-        print(f"report        {asked.output / 'report.html'}")
-    return 0 if against is None else _compare(metrics, scores.rules, against, asked.against)
+        print(f"report        {output / 'report.html'}")
+    if against is not None and other is not None:
+        raise typer.Exit(_compare(metrics, scores.rules, other, against))
+
+
+def main(arguments: list[str]) -> int:
+    return command_line.run(app, "gan evaluate", arguments)
 
 
 def _metrics(path: Path) -> dict:
@@ -100,33 +106,34 @@ def _reference(data: Path | None) -> "reference_set.ReferenceSet":
 
 
 def _scores(
-    asked: argparse.Namespace, measured: "reference_set.ReferenceSet", config: "params.Evaluate"
-) -> tuple["scoring.Scores", object]:
+    what: str, prepare: bool, outputs: Range, latent_size: int | None, measured: "reference_set.ReferenceSet", config: "params.Evaluate"
+) -> tuple["scoring.Scores", "Generator | None"]:
     """The scores, and the generator where it is one of ours."""
     from apps.evaluation import foreign
     from stages.evaluation import scoring
 
-    path = Path(asked.what)
+    path = Path(what)
     if path.is_file() and path.suffix.lower() in foreign.SUFFIXES:
-        source = foreign.Elsewhere(path, tuple(measured.data["shape"]), config.threads, asked.range, asked.latent_size)
+        source = foreign.Elsewhere(path, tuple(measured.data["shape"]), config.threads, outputs, latent_size)
         return scoring.Scores(measured, *scoring.made(source, measured, config), config), None
     if path.exists() and not (path / "card.json").is_file():
-        return _of_pictures(path, asked.prepare, measured, config), None
-    own = models.generator(models.folder(asked.what))
+        return _of_pictures(path, prepare, measured, config), None
+    own = models.generator(models.folder(what))
     _refuse_other(own.card, measured)
     return scoring.Scores(measured, *scoring.made(scoring.Trained(own, measured.device), measured, config), config), own
 
 
-def _refuse_other(card: Card, measured: "reference_set.ReferenceSet") -> None:
+def _refuse_other(card: "Card", measured: "reference_set.ReferenceSet") -> None:
     if list(card.shape) != list(measured.data["shape"]):
         raise ValueError(
             f"the generator makes images (C, H, W) {card.shape}, the reference has {tuple(measured.data['shape'])}: no score can "
             "compare them; name a --reference of its size"
         )
     if card.conditional and list(card.classes) != list(measured.data["classes"]):
+        theirs, ours = (", ".join(classes[:5]) or "none" for classes in (card.classes, measured.data["classes"]))
         raise ValueError(
-            f"the generator's classes are {', '.join(card.classes[:5])}, the reference's {', '.join(measured.data['classes'][:5]) or 'none'}: "
-            "a class of one is none of the other; name a --reference with its classes"
+            f"the generator's classes are {theirs}, the reference's {ours}: a class of one is none of the other; "
+            "name a --reference with its classes"
         )
 
 

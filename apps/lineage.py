@@ -1,58 +1,59 @@
 """Where a version comes from, step by step, and what of that can no longer be found: gan lineage digits@champion"""
 
-import argparse
 import json
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from apps import answer
-from stages import artifacts, yaml_files
+from stages import artifacts, command_line, yaml_files
 from stages.registry import models
 from stages.tracking import store
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
-EXAMPLES = """examples:
-  gan lineage digits@champion           version, files, run, code, lock, data, params
-  gan lineage digits/3 --json           for machines; exit code 1 where something cannot be found"""
 NOT_RECORDED = "not recorded: the version is older than this record"
 
 
-def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
-        prog="gan lineage",
-        description="The chain from a version to its run, commit, data, params and code, each step looked up.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+app = command_line.program()
+
+
+@app.command(
+    epilog=command_line.examples(
+        "gan lineage digits@champion           version, files, run, code, lock, data, params",
+        "gan lineage digits/3 --json           for machines; exit code 1 where something cannot be found",
     )
-    made.add_argument("model", metavar="MODEL", help="digits@champion, digits/3, or just digits")
-    made.add_argument("--json", action="store_true", help="print JSON instead of lines")
-    return made
-
-
-def main(arguments: list[str]) -> int:
-    asked = parser().parse_args(arguments)
-    uri, version = models.find(asked.model)
+)
+def show(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="digits@champion, digits/3, or just digits.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")] = False,
+) -> None:
+    """The chain from a version to its run, commit, data, params and code, each step looked up."""
+    uri, version = models.find(model)
     found = lineage(uri, version)
-    if asked.json:
+    if as_json:
         print(json.dumps(found, indent=2, sort_keys=True))
     else:
         for step in found["steps"]:
             print(f"{step['step']:8}{'' if step['found'] else 'NOT FOUND  '}{step['what']}")
-    return 0 if all(step["found"] for step in found["steps"]) else 1
+    raise typer.Exit(0 if all(step["found"] for step in found["steps"]) else 1)
+
+
+def main(arguments: list[str]) -> int:
+    return command_line.run(app, "gan lineage", arguments)
 
 
 def lineage(uri: str, version: "ModelVersion") -> dict:
     """{name, version, tags, card, steps: [{step, found, what}]}; card: of the training, as far as the version's files are there."""
     card: dict = {}
+    aliases = "".join(f" @{alias}" for alias in version.aliases)
     steps = {
-        "version": lambda: (
-            f"models:/{version.name}/{version.version}{''.join(f' @{one}' for one in version.aliases)}, {version.tags.get('answer', 'no answer')}"
-        ),
+        "version": lambda: f"models:/{version.name}/{version.version}{aliases}, {version.tags.get('answer', 'no answer')}",
         "files": lambda: _files(uri, version, card),
         "run": lambda: _run(uri, version),
         "code": lambda: _code(version.tags),
@@ -92,7 +93,8 @@ def _code(tags: dict[str, str]) -> str:
         raise ValueError(tags.get("git.unknown", NOT_RECORDED))
     if _git("cat-file", "-e", f"{commit}^{{commit}}") is None:
         raise ValueError(
-            f"commit {commit} is not in this repository; where it was made: git push REMOTE 'refs/ganline/*', and here: git fetch REMOTE 'refs/ganline/*:refs/ganline/*'"
+            f"commit {commit} is not in this repository; where it was made: git push REMOTE 'refs/ganline/*', "
+            "and here: git fetch REMOTE 'refs/ganline/*:refs/ganline/*'"
         )
     beside = "" if commit == tags.get("git.commit") else f", what was changed beside commit {tags['git.commit']}"
     return f"commit {commit}{beside}{'; without ' + tags['git.left_out'] if 'git.left_out' in tags else ''}"

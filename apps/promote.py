@@ -1,52 +1,56 @@
 """Make a version champion by hand: gan promote NAME VERSION --reason TEXT"""
 
-import argparse
 import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from apps import answer, history
+from stages import command_line
 from stages.registry import aliases, versions
 from stages.tracking import store
 
-EXAMPLES = """examples:
-  gan promote digits 4 --reason "rounder eights, looked at by two of us"
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
-The gate (register.gate in params.yaml) is not asked: the reason stands in gan history instead."""
 MOST_TRIES = 10  # while others move the alias, too
+app = command_line.program()
 
 
-def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
-        prog="gan promote",
-        description="Make a version champion, whatever the gate says; the move is written down with its reason.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+@app.command(
+    epilog=command_line.examples(
+        'gan promote digits 4 --reason "rounder eights, looked at by two of us"',
+        then="The gate (register.gate in params.yaml) is not asked: the reason stands in gan history instead.",
     )
-    made.add_argument("name", metavar="NAME", help="of the registered model")
-    made.add_argument("version", metavar="VERSION", type=answer.count, help="its number")
-    made.add_argument("--reason", required=True, help="why, for the history")
-    return made
+)
+def promote(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the registered model.")],
+    version: Annotated[int, typer.Argument(metavar="VERSION", parser=command_line.whole(1), help="Its number.")],
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the history.")],
+) -> None:
+    """Make a version champion, whatever the gate says; the move is written down with its reason."""
+    uri, client = answer.registry()
+    with store.answers(uri):
+        print(history.line(promoted(client, uri, name, str(version), reason)))
 
 
 def main(arguments: list[str]) -> int:
-    asked = parser().parse_args(arguments)
-    uri, client = answer.registry()
-    with store.answers(uri):
-        print(history.line(promoted(client, uri, asked.name, str(asked.version), asked.reason)))
-    return 0
+    return command_line.run(app, "gan promote", arguments)
 
 
-def promoted(client, uri: str, name: str, version: str, reason: str) -> aliases.Move:
+def promoted(client: "MlflowClient", uri: str, name: str, version: str, reason: str) -> aliases.Move:
     """The move. Whoever is champion by then is replaced: that is what was asked for, and the history names both."""
-    said = None
-    for _ in range(MOST_TRIES):
+    tries_left = MOST_TRIES
+    while True:
         held = aliases.holder(client, name, versions.CHAMPION)
         if held == version:
             raise ValueError(f"{name} version {version} is the champion already; nothing was written down")
         try:
             return aliases.move(client, uri, name, versions.CHAMPION, version, expected=held, how="promote", why=reason)
-        except aliases.Overtaken as overtaken:
-            said = overtaken
-    raise said
+        except aliases.Overtaken:
+            tries_left -= 1
+            if not tries_left:
+                raise
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ reason in words. Every number below is a rule of thumb; what suits a network, a 
 (`defaults`). `gan init` writes what is proposed here into params.yaml.
 """
 
-import argparse
 import json
 import math
 import sys
@@ -13,14 +12,17 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 
 from apps import answer
 from gan import choices
 from gan.preparation import form, levels, pictures, selection
 from gan.sources import _splits
 from gan.sources import folder as source
+from stages import command_line
 
 MOST_LOOKED_AT = 2000  # pictures, evenly over all; shares are then known to about two in a hundred
 LOOK = form.Form(  # the small copy that colour and transparency are judged by
@@ -465,18 +467,35 @@ def device_here() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def main(arguments: list[str]) -> int:
-    made = argparse.ArgumentParser(prog="python -m apps.propose", description="Propose a recipe for a folder of pictures.")
-    made.add_argument("folder", type=Path)
-    made.add_argument("--resolution", type=json.loads, help="instead of a proposed one: 32, or [32, 48] (height, width)")
-    asked = made.parse_args(arguments)
-    facts, device = look_at(asked.folder), device_here()
-    choices = propose(facts, device, asked.resolution)
-    settings = [{"key": key, "value": choice.value, "reason": choice.reason} for choice in choices for key in KEYS[choice.name]]
-    said = {"files": facts.files, "images": facts.images, "looked_at": facts.looked_at, "unreadable": facts.unreadable[:3],
-            "modes": facts.modes, "short_side": facts.short_side, "classes": len(facts.classes), "parts": [part for part in _splits.WORDS if facts.parts.get(part)]}  # fmt: skip
+app = command_line.program()
+
+
+@app.command(epilog=command_line.examples("python -m apps.propose data/birds", "python -m apps.propose data/birds --resolution '[32, 48]'"))
+def print_proposal(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Of pictures.")],
+    resolution: Annotated[
+        Any, typer.Option(metavar="JSON", parser=json.loads, help="Instead of a proposed one: 32, or [32, 48] (height, width).")
+    ] = None,
+) -> None:
+    """Propose a recipe for a folder of pictures: JSON with `facts`, `base` and `settings`."""
+    facts, device = look_at(folder), device_here()
+    proposed = propose(facts, device, resolution)
+    settings = [{"key": key, "value": choice.value, "reason": choice.reason} for choice in proposed for key in KEYS[choice.name]]
+    said = {
+        "files": facts.files,
+        "images": facts.images,
+        "looked_at": facts.looked_at,
+        "unreadable": facts.unreadable[:3],
+        "modes": facts.modes,
+        "short_side": facts.short_side,
+        "classes": len(facts.classes),
+        "parts": [part for part in _splits.WORDS if facts.parts.get(part)],
+    }
     print(json.dumps({"facts": said, "base": BASE, "settings": settings}, indent=2))
-    return 0
+
+
+def main(arguments: list[str]) -> int:
+    return command_line.run(app, "python -m apps.propose", arguments)
 
 
 if __name__ == "__main__":

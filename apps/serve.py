@@ -1,65 +1,66 @@
 """Images over HTTP, with a page to try it: gan serve MODEL"""
 
-import argparse
 import asyncio
 import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
 
 from apps import answer
+from stages import command_line
 from stages.registry import models
 
 HEADER_S = 5  # in which a request's header must come, and the next request on the same connection
 DRAIN_S = 3  # for requests that are being answered when the server is told to end
-EXAMPLES = """examples:
-  gan serve digits@champion                      http://127.0.0.1:8080; a promoted version takes over by itself
-  gan serve digits/3 --port 9000 --max-images 256
-  GANLINE_TOKEN=... gan serve digits --host 0.0.0.0
-
-  curl -s localhost:8080/v1/images -H 'Content-Type: application/json' -d '{"seed": 0, "n": 16, "label": "7"}' > grid.png
-  curl -s localhost:8080/v1/image/5.png > five.png
-
-GET /healthz, GET /v1/model, POST /v1/images, GET /v1/image/SEED.png?label=, and a page at /. POST /v1/images takes seeds or seed
-and n, or between {first, second, steps}; labels or label; truncation in (0, 1]; columns; format png (a grid), json or base64. All of it on a page at /docs."""
+app = command_line.program()
 
 
-def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
-        prog="gan serve",
-        description="Answer requests for images by seed and label, until Ctrl-C or SIGTERM.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+@app.command(
+    epilog=command_line.examples(
+        "gan serve digits@champion                      http://127.0.0.1:8080; a promoted version takes over by itself",
+        "gan serve digits/3 --port 9000 --max-images 256",
+        "GANLINE_TOKEN=... gan serve digits --host 0.0.0.0",
+        """curl -s localhost:8080/v1/images -H 'Content-Type: application/json' -d '{"seed": 0, "n": 16, "label": "7"}' > grid.png""",
+        "curl -s localhost:8080/v1/image/5.png > five.png",
+        then="GET /healthz, GET /v1/model, POST /v1/images, GET /v1/image/SEED.png?label=, and a page at /. POST /v1/images takes seeds or "
+        "seed and n, or between {first, second, steps}; labels or label; truncation in (0, 1]; columns; format png (a grid), json or "
+        "base64. All of it on a page at /docs.",
     )
-    made.add_argument("model", metavar="MODEL", help=models.HELP)
-    made.add_argument("--host", default="127.0.0.1", help="to listen on (127.0.0.1: this machine only)")
-    made.add_argument("--port", type=answer.natural, default=8080, help="8080; 0 for a free one")
-    made.add_argument("--token", default=os.environ.get("GANLINE_TOKEN"), help="that requests must carry; else GANLINE_TOKEN")
-    made.add_argument("--max-images", type=answer.count, default=64, metavar="N", help="a request (64)")
-    made.add_argument("--queue", type=answer.count, default=32, metavar="N", help="requests that may wait, before 503 (32)")
-    made.add_argument("--timeout", type=answer.count, default=30, metavar="S", help="for a request, waiting included (30 s)")
-    made.add_argument("--follow", type=answer.count, default=10, metavar="S", help="between looks at an alias (10 s)")
-    return made
+)
+def serve(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help=models.HELP)],
+    host: Annotated[str, typer.Option(help="To listen on; 127.0.0.1 is this machine only.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="PORT", parser=command_line.whole(0, 65535), help="0 for a free one.")] = 8080,
+    token: Annotated[str | None, typer.Option(envvar="GANLINE_TOKEN", show_envvar=True, help="That requests must carry.")] = None,
+    max_images: Annotated[int, typer.Option(metavar="N", parser=command_line.whole(1), help="A request.")] = 64,
+    queue: Annotated[int, typer.Option(metavar="N", parser=command_line.whole(1), help="Requests that may wait, before 503.")] = 32,
+    timeout: Annotated[int, typer.Option(metavar="S", parser=command_line.whole(1), help="Seconds for a request, waiting included.")] = 30,
+    follow: Annotated[int, typer.Option(metavar="S", parser=command_line.whole(1), help="Seconds between looks at an alias.")] = 10,
+) -> None:
+    """Answer requests for images by seed and label, until Ctrl-C or SIGTERM."""
+    from apps.serving import door
+
+    if not token and not door.is_loopback(host):
+        raise ValueError(f"--host {host} lets other machines in; give a --token that they must carry, or leave --host out")
+    listening = _listen(host, port)
+    from apps.serving import following, service, worker
+
+    followed = following.Following(model, follow)
+    working = worker.Worker(most_waiting=queue, timeout_s=timeout)
+    routes = service.application(service.Service(followed, working, max_images))
+    most_bytes = 65_536 + 64 * max_images
+    found_host, found_port = listening.getsockname()[:2]
+    followed.start()
+    print(f"{model}: http://{f'[{found_host}]' if ':' in found_host else found_host}:{found_port}   (Ctrl-C ends it)", flush=True)
+    _run(door.Door(routes, host, token or None, most_bytes), listening, timeout)
 
 
 def main(arguments: list[str]) -> int:
-    asked = parser().parse_args(arguments)
-    from apps.serving import door
-
-    if not asked.token and not door.is_loopback(asked.host):
-        raise ValueError(f"--host {asked.host} lets other machines in; give a --token that they must carry, or leave --host out")
-    listening = _listen(asked.host, asked.port)
-    from apps.serving import following, service, worker
-
-    followed = following.Following(asked.model, asked.follow)
-    working = worker.Worker(most_waiting=asked.queue, timeout_s=asked.timeout)
-    routes = service.application(service.Service(followed, working, asked.max_images))
-    most_bytes = 65_536 + 64 * asked.max_images
-    host, port = listening.getsockname()[:2]
-    followed.start()
-    print(f"{asked.model}: http://{f'[{host}]' if ':' in host else host}:{port}   (Ctrl-C ends it)", flush=True)
-    _run(door.Door(routes, asked.host, asked.token or None, most_bytes), listening, asked.timeout)
-    return 0
+    return command_line.run(app, "gan serve", arguments)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -72,7 +73,7 @@ def _listen(host: str, port: int) -> socket.socket:
         raise ValueError(f"{host}:{port} cannot be listened on ({error}); name another --port, or --port 0 for a free one") from None
 
 
-def _run(application, listening: socket.socket, longest_s: int) -> None:
+def _run(application: Callable[..., Any], listening: socket.socket, longest_s: int) -> None:
     """Answer until SIGTERM or Ctrl-C, then end what is being answered and return. No answer takes longer than `longest_s`."""
     from hypercorn.asyncio import serve
     from hypercorn.config import Config

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from gan.generator import Generator
 
 FORMAT, VERSION = "ganline-samples", 1
-SIZE = 8192  # images a shard
 HEADER_BYTES = 128  # of a .npy file as numpy writes it for such shapes
 _READ_BYTES = 1 << 20
 _UNFINISHED = "manifest.json.unfinished"

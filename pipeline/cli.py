@@ -3,32 +3,76 @@
 import contextlib
 import os
 import sys
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from gan import addresses, disk
+from stages import command_line
+from stages.command_line import examples, whole
 
 from . import checkout, processes
 from .errors import Failure, Mistake
 
-app = typer.Typer(
-    help="From a folder of images to a registered, reproducible image generator.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"max_content_width": 120},
+app = command_line.program(
+    "From a folder of images to a registered, reproducible image generator.", no_args_is_help=True, add_completion=True
 )
-FORWARDED = {"add_help_option": False, "context_settings": {"allow_extra_args": True, "ignore_unknown_options": True}}
 INTERRUPTED = {130: "interrupted", 143: "told to end (SIGTERM)", 129: "its terminal closed (SIGHUP)"}  # by exit code
 
 
-def _examples(*lines: str) -> str:
-    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+APPS = {  # commands of apps/, each a process of its own, which opens a model or MLflow
+    "sample": "Images from a trained generator.",
+    "evaluate": "Scores of any generator, or of pictures that another tool made.",
+    "export": "A generator for other programs.",
+    "serve": "Images over HTTP, with a page to try it.",
+    "judge": "How real images look to a trained discriminator.",
+    "drift": "How the data set differs from the champion's.",
+    "history": "Who was champion, since when and why.",
+    "promote": "Make a version champion by hand.",
+    "rollback": "Back to the champion before.",
+    "lineage": "Where a version comes from, and what can no longer be found.",
+    "compare": "Runs beside one another: params, scores, ranks, cost.",
+}
 
 
-@app.command(epilog=_examples("gan plan"))
+class Forwarded(TyperCommand):
+    """A command of apps/: its process also explains its words, refuses them, and says what may come next."""
+
+    def make_context(self, info_name: str | None, args: list[str], *more: Any, **options: Any) -> Any:
+        if options.get("resilient_parsing"):  # a shell asks what may come next
+            _forward(f"apps.{info_name}", [], _without_first_word(os.environ))
+        return super().make_context(info_name, args, *more, **options)
+
+
+def _without_first_word(asked: Mapping[str, str]) -> dict[str, str]:
+    """The variables by which shells hand over the words of a line (bash; zsh, fish and PowerShell), of a line without `gan`."""
+    shorter = {name: asked[name].split(maxsplit=1)[1] for name in ("COMP_WORDS", "_TYPER_COMPLETE_ARGS") if name in asked}
+    return shorter | ({"COMP_CWORD": str(int(asked["COMP_CWORD"]) - 1)} if "COMP_CWORD" in asked else {})
+
+
+def _add_app(name: str, about: str) -> None:
+    @app.command(
+        name, cls=Forwarded, help=about, add_help_option=False,
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    )  # fmt: skip
+    def forward(context: typer.Context) -> None:
+        _forward(f"apps.{name}", context.args)
+
+
+def _recipes(incomplete: str) -> list[str]:
+    """What may come next behind --recipe."""
+    try:
+        checkout.enter()
+    except Mistake:  # no checkout here
+        return []
+    from .params import recipe
+
+    return [name for name in recipe.names() if name.startswith(incomplete)]
+
+
+@app.command(epilog=examples("gan plan"))
 def plan() -> None:
     """What `gan run` would run, why, and how long that takes."""
     checkout.enter()
@@ -40,7 +84,7 @@ def plan() -> None:
 
 
 @app.command(
-    epilog=_examples(
+    epilog=examples(
         "gan run",
         "gan run --recipe digits",
         "gan run --set train.loss.name=hinge --set train.loop.lr=3e-4",
@@ -48,7 +92,7 @@ def plan() -> None:
     )
 )
 def run(
-    recipe: Annotated[str | None, typer.Option(help="Copy recipes/RECIPE.yaml over params.yaml first.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="Copy recipes/RECIPE.yaml over params.yaml first.", autocompletion=_recipes)] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Edit a value of params.yaml first; repeatable.")
     ] = None,
@@ -60,7 +104,7 @@ def run(
 
 
 @app.command(
-    epilog=_examples(
+    epilog=examples(
         "gan sweep train.loss.name=hinge,relativistic train.network.name=dcgan,sngan",
         "gan sweep train.loop.lr=1.0e-4..4.0e-4 train.loss.name=hinge,relativistic --trials 8 --parallel 2",
         "gan sweep train.penalties.0.gamma=0.01..10:log --trials 12 --seed 1",
@@ -73,10 +117,10 @@ def sweep(
         list[str] | None,
         typer.Argument(metavar="KEY=VALUES", help="KEY=A,B,C or KEY=LOW..HIGH; or: show [NAME]; or: apply best|TRIAL [NAME]."),
     ] = None,
-    trials: Annotated[int | None, typer.Option(min=1, help="How many; 8 at random, all of a grid.")] = None,
-    parallel: Annotated[int, typer.Option(min=1, help="Trials at a time.")] = 1,
+    trials: Annotated[int | None, typer.Option(metavar="N", parser=whole(1), help="How many; 8 at random, all of a grid.")] = None,
+    parallel: Annotated[int, typer.Option(metavar="N", parser=whole(1), help="Trials at a time.")] = 1,
     search: Annotated[str | None, typer.Option(metavar="grid|random", help="A grid of lists if it is not larger than --trials.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of a random search: the same one draws the same trials.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="SEED", parser=whole(0), help="Of a random search: the same one draws the same trials.")] = 0,
     name: Annotated[str | None, typer.Option(help="Of a new sweep; sweep-N if not given.")] = None,
     resume: Annotated[str | None, typer.Option(metavar="NAME", help="Go on with a sweep; its own command again does so too.")] = None,
     early_stop: Annotated[
@@ -95,7 +139,7 @@ def sweep(
 
 
 @app.command(
-    epilog=_examples(
+    epilog=examples(
         "gan init data/mine",
         "gan init ~/pictures/birds",
         "gan init ~/pictures/birds --name robins --resolution 64",
@@ -112,73 +156,11 @@ def init(
     init.init(folder, name, resolution)
 
 
-@app.command(**FORWARDED)
-def sample(context: typer.Context) -> None:
-    """Images from a trained generator: gan sample MODEL -n 64 --seed 0 -o grid.png"""
-    _forward("apps.sample", context.args)
+for app_name, app_about in APPS.items():
+    _add_app(app_name, app_about)
 
 
-@app.command(**FORWARDED)
-def evaluate(context: typer.Context) -> None:
-    """Scores of any generator, or of pictures that another tool made: gan evaluate WHAT [--reference DATA]"""
-    _forward("apps.evaluate", context.args)
-
-
-@app.command(**FORWARDED)
-def export(context: typer.Context) -> None:
-    """A generator for other programs: gan export MODEL --format onnx -o generator.onnx"""
-    _forward("apps.export", context.args)
-
-
-@app.command(**FORWARDED)
-def serve(context: typer.Context) -> None:
-    """Images over HTTP, with a page to try it: gan serve MODEL"""
-    _forward("apps.serve", context.args)
-
-
-@app.command(**FORWARDED)
-def judge(context: typer.Context) -> None:
-    """How real images look to a trained discriminator: gan judge MODEL IMAGES"""
-    _forward("apps.judge", context.args)
-
-
-@app.command(**FORWARDED)
-def drift(context: typer.Context) -> None:
-    """How the data set differs from the champion's: gan drift"""
-    _forward("apps.drift", context.args)
-
-
-@app.command(**FORWARDED)
-def history(context: typer.Context) -> None:
-    """Who was champion, since when and why: gan history NAME"""
-    _forward("apps.history", context.args)
-
-
-@app.command(**FORWARDED)
-def promote(context: typer.Context) -> None:
-    """Make a version champion by hand: gan promote NAME VERSION --reason TEXT"""
-    _forward("apps.promote", context.args)
-
-
-@app.command(**FORWARDED)
-def rollback(context: typer.Context) -> None:
-    """Back to the champion before: gan rollback NAME --reason TEXT"""
-    _forward("apps.rollback", context.args)
-
-
-@app.command(**FORWARDED)
-def lineage(context: typer.Context) -> None:
-    """Where a version comes from, and what can no longer be found: gan lineage MODEL"""
-    _forward("apps.lineage", context.args)
-
-
-@app.command(**FORWARDED)
-def compare(context: typer.Context) -> None:
-    """Runs beside one another: params, scores, ranks, cost: gan compare [RUNS…]"""
-    _forward("apps.compare", context.args)
-
-
-@app.command(epilog=_examples("gan reproduce digits@champion", "gan reproduce digits/3"))
+@app.command(epilog=examples("gan reproduce digits@champion", "gan reproduce digits/3"))
 def reproduce(model: Annotated[str, typer.Argument(help="A version or an alias: digits/3, digits@champion.")]) -> None:
     """Train a version again from its own commit, data and params, apart from this checkout, and compare the bytes."""
     checkout.enter()
@@ -187,8 +169,8 @@ def reproduce(model: Annotated[str, typer.Argument(help="A version or an alias: 
     sys.exit(reproduce.reproduce(model))
 
 
-@app.command(epilog=_examples("gan ui", "gan ui --port 5050"))
-def ui(port: Annotated[int, typer.Option(min=1, max=65535)] = 5000) -> None:
+@app.command(epilog=examples("gan ui", "gan ui --port 5050"))
+def ui(port: Annotated[int, typer.Option(metavar="PORT", parser=whole(1, 65535))] = 5000) -> None:
     """Open the MLflow UI on 127.0.0.1, to compare runs."""
     checkout.enter()
     from .engines import known, tracking
@@ -199,10 +181,14 @@ def ui(port: Annotated[int, typer.Option(min=1, max=65535)] = 5000) -> None:
         tracking.serve_ui(port)
 
 
-@app.command(epilog=_examples("gan up", "gan up --port 4201 --mlflow-port 5001"))
+@app.command(epilog=examples("gan up", "gan up --port 4201 --mlflow-port 5001"))
 def up(
-    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Of the Prefect page; 4200 if it is free.")] = None,
-    mlflow_port: Annotated[int | None, typer.Option(min=1, max=65535, help="Of the MLflow page; 5000 if it is free.")] = None,
+    port: Annotated[
+        int | None, typer.Option(metavar="PORT", parser=whole(1, 65535), help="Of the Prefect page; 4200 if it is free.")
+    ] = None,
+    mlflow_port: Annotated[
+        int | None, typer.Option(metavar="PORT", parser=whole(1, 65535), help="Of the MLflow page; 5000 if it is free.")
+    ] = None,
 ) -> None:
     """Start Prefect and MLflow with their pages, and what runs the schedule; they stay when the terminal goes."""
     checkout.enter()
@@ -211,7 +197,7 @@ def up(
     up.up(port, mlflow_port)
 
 
-@app.command(epilog=_examples("gan down"))
+@app.command(epilog=examples("gan down"))
 def down() -> None:
     """End what `gan up` started, and nothing else. A run in its middle is ended, and goes on from there next time."""
     checkout.enter()
@@ -220,7 +206,7 @@ def down() -> None:
     up.down()
 
 
-@app.command(epilog=_examples("gan status"))
+@app.command(epilog=examples("gan status"))
 def status() -> None:
     """What runs now, what is stale, the last version and the last runs."""
     checkout.enter()
@@ -230,7 +216,7 @@ def status() -> None:
 
 
 @app.command(
-    epilog=_examples(
+    epilog=examples(
         "gan schedule --every 6h",
         "gan schedule --cron '0 3 * * *' --timezone Europe/Berlin",
         "gan schedule --on-data                    # whenever new data have come",
@@ -245,7 +231,9 @@ def schedule(
     on_data: Annotated[bool, typer.Option("--on-data", help="When new data have come and lie still; see gan watch.")] = False,
     late_limit: Annotated[str, typer.Option(help="A run that could only start later than this is skipped.")] = "1h",
     off: Annotated[bool, typer.Option("--off", help="No schedule any more.")] = False,
-    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Of the Prefect page, where gan up does not run.")] = None,
+    port: Annotated[
+        int | None, typer.Option(metavar="PORT", parser=whole(1, 65535), help="Of the Prefect page, where gan up does not run.")
+    ] = None,
 ) -> None:
     """Run the pipeline by itself: kept by the server of `gan up`; where none runs, by this command until Ctrl-C."""
     checkout.enter()
@@ -259,7 +247,7 @@ def schedule(
         schedule.set_to(schedule.wish(cron, timezone, every, on_data, late_limit), port)
 
 
-@app.command(epilog=_examples("gan watch"))
+@app.command(epilog=examples("gan watch"))
 def watch() -> None:
     """Look for new data, and ask the Prefect server for a run when they have come: what --on-data does, in this terminal."""
     checkout.enter()
@@ -268,7 +256,7 @@ def watch() -> None:
     watch.watch()
 
 
-@app.command(epilog=_examples("gan doctor", "gan doctor --relocate"))
+@app.command(epilog=examples("gan doctor", "gan doctor --relocate"))
 def doctor(
     relocate: Annotated[
         bool, typer.Option("--relocate", help="Only make MLflow's recorded paths those of this folder, after it was moved.")
@@ -286,7 +274,7 @@ def doctor(
     doctor.examine()
 
 
-@app.command(epilog=_examples("gan gc", "gan gc --days 30", "gan gc --yes"))
+@app.command(epilog=examples("gan gc", "gan gc --days 30", "gan gc --yes"))
 def gc(
     yes: Annotated[bool, typer.Option("--yes", help="Remove what is listed; without it nothing is.")] = False,
     days: Annotated[float, typer.Option(min=0, help="How old must be what is judged by its age.")] = 14,
@@ -298,16 +286,16 @@ def gc(
     gc.collect(yes, days)
 
 
-@app.command(epilog=_examples("gan sync"))
+@app.command(epilog=examples("gan sync"))
 def sync() -> None:
     """Send the points that were kept while the tracking server was away."""
     checkout.enter()
     _forward("stages.tracking.mlflow_run", ["send"])
 
 
-def _forward(module: str, arguments: list[str]) -> None:
-    """Become `python -m module arguments`."""
-    os.execve(sys.executable, [sys.executable, "-m", module, *arguments], checkout.environment())
+def _forward(module: str, arguments: list[str], more: dict[str, str] | None = None) -> None:
+    """Become `python -m module arguments`, with more in its environment."""
+    os.execve(sys.executable, [sys.executable, "-m", module, *arguments], checkout.environment() | (more or {}))
 
 
 def main() -> None:
@@ -315,7 +303,7 @@ def main() -> None:
     processes.leave_when_told()
     addresses.hide_in_tracebacks()
     try:
-        app(prog_name="gan")
+        sys.exit(command_line.run(app, "gan", sys.argv[1:]))
     except (Mistake, Failure) as problem:
         print(addresses.redacted(f"gan: {problem}"), file=sys.stderr)
         sys.exit(problem.exit_code)

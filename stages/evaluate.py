@@ -44,4 +44,4 @@ def _discriminator(folder: Path, scores: scoring.Scores) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_codes.exit_code(main))
+    sys.exit(exit_codes.of_process(main))

@@ -13,6 +13,15 @@ from stages.tracking import store
 PASSES = 75  # exit code of what may pass by itself: EX_TEMPFAIL of sysexits.h
 
 
+def of_process(main: Callable[[], None]) -> int:
+    """The exit code of `python -m stages.<stage>`: of the stage, where no word stands behind that; else help or a refusal."""
+    if not sys.argv[1:]:
+        return exit_code(main)
+    from stages import command_line  # not for those that run: Typer takes 0.1 s of a core
+
+    return command_line.refuse_words(sys.modules[main.__module__], sys.argv[1:])
+
+
 def exit_code(main: Callable[[], None]) -> int:
     """Run a stage; the exit code: 2 with the door's sentences, 1 with the sentence of what a user can mend, 75 where a network
     or a server was away, so that the same command may succeed later.

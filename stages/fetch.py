@@ -23,4 +23,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_codes.exit_code(main))
+    sys.exit(exit_codes.of_process(main))

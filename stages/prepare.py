@@ -531,4 +531,4 @@ def _drop_old_stores() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_codes.exit_code(main))
+    sys.exit(exit_codes.of_process(main))

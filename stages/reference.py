@@ -86,4 +86,4 @@ def _protocol(config: params.Reference, device: str, data: dict, facts: dict, ex
 
 
 if __name__ == "__main__":
-    sys.exit(exit_codes.exit_code(main))
+    sys.exit(exit_codes.of_process(main))

@@ -8,17 +8,19 @@ The answer is recorded with the version: asked again about the same weights and 
 another answer, so artifacts/register/decision.json is no out of DVC; card.json is, and follows from the stages before it alone.
 """
 
-import argparse
 import hashlib
 import json
 import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from gan import addresses
 from gan.card import Card
-from stages import artifacts, exit_codes, guard, params
+from stages import artifacts, command_line, exit_codes, guard, params
 from stages.evaluation import appraisal
 from stages.registry import aliases, gate, mlflow_page, provenance, versions
 from stages.tracking import mlflow_run, publication, session, store
@@ -326,16 +328,26 @@ def check() -> int:
     return 0 if version.tags.get("weights_sha256") == decision["weights_sha256"] else 1
 
 
-def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="python -m stages.register", description="Register the trained generator.")
-    made.add_argument("--check", action="store_true", help="only ask whether the registry holds it")
-    made.add_argument("--force", action="store_true", help="champion whatever the gate says; takes a --reason")
-    made.add_argument("--reason", help="why, for the history")
-    return made
+app = command_line.program()
+
+
+@app.command(
+    epilog=command_line.examples(
+        "python -m stages.register                          artifacts/train + artifacts/evaluate -> a model version",
+        'python -m stages.register --force --reason "…"     champion whatever the gate says; the reason is written down',
+        "python -m stages.register --check                  0: the registry holds it, 1: it does not, 3: no answer",
+    )
+)
+def begin(
+    only_check: Annotated[bool, typer.Option("--check", help="Only ask whether the registry holds it.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Champion whatever the gate says; takes a --reason.")] = False,
+    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why, for the history.")] = None,
+) -> None:
+    """Register the trained generator in MLflow, once for the same weights."""
+    if force != bool(reason):
+        raise typer.BadParameter("they go together: who overrules the gate says why", param_hint=["--force", "--reason TEXT"])
+    raise typer.Exit(check() if only_check else exit_codes.exit_code(lambda: main(reason)))
 
 
 if __name__ == "__main__":
-    asked = parser().parse_args()
-    if asked.force != bool(asked.reason):
-        parser().error("--force and --reason TEXT go together: who overrules the gate says why")
-    sys.exit(check() if asked.check else exit_codes.exit_code(lambda: main(asked.reason)))
+    sys.exit(command_line.run(app, "python -m stages.register", sys.argv[1:]))

@@ -279,4 +279,4 @@ def _system(speed: float, device: str) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_codes.exit_code(main))
+    sys.exit(exit_codes.of_process(main))

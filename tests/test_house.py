@@ -22,7 +22,8 @@ ROOMS = sorted(path.name for path in (ROOT / "gan").iterdir() if (path / "__init
 # What a stage may import without naming it in its deps, because it cannot change a byte of an out (proved with tracking
 # off and on by test_tracking.py): the door, what tells MLflow, what watches the process, what draws progress.
 EXEMPT = {
-    "stages/params.py", "stages/exit_codes.py", "stages/guard.py", "stages/progress.py", "stages/preparation/executors.py",
+    "stages/params.py", "stages/exit_codes.py", "stages/guard.py", "stages/progress.py", "stages/command_line.py",
+    "stages/preparation/executors.py",
     "stages/tracking/mlflow_run.py", "stages/tracking/journal.py", "stages/tracking/delivery.py", "stages/tracking/publication.py",
     "stages/tracking/session.py", "stages/tracking/store.py", "stages/tracking/follower.py",
     "gan/addresses.py", "gan/disk.py", "gan/proxies.py",
@@ -124,6 +125,7 @@ def test_an_app_imports_no_stage(file):
 
 BY_BOTH_SIDES = {  # what those who start the stages and the stages themselves do alike
     "stages/yaml_files.py",  # params.yaml is read
+    "stages/command_line.py",  # help, mistakes and completion look
     "gan/disk.py",  # a full disk is told
     "gan/addresses.py",  # an address is told without its secret
     "gan/proxies.py",  # a local server is asked by no proxy
@@ -138,7 +140,7 @@ def test_the_pipeline_opens_no_model(file):
 
 @pytest.mark.parametrize("file", sorted(BY_BOTH_SIDES))
 def test_what_both_sides_import_loads_nothing_of_ours_and_no_torch(file):
-    foreign = top(file) - set(sys.stdlib_module_names) - {"ruamel"}
+    foreign = top(file) - set(sys.stdlib_module_names) - {"ruamel", "typer"}
     assert not foreign, f"{file} imports {foreign}: the pipeline answers in a moment and opens no model"
 
 

@@ -91,4 +91,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:]:
+        from stages import command_line
+
+        sys.exit(command_line.refuse_words(sys.modules[__name__], sys.argv[1:]))
     sys.exit(main())

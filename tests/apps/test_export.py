@@ -12,12 +12,12 @@ import torch
 from exported import write
 from patience import patient
 
-from apps import answer, export
+from apps import answer, export, formats
 from gan import choices, generator
 from gan.card import Card
 from stages import artifacts
 
-WITHOUT_ONNX = [name for name in export.ONNX_PACKAGES if importlib.util.find_spec(name) is None]
+WITHOUT_ONNX = [name for name in formats.ONNX_PACKAGES if importlib.util.find_spec(name) is None]
 needs_onnx = pytest.mark.skipif(bool(WITHOUT_ONNX), reason=f"not installed: {', '.join(WITHOUT_ONNX)}; pip install 'ganline[onnx]'")
 FORMATS = [pytest.param("onnx", marks=needs_onnx), "torch-export"]
 ENDINGS = {"onnx": ".onnx", "torch-export": ".pt2", "safetensors": ""}
@@ -52,11 +52,11 @@ def test_exported_generator_gives_the_models_images_for_any_number_of_them(netwo
     path = exported(folder, kind)
     made = generator.load(folder)
     for count in (1, 5, 40):
-        given = export.inputs(made, count)
+        given = formats.inputs(made, count)
         with torch.no_grad():
             expected = made.network(*given).clamp(-1, 1)
         found = images_of(kind, path, given)
-        assert found.shape == expected.shape and (found - expected).abs().max() <= export.TOLERANCE
+        assert found.shape == expected.shape and (found - expected).abs().max() <= formats.TOLERANCE
 
 
 @pytest.mark.slow
@@ -95,13 +95,13 @@ def test_what_stands_beside_it_says_what_it_is(kind, tmp_path, capsys):
 
 def test_an_export_that_differs_is_not_kept(tmp_path, monkeypatch, capsys):
     folder = write(tmp_path / "model", "mlp")
-    wrong = export.write_torch_export
+    wrong = formats.write_torch_export
 
     def slightly_off(made, folder, path):
         opened = wrong(made, folder, path)
-        return lambda *given: opened(*given) + 2 * export.TOLERANCE
+        return lambda *given: opened(*given) + 2 * formats.TOLERANCE
 
-    monkeypatch.setitem(export.FORMATS, "torch-export", slightly_off)
+    monkeypatch.setitem(formats.FORMATS, "torch-export", slightly_off)
     assert export.main([str(folder), "--format", "torch-export", "-o", str(tmp_path / "off.pt2")]) == 1
     assert "was not kept" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
@@ -110,7 +110,7 @@ def test_an_export_that_differs_is_not_kept(tmp_path, monkeypatch, capsys):
 def test_not_a_number_is_no_small_difference(tmp_path, monkeypatch):
     folder = write(tmp_path / "model", "mlp")
     opened = lambda *given: torch.full((len(given[0]), 3, 8, 16), float("nan"))  # noqa: E731
-    monkeypatch.setitem(export.FORMATS, "torch-export", lambda made, folder, path: opened)
+    monkeypatch.setitem(formats.FORMATS, "torch-export", lambda made, folder, path: opened)
     assert export.main([str(folder), "--format", "torch-export", "-o", str(tmp_path / "off.pt2")]) == 1
 
 
@@ -123,6 +123,6 @@ def test_what_is_asked_wrongly_is_a_sentence(tmp_path, monkeypatch, capsys):
 
     assert "exists already" in said("--format", "onnx", "-o", str(folder))
     assert "does not end with .pt2" in said("--format", "torch-export", "-o", str(tmp_path / "x.bin"))
-    monkeypatch.setattr(export, "ONNX_PACKAGES", ("onnx_that_is_not_there",))
+    monkeypatch.setattr(formats, "ONNX_PACKAGES", ("onnx_that_is_not_there",))
     assert "pip install 'ganline[onnx]'" in said("--format", "onnx", "-o", str(tmp_path / "x.onnx"))
     assert [path.name for path in tmp_path.iterdir()] == ["model"]

@@ -1,6 +1,7 @@
 """The `gan` command from outside: help at once, one sentence for each mistake, the exit codes."""
 
 import errno
+import importlib
 import os
 import resource
 import signal
@@ -8,28 +9,18 @@ import subprocess
 import sys
 
 import pytest
+import small
 from pipeline_project import environment, gan, make
 
 from apps import answer
 from pipeline import cli
+from stages import command_line
 
 COMMANDS = [
     "init", "plan", "run", "sample", "serve", "export", "evaluate", "judge", "drift", "history", "promote", "rollback", "lineage",
     "reproduce", "sweep", "compare", "ui", "up", "down", "status", "schedule", "doctor", "gc", "sync",
 ]  # fmt: skip
-FORWARDED = [
-    "sample",
-    "serve",
-    "export",
-    "evaluate",
-    "judge",
-    "drift",
-    "history",
-    "promote",
-    "rollback",
-    "lineage",
-    "compare",
-]  # answered by apps/
+FORWARDED = list(cli.APPS)  # answered by apps/
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +45,103 @@ def test_gan_imports_nothing_heavy_for_its_help():
     assert result.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in FORWARDED])
-def test_every_help_has_an_example(project, name):
-    result = gan(project, name, "--help")
-    assert result.returncode == 0 and f"Examples:\n    gan {name}" in result.stdout
+def said(name: str, *words: str) -> int:
+    """`gan NAME WORDS` in this process: those of apps/ by what they are forwarded to."""
+    if name in FORWARDED:
+        return importlib.import_module(f"apps.{name}").main(list(words))
+    return command_line.run(cli.app, "gan", [name, *words])
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_help_looks_alike_and_has_an_example(name, capsys):
+    """Those of apps/ too, under the name that they are called by."""
+    assert said(name, "-h") == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"Usage: gan {name} [OPTIONS]") and "\n  -h, --help " in shown and f"Examples:\n    gan {name}" in shown
+
+
+HEAVY = ("torch", "numpy", "mlflow", "pandas", "prefect", "dvc", "gan.choices")
+
+
+def test_an_app_opens_nothing_heavy_for_its_help():
+    program = f"""
+import importlib, sys
+for name in {FORWARDED}:
+    assert importlib.import_module("apps." + name).main(["--help"]) == 0
+    print("heavy", name, [one for one in {HEAVY} if one in sys.modules])
+"""
+    result = subprocess.run([sys.executable, "-c", program], cwd=small.ROOT, env=environment(), capture_output=True, text=True)
+    assert [f"heavy {name} []" for name in FORWARDED] == [line for line in result.stdout.splitlines() if line.startswith("heavy ")]
+
+
+def test_gan_becomes_the_app_for_its_help():
+    result = gan(small.ROOT, "history", "--help")
+    assert result.returncode == 0 and result.stdout.startswith("Usage: gan history [OPTIONS] {NAME}\n"), result.stderr
+
+
+def completed(folder, line: str, **variables: str) -> list[str]:
+    """What bash offers behind a line, by the script that --show-completion prints."""
+    script = f"""
+eval "$(gan --show-completion bash)"
+COMP_WORDS=({line}); [[ "{line}" == *" " ]] && COMP_WORDS+=("")
+COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+_gan_completion gan
+printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+    where = environment() | {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"} | variables
+    result = subprocess.run(["bash", "--norc", "-c", script], cwd=folder, env=where, capture_output=True, text=True)
+    assert result.returncode == 0 and not result.stderr, result.stderr
+    return result.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("gan re", ["reproduce"]),
+        ("gan sample --s", ["--seed", "--shards", "--shard-size"]),
+        ("gan sample digits@champion --seed 4 --tru", ["--truncation"]),
+        ("gan export digits --format ", ["onnx", "safetensors", "torch-export"]),
+    ],
+)
+def test_bash_completes_commands_and_options_those_of_apps_too(line, offered):
+    assert completed(small.ROOT, line) == offered
+
+
+def test_bash_completes_recipes_of_the_checkout(project, tmp_path):
+    assert completed(project / "recipes", "gan run --recipe sl") == ["slow"]
+    assert completed(tmp_path, "gan run --recipe sl") == []
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_other_shells_are_offered_the_options_of_apps(shell):
+    asked = {"_TYPER_COMPLETE_ARGS": "gan sample digits --tru", "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+             "_GAN_COMPLETE": f"complete_{shell}"}  # fmt: skip
+    assert "--truncation" in gan(small.ROOT, **asked).stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["plan", "--x"], "No such option: --x"),
+        (["history", "--x"], "No such option: --x"),
+        (["compare", "--ouptut", "x"], "--output"),
+        (["history"], "Missing argument 'NAME'."),
+        (["promote", "digits", "1"], "Missing option '--reason'."),
+        (["ui", "--port", "0"], "'--port': '0' is no whole number, 1 to 65535"),
+        (["serve", "digits", "--port", "-1"], "'--port': '-1' is no whole number, 0 to 65535"),
+        (["promote", "digits", "1.5", "--reason", "x"], "'VERSION': '1.5' is no whole number, 1 or more"),
+    ],
+)
+def test_what_is_typed_wrongly_is_said_alike_by_gan_and_by_apps(words, sentence, capsys):
+    assert said(*words) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith(f"Usage: gan {words[0]} ") and sentence in shown.splitlines()[-1]
+
+
+def test_a_traceback_of_gan_still_hides_secrets(monkeypatch, capsys):
+    """Typer would put an excepthook of its own in place of the one that does."""
+    monkeypatch.setattr(sys, "excepthook", before := lambda *error: None)
+    assert said("plan", "--help") == 0 and sys.excepthook is before
 
 
 @pytest.mark.parametrize("name", FORWARDED)
@@ -126,7 +210,7 @@ def handlers():
 
 @pytest.mark.parametrize(("number", "words"), SIGNALS)
 def test_what_ends_gan_is_said_and_is_its_exit_code(number, words, handlers, monkeypatch, capsys):
-    monkeypatch.setattr(cli, "app", lambda prog_name: signal.raise_signal(number))
+    monkeypatch.setattr(command_line, "run", lambda app, name, words: signal.raise_signal(number))
     with pytest.raises(SystemExit) as end:
         cli.main()
     assert end.value.code == 128 + number
@@ -142,8 +226,10 @@ def test_what_ends_an_app_is_said_and_is_its_exit_code(number, words, handlers, 
 
 def test_nohup_holds(handlers, monkeypatch):
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    monkeypatch.setattr(cli, "app", lambda prog_name: signal.raise_signal(signal.SIGHUP))
-    cli.main()
+    monkeypatch.setattr(command_line, "run", lambda app, name, words: signal.raise_signal(signal.SIGHUP))
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert not end.value.code
     assert answer.with_sentences("gan sample", lambda arguments: signal.raise_signal(signal.SIGHUP) or 0, []) == 0
 
 
@@ -163,10 +249,10 @@ def test_a_prefect_server_that_is_named_and_does_not_answer_is_a_sentence(projec
 
 
 def test_a_full_disk_is_a_sentence_and_exit_code_1(monkeypatch, capsys):
-    def full(prog_name: str) -> None:
+    def full(*given: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device", "work/door.json")
 
-    monkeypatch.setattr(cli, "app", full)
+    monkeypatch.setattr(command_line, "run", full)
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 1
