@@ -37,7 +37,8 @@ def refuse_other_items(card: Card, item: str) -> None:
     wanted = choices.module("tasks", card.task["name"]).ITEM
     if item != wanted:
         raise ValueError(
-            f"train.task {card.task['name']} trains on {wanted}s, and artifacts/prepare holds {item}s; prepare {wanted}s, or choose a task of {item}s"
+            f"train.task {card.task['name']} trains on {wanted}s, and artifacts/prepare holds {item}s; "
+            f"prepare {wanted}s, or choose a task of {item}s"
         )
 
 
@@ -146,9 +147,8 @@ class Generator:
         """
         asked_by = getattr(choices.module("tasks", self.card.task["name"]), "GIVEN", "seed")
         if asked_by != "seed":
-            raise ValueError(
-                f"a product of task {self.card.task['name']} is asked by {asked_by}s, and has nothing for seeds: give it {asked_by}s"
-            )
+            name = self.card.task["name"]
+            raise ValueError(f"a product of task {name} is asked by {asked_by}s, and has nothing for seeds: give it {asked_by}s")
         return self.task.given(self.networks, seeds, labels)
 
     def make(self, given: dict[str, Tensor]) -> np.ndarray:
