@@ -323,9 +323,9 @@ def _resolution(facts: Facts, device: str, asked: int | list[int] | None) -> Cho
     if fitting <= largest:
         why = f"9 in 10 pictures have a short side of {tenth} or more"
     elif device == "cpu":
-        why = f"the pictures have {tenth} or more, but a CPU learns {largest} in an hour; 64 on a GPU"
+        why = f"the pictures have {tenth} or more; on a CPU {largest} is what an hour at most can learn, 64 on a GPU"
     else:
-        why = f"the pictures have {tenth} or more; {largest} is learnt in an hour, raise it for longer trainings"
+        why = f"the pictures have {tenth} or more; {largest} is what an hour at most can learn, raise it for longer trainings"
     return Choice("resolution", min(fitting, largest), why)
 
 

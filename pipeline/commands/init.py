@@ -19,6 +19,7 @@ from ..processes import answer
 DATA = Path("data")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")  # of a registered model, as the door wants it
 NOT_DATA = ("work", "artifacts", ".dvc", ".git")
+TABLE_WIDTH = 100  # columns; a narrower terminal gets a list
 PROPOSED = """\
 # Proposed by `gan init` for {folder}: {images} pictures{classes}.
 # Not yet measured. What was chosen says why; every value is yours to change.
@@ -156,15 +157,25 @@ def _add(asked: Path, root: Path, place: Path) -> None:
 def _show(proposal: dict, place: Path) -> None:
     """What was chosen and why, what was seen that is no picture, and what to do next."""
     from rich.console import Console
+    from rich.padding import Padding
     from rich.table import Table
+    from rich.text import Text
 
-    facts = proposal["facts"]
-    table = Table(title=f"{door.PARAMS} for {place}: about {facts['images']:,} pictures", title_justify="left")
+    facts, console = proposal["facts"], Console()
+    title = f"{door.PARAMS} for {place}: about {facts['images']:,} pictures"
+    table = Table(title=title, title_justify="left")
     for heading in ("key", "value", "why"):
         table.add_column(heading, no_wrap=heading == "key")
-    for setting in proposal["settings"]:
-        table.add_row(setting["key"], json.dumps(setting["value"]).strip('"'), setting["reason"])
-    Console().print(table)
+    rows = [(setting["key"], json.dumps(setting["value"]).strip('"'), setting["reason"]) for setting in proposal["settings"]]
+    if console.width >= TABLE_WIDTH:
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+    else:  # a table of three columns would be a word wide
+        console.print(title, markup=False, highlight=False)
+        for key, value, reason in rows:
+            console.print(f"{key}: {value}", markup=False, highlight=False)
+            console.print(Padding(Text(reason), (0, 0, 0, 4)))
     for one in facts["unreadable"]:
         print(f"will be set aside: {one}")
     print(f"to keep it    git add {place}.dvc {place.parent}/.gitignore {door.PARAMS} && git commit")
