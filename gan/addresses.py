@@ -83,7 +83,7 @@ def secrets_in(address: str) -> list[str]:
 def filled(address: str) -> str:
     """With $NAME and ${NAME} from the environment; LookupError names what is not set there."""
 
-    def value(found: re.Match) -> str:
+    def value(found: re.Match[str]) -> str:
         name = found[1] or found[2]
         if not os.environ.get(name):
             raise LookupError(f"{name} is not set in the environment of what runs this (for gan up: before gan up)")
@@ -102,7 +102,7 @@ def of_variable(name: str, user: str, password: str) -> str | None:
     return address or None
 
 
-def of_sqlite(path: os.PathLike, seen_from: str | os.PathLike = ".") -> str:
+def of_sqlite(path: os.PathLike[str], seen_from: str | os.PathLike[str] = ".") -> str:
     """Of a database: from that folder where the whole path has a ?, behind which SQLAlchemy reads options."""
     whole = os.path.abspath(path)
     return f"sqlite:///{os.path.relpath(whole, seen_from) if '?' in whole else whole}"
@@ -129,7 +129,7 @@ def _apart(scheme: str, rest: str) -> tuple[str, str]:
     return (rest[: found.end() - 1], rest[found.end() :]) if found else ("", rest)
 
 
-def _shown(found: re.Match) -> str:
+def _shown(found: re.Match[str]) -> str:
     whole = found[0]
     return whole if whole.startswith(_LOCAL) else f"{found['scheme']}{found['place'].partition('#')[0]}{'?…' if found['query'] else ''}"
 

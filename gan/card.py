@@ -6,12 +6,12 @@ as the same. A registered model carries this file beside gan/generator.py.
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 import pydantic
 
-FORMAT = "ganline-generator"
-VERSION = 2
+FORMAT: Final = "ganline-generator"
+VERSION: Final = 2
 FILE = "card.json"
 WAY_OUT = "restore it, or: dvc repro train"
 

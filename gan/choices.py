@@ -12,8 +12,11 @@ import importlib
 import pkgutil
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
 import pydantic
+
+Section = dict[str, Any]  # of params.yaml: the name of a choice and the fields of its Config, or some of these
 
 
 class Config(pydantic.BaseModel):
@@ -59,7 +62,7 @@ def module(room: str, name: str) -> ModuleType:
     return importlib.import_module(f".{room}.{name}", __package__)
 
 
-def config(room: str, section: dict) -> Config:
+def config(room: str, section: Section) -> Config:
     """{"name": choice, **fields} -> that choice's Config."""
     fields = {key: value for key, value in section.items() if key != "name"}
     return module(room, section["name"]).Config.model_validate(fields)
@@ -70,7 +73,7 @@ def fields(room: str, name: str) -> list[str]:
     return list(module(room, name).Config.model_fields)
 
 
-def defaults(room: str, name: str, fit: Fit) -> dict:
+def defaults(room: str, name: str, fit: Fit) -> Section:
     """The whole section of a choice by its name alone; keys that only the user can know, such as a file's hash, are left out."""
     chosen = module(room, name)
     known = {key: field.get_default() for key, field in chosen.Config.model_fields.items() if not field.is_required()}

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -72,9 +73,9 @@ def shard(path: Path) -> np.ndarray:
     return _array(path, mmap_mode="r")
 
 
-def _array(path: Path, **how: str) -> np.ndarray:
+def _array(path: Path, mmap_mode: Literal["r"] | None = None) -> np.ndarray:
     try:
-        found = np.load(path, allow_pickle=False, **how)
+        found = np.load(path, mmap_mode, allow_pickle=False)
         reason = None if isinstance(found, np.ndarray) else "it is an archive"
     except (EOFError, ValueError) as error:  # numpy's own words name no file
         reason = str(error)

@@ -21,7 +21,7 @@ def in_words(error: OSError) -> str:
 
     The system names no file where an open one could not grow: then it is the folder with the least room of those in use here.
     """
-    reason = error.strerror or os.strerror(error.errno)
+    reason = error.strerror or os.strerror(error.errno or errno.ENOSPC)
     written = error.filename2 or error.filename  # of a copy that does not fit, the first is what was read
     if isinstance(written, str | bytes | os.PathLike):
         return of_file(Path(os.fsdecode(written)), reason)

@@ -21,6 +21,8 @@ from .card import WAY_OUT, Card
 
 BLOCK_SIZE = 32  # images made at a time
 
+Numbers = Sequence[int] | np.ndarray  # (N,) whole ones
+
 
 def task(card: Card) -> play.Task:
     """The game that the card's networks were trained by."""
@@ -124,15 +126,15 @@ class Generator:
             network.to(device)
         return self
 
-    def labels(self, seeds: Sequence[int]) -> np.ndarray:
+    def labels(self, seeds: Numbers) -> np.ndarray:
         """The label (N,) int64 of each seed where none is asked for: drawn by the data's histogram."""
         return streams.choice(streams.key(0, "image/label"), _seeds(seeds), np.asarray(self.card.class_counts))
 
-    def sample(self, seeds: Sequence[int], labels: Sequence[int] | None = None) -> np.ndarray:
+    def sample(self, seeds: Numbers, labels: Numbers | None = None) -> np.ndarray:
         """Images (N, C, H, W) uint8 of seeds (N,) >= 0 and labels (N,); the same pair gives the same bytes in any batch."""
         return self._together(self.blocks(seeds, labels))
 
-    def blocks(self, seeds: Sequence[int], labels: Sequence[int] | None = None) -> Iterator[np.ndarray]:
+    def blocks(self, seeds: Numbers, labels: Numbers | None = None) -> Iterator[np.ndarray]:
         """As `sample`, in blocks of at most `block_size` images, so that any number fits into memory."""
         if labels is None and self.card.conditional:
             labels = self.labels(seeds)
@@ -160,18 +162,18 @@ class Generator:
         for here, places in self._places(len(next(iter(given.values())))):
             yield self._block({name: tensor[torch.from_numpy(places)] for name, tensor in given.items()})[here]
 
-    def from_latents(self, latents: Tensor, labels: Sequence[int] | None = None) -> np.ndarray:
+    def from_latents(self, latents: Tensor, labels: Numbers | None = None) -> np.ndarray:
         """Images (N, C, H, W) uint8 of latents (N, Z[+E]), as `given` has them, and labels (N,) where classes are used."""
         return self.make(self.of_latents(latents, labels))
 
-    def of_latents(self, latents: Tensor, labels: Sequence[int] | None = None) -> dict[str, Tensor]:
+    def of_latents(self, latents: Tensor, labels: Numbers | None = None) -> dict[str, Tensor]:
         """What `make` and `made` take, by latents (N, Z[+E]) and labels (N,)."""
         if labels is None and self.card.conditional:
             raise ValueError("latents have no class of their own; give a label for each")
         chosen = self._checked(len(latents), labels)
         return {"latents": latents} | ({} if chosen is None else {"labels": torch.from_numpy(chosen)})
 
-    def _checked(self, count: int, labels: Sequence[int] | None) -> np.ndarray | None:
+    def _checked(self, count: int, labels: Numbers | None) -> np.ndarray | None:
         """Labels as numbers (N,) int64 of classes; None where classes are not used."""
         if not self.card.conditional:
             if labels is not None:
@@ -207,7 +209,7 @@ class Discriminator:
         self.network = network.eval()
 
     @torch.inference_mode()
-    def probability(self, pixels: np.ndarray, labels: Sequence[int] | None = None) -> np.ndarray:
+    def probability(self, pixels: np.ndarray, labels: Numbers | None = None) -> np.ndarray:
         """The probability (N,) in [0, 1] that images (N, C, H, W) uint8 are real: sigmoid of the logit."""
         if self.card.conditional and labels is None:
             raise ValueError("this discriminator was trained with classes; give a label for each image")
@@ -219,7 +221,7 @@ class Discriminator:
         return (logits if logits.ndim == 1 else logits[:, 0]).float().sigmoid().numpy()  # beside it: an auxiliary classifier's
 
 
-def _seeds(seeds: Sequence[int]) -> np.ndarray:
+def _seeds(seeds: Numbers) -> np.ndarray:
     array = np.asarray(seeds)
     if array.size and (array.dtype.kind not in "iu" or array.min() < 0):
         raise ValueError("seeds must be whole numbers, 0 or more")

@@ -6,7 +6,6 @@ its metrics, so every number of a training follows from (seed, turn, purpose, in
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import ModuleType
 from typing import Literal, Protocol
 
 import numpy as np
@@ -21,7 +20,10 @@ Draw = Callable[[str, int], Tensor]  # (purpose, size) -> (N, size) of a batch's
 class Draws(Protocol):
     """What chance gives to the N places of a batch: a function of their indices, whatever the micro-batches."""
 
-    indices: np.ndarray  # (N,) int64, that name the places
+    @property
+    def indices(self) -> np.ndarray:
+        """(N,) int64, that name the places."""
+        ...
 
     def key(self, purpose: str) -> int:
         """The stream of a purpose, for a law of one's own (a latent space)."""
@@ -91,16 +93,31 @@ class Turn:
     loss: Callable[[Players, Batch, Moment], Terms]
 
 
-DiscriminatorPenalty = Callable[[tuple[Tensor, Tensor], tuple[Tensor, Tensor], Callable[[Tensor], Tensor], Draw], Tensor]
+Judged = tuple[Tensor, Tensor]  # images (N, C, H, W) and their logits (N,)
+DiscriminatorPenalty = Callable[[Judged, Judged, Callable[[Tensor], Tensor], Draw], Tensor]  # real, fake, images -> logits
 GeneratorPenalty = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]  # images, styles, normal, mean -> values, mean
 Augment = Callable[[Tensor, Draw, float], Tensor]  # images, uniform, probability -> images
+
+
+class Loss(Protocol):
+    """A file of gan/losses."""
+
+    PAIRED: bool  # the generator's loss looks at real images too
+
+    def discriminator_loss(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        """(N,) of logits (N,)."""
+        ...
+
+    def generator_loss(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        """(N,) of logits (N,)."""
+        ...
 
 
 @dataclass(frozen=True)
 class Objective:
     """What generators and discriminators play for: the choices of params.yaml that any task may use."""
 
-    loss: ModuleType  # a file of gan/losses
+    loss: Loss
     device: str
     autocast: torch.dtype | None = None  # arithmetic of the networks, None for float32
     penalties: dict[str, DiscriminatorPenalty] = field(default_factory=dict)

@@ -334,6 +334,28 @@ def test_nothing_of_ours_reads_or_writes_pickles():
                     assert options.get("weights_only") == "True", f"{file}: torch.load without weights_only=True"
 
 
+def test_formatter_linter_and_type_checker_see_all_code():
+    """No file and no rule is left out in their settings."""
+    import tomllib
+
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    left_out = [
+        key for table in (tools["ruff"], tools["ruff"]["lint"], tools["mypy"]) for key in table if "exclude" in key and "calls" not in key
+    ]
+    assert not left_out and "per-file-ignores" not in tools["ruff"]["lint"], f"{left_out}: mend the code instead"
+    assert tools["mypy"]["strict"] and sorted(tools["mypy"]["packages"]) == sorted(PACKAGES)
+    untyped = [package for package in PACKAGES if not (ROOT / package / "py.typed").is_file()]
+    assert not untyped, f"{untyped} have no py.typed, without which nobody else sees their types"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_type_that_is_ignored_is_of_a_library_and_says_why(package):
+    for file in sources(package):
+        for number, line in enumerate((ROOT / file).read_text("utf-8").splitlines(), 1):
+            good = re.search(r"# type: ignore\[[a-z-]+(, [a-z-]+)*\]  # .", line)
+            assert good or "type: ignore" not in line, f"{file}:{number}: write # type: ignore[kind]  # and the reason, or mend it"
+
+
 def test_every_package_that_is_imported_is_declared():
     """What another package happens to bring may go with its next release."""
     import importlib.metadata

@@ -14,6 +14,7 @@ from functools import cache
 
 import torch
 from torch import Tensor
+from torch.autograd.function import BackwardCFunction, FunctionCtx
 
 MOST_SIGMAS = 2.5  # no stretch goes further, so that the canvas has a size
 STRETCH = 2**0.2  # one sigma of the stretch: Karras et al. 2020, appendix B
@@ -102,14 +103,14 @@ class _RollRows(torch.autograd.Function):
     """out[n, c, y, x] = images[n, c, y, (x + shift[n, y]) mod W]: a permutation, so the gradient is the roll back."""
 
     @staticmethod
-    def forward(ctx, images: Tensor, shift: Tensor) -> Tensor:
+    def forward(ctx: FunctionCtx, images: Tensor, shift: Tensor) -> Tensor:
         ctx.save_for_backward(shift)
         width = images.shape[3]
         places = torch.remainder(torch.arange(width, device=images.device) + shift[:, :, None], width)
         return images.gather(3, places[:, None].expand_as(images))
 
     @staticmethod
-    def backward(ctx, gradient: Tensor):
+    def backward(ctx: BackwardCFunction, gradient: Tensor) -> tuple[Tensor, None]:
         (shift,) = ctx.saved_tensors
         return _RollRows.apply(gradient, -shift), None
 

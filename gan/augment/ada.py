@@ -19,7 +19,7 @@ from .. import choices
 from ._draws import Uniform, normal, num_colors, per_image, whole
 from ._warp import MOST_SIGMAS, blit, warp
 
-SMALL: dict = {}
+SMALL: choices.Section = {}
 
 _MOST_SHIFT = 0.125  # of a side: the furthest whole shift, and one sigma of the fractional one
 _SCALE = _STRETCH = 0.2  # sigma of log2
@@ -42,7 +42,7 @@ class Config(choices.Config):
     color: bool = True  # brightness, contrast, luma flip, hue, saturation
 
 
-def defaults(fit: choices.Fit) -> dict:
+def defaults(fit: choices.Fit) -> choices.Section:
     """The paper's speed is for trainings of many thousand kimg; in a short one p can reach 1 within half of it."""
     return {"speed_kimg": min(500, choices.rounded(fit.total_kimg / 2))}
 

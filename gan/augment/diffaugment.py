@@ -9,15 +9,17 @@ from torch import Tensor
 from .. import choices
 from ._draws import Uniform, num_colors, per_image, whole
 
-SMALL: dict = {}
+SMALL: choices.Section = {}
 
-_POLICIES = ("color", "translation", "cutout")  # the order in which they are applied
+Policy = Literal["color", "translation", "cutout"]
+
+_POLICIES: tuple[Policy, ...] = ("color", "translation", "cutout")  # the order in which they are applied
 
 
 class Config(choices.Config):
     """`policies`: which of the three; their order does not matter."""
 
-    policies: list[Literal["color", "translation", "cutout"]] = pydantic.Field(default=list(_POLICIES), min_length=1, max_length=3)
+    policies: list[Policy] = pydantic.Field(default=list(_POLICIES), min_length=1, max_length=3)
 
 
 def augment(config: Config, images: Tensor, uniform: Uniform, probability: float) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 from .. import choices
 from ._draws import Uniform, per_image
 
-SMALL: dict = {}
+SMALL: choices.Section = {}
 
 _DIMENSIONS = {"vertical": 2, "horizontal": 3}
 

@@ -53,9 +53,10 @@ class Conv2d(nn.Module):
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
-        if not fits(conv):
+        if isinstance(conv.padding, str) or not fits(conv):
             raise ValueError(f"{conv}: only a dense convolution of stride 1 along one axis, between zeros, is done by transforms")
         self.conv, self.axis = conv, int(conv.kernel_size[0] == 1)
+        self.padding = conv.padding[self.axis]
         self.matrices: tuple[int, list[Tensor]] = (0, [])  # replaced as a whole, so that threads may share this
 
     def forward(self, images: Tensor) -> Tensor:
@@ -76,7 +77,7 @@ class Conv2d(nn.Module):
         known, matrices = self.matrices
         if known != places:
             weight = self.conv.weight.detach()
-            of_image, of_kernel, back = transforms(places, max(self.conv.kernel_size), self.conv.padding[self.axis])
+            of_image, of_kernel, back = transforms(places, max(self.conv.kernel_size), self.padding)
             kernel = torch.einsum("pk,oik->pio", of_kernel.to(weight.device), weight.double().flatten(2))
             matrices = [matrix.to(weight).contiguous() for matrix in (of_image, kernel, back)]
             self.matrices = (places, matrices)

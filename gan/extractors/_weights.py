@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+Tensors = dict[str, Tensor]
 Sha256 = Annotated[str, pydantic.Field(pattern="^[0-9a-f]{64}$")]
 
 _BLOCK = 1 << 20  # bytes read at a time
@@ -28,7 +29,7 @@ _WAYS_OUT = (
 )
 
 
-def load(network: nn.Module, weights: str, sha256: str, choose: Callable[[dict], dict] = dict) -> None:
+def load(network: nn.Module, weights: str, sha256: str, choose: Callable[[Tensors], Tensors] = dict) -> None:
     """Fill a network with the tensors that `choose` takes from a file. ValueError where they are not those of this network."""
     tensors = choose(read(weights, sha256))
     try:
@@ -140,8 +141,17 @@ def _try(url: str, partial: Path) -> bool:
         start = start if answer.status == 206 else 0
         length = answer.headers.get("Content-Length")
         total = start + int(length) if length else None
-        options = {"total": total, "initial": start, "unit": "B", "unit_scale": True, "disable": None}  # None: without a terminal
-        with open(partial, "ab" if start else "wb") as file, tqdm(desc=url.rpartition("/")[2], **options) as bar:
+        with (
+            open(partial, "ab" if start else "wb") as file,
+            tqdm(
+                desc=url.rpartition("/")[2],
+                total=total,
+                initial=start,
+                unit="B",
+                unit_scale=True,
+                disable=None,  # None: without a terminal
+            ) as bar,
+        ):
             while block := answer.read(_BLOCK):
                 file.write(block)
                 bar.update(len(block))

@@ -1,17 +1,16 @@
 """Protocol `classifier`: a small classifier trained on the data set's own labels, for digits-like data without network."""
 
-from collections.abc import Iterator
-
 import pydantic
 from torch import Tensor, nn
 
 from .. import choices, streams
 from . import _convnet
+from ._fitting import Fitting, Labelled
 
 OWN = ("min_accuracy",)
 HAS_SCORE = True  # its logits are classes of the data, so the Inception Score means something
 
-SMALL = {"width": 4, "num_features": 6, "total_kimg": 0.05, "batch_size": 10, "lr": 0.001, "min_accuracy": 0.0}
+SMALL: choices.Section = {"width": 4, "num_features": 6, "total_kimg": 0.05, "batch_size": 10, "lr": 0.001, "min_accuracy": 0.0}
 
 
 class Config(choices.Config):
@@ -25,7 +24,7 @@ class Config(choices.Config):
     min_accuracy: float = pydantic.Field(ge=0, le=1)
 
 
-def defaults(fit: choices.Fit) -> dict:
+def defaults(fit: choices.Fit) -> choices.Section:
     """The digits recipe's, longer for more images: ten passes, up to ten times as long. See also `least_accuracy`."""
     passes = 10 * (fit.num_images or 0) / 1000
     return {
@@ -46,7 +45,7 @@ def build(config: Config, shape: tuple[int, int, int], num_classes: int) -> nn.M
     return _convnet.Network(shape, config.width, config.num_features, num_classes)
 
 
-def fit(config: Config, network: nn.Module, train: tuple, heldout: tuple, seed: int) -> Iterator[int]:
+def fit(config: Config, network: _convnet.Network, train: Labelled, heldout: Labelled, seed: int) -> Fitting:
     """Train on `train`, (pixels (N, C, H, W) uint8, labels (N,)); yields images seen; returns the facts of the protocol."""
     stream = streams.key(seed, "extractor/shift")
     for _, labels in (train, heldout):

@@ -3,17 +3,16 @@
 Features of what a picture shows rather than of ImageNet's thousand classes (Kynkäänniemi et al. 2023, arXiv:2203.06026).
 """
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor, nn
 
 from .. import choices
 from . import _pictures, _weights
+from ._fitting import Fitting, Labelled
 
 HAS_SCORE = False
 
-SMALL: dict = {}
+SMALL: choices.Section = {}
 
 SHA256 = "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"
 URL = f"https://openaipublic.azureedge.net/clip/models/{SHA256}/ViT-B-32.pt"
@@ -53,7 +52,7 @@ def build(config: Config, shape: tuple[int, int, int], num_classes: int) -> nn.M
     return network.to_empty(device="cpu")
 
 
-def fit(config: Config, network: nn.Module, train: tuple, heldout: tuple, seed: int) -> Iterator[int]:
+def fit(config: Config, network: Network, train: Labelled, heldout: Labelled, seed: int) -> Fitting:
     """Nothing is trained: the weights are found, checked and read. Returns the facts of the protocol."""
     _weights.load(network.visual, config.weights, config.sha256, _of_images)
     yield len(train[0])

@@ -4,7 +4,6 @@ Which Stein et al. 2023 (arXiv:2306.04675) found by asking them. torch-fidelity 
 downloads; here it is written out, with the names of the published weights, so that a file of plain tensors is all it needs.
 """
 
-from collections.abc import Iterator
 from typing import Literal
 
 import torch
@@ -12,10 +11,11 @@ from torch import Tensor, nn
 
 from .. import choices
 from . import _pictures, _weights
+from ._fitting import Fitting, Labelled
 
 HAS_SCORE = False
 
-SMALL = {"variant": "vit-s-14", "sha256": "0" * 64}
+SMALL: choices.Section = {"variant": "vit-s-14", "sha256": "0" * 64}
 
 _SIZE, _PATCH, _GRID = 224, 14, 37  # pixels a side of an image and of a patch; patches a side that it was trained with
 _FORMS = {"vit-s-14": (384, 12, 6), "vit-b-14": (768, 12, 12), "vit-l-14": (1024, 24, 16)}  # width, depth, heads
@@ -33,7 +33,7 @@ class Config(choices.Config):
     resize: _pictures.Resize = "tf1"
 
 
-def defaults(fit: choices.Fit) -> dict:
+def defaults(fit: choices.Fit) -> choices.Section:
     """The smallest. The hash of its file is to be found out."""
     return {"variant": "vit-s-14"}
 
@@ -131,7 +131,7 @@ def build(config: Config, shape: tuple[int, int, int], num_classes: int) -> nn.M
     return network.to_empty(device="cpu")
 
 
-def fit(config: Config, network: nn.Module, train: tuple, heldout: tuple, seed: int) -> Iterator[int]:
+def fit(config: Config, network: Network, train: Labelled, heldout: Labelled, seed: int) -> Fitting:
     """Nothing is trained: the weights are found, checked and read. Returns the facts of the protocol."""
     name = "dinov2_" + config.variant.replace("-", "")
     _weights.load(network.model, config.weights or _URL.format(name=name), config.sha256, _without_mask)

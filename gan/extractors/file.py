@@ -12,9 +12,9 @@ import importlib.util
 import io
 import json
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import PurePath
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import pydantic
 import torch
@@ -22,10 +22,11 @@ from torch import Tensor, nn
 
 from .. import choices
 from . import _pictures, _weights
+from ._fitting import Fitting, Labelled
 
 HAS_SCORE = False
 
-SMALL = {"path": "network.pt2", "sha256": "0" * 64, "input": "unit"}
+SMALL: choices.Section = {"path": "network.pt2", "sha256": "0" * 64, "input": "unit"}
 
 SUFFIXES = (".pt2", ".ts", ".pt", ".onnx")
 
@@ -53,6 +54,7 @@ class Network(nn.Module):
     """Pixels (N, C, H, W) uint8 -> features (N, D) float32, no logits (N, 0). Its state is the file's bytes."""
 
     content: Tensor
+    _opened: list[Callable[[Tensor], Any]]  # in a list, so that it is no part of the state
 
     def __init__(self, config: Config):
         super().__init__()
@@ -73,17 +75,17 @@ class Network(nn.Module):
         return features, features[:, :0]
 
     def _forget(self) -> None:
-        self._opened: list[Callable[[Tensor], Any]] = []  # in a list, so that it is no part of the state
+        self._opened = []
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *rest: Any) -> None:
+    def _load_from_state_dict(self, state_dict: _weights.Tensors, prefix: str, *rest: Any) -> None:
         self._forget()
         if (content := state_dict.get(f"{prefix}content")) is not None:  # of whatever length
             self.content = torch.empty_like(content, device=self.content.device)
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
-    def _apply(self, *rest: Any, **options: Any) -> "Network":  # of .to(device) and its like
+    def _apply(self, *rest: Any, **options: Any) -> Self:  # of .to(device) and its like
         self._forget()
-        return super()._apply(*rest, **options)
+        return super()._apply(*rest, **options)  # type: ignore[no-untyped-call]  # torch has none here
 
 
 def _as_asked(pixels: Tensor, config: Config) -> Tensor:
@@ -161,7 +163,7 @@ def build(config: Config, shape: tuple[int, int, int], num_classes: int) -> nn.M
     return Network(config)
 
 
-def fit(config: Config, network: nn.Module, train: tuple, heldout: tuple, seed: int) -> Iterator[int]:
+def fit(config: Config, network: Network, train: Labelled, heldout: Labelled, seed: int) -> Fitting:
     """Nothing is trained: the file is found, checked, read, and tried on one and two images. Returns the facts of the protocol."""
     with _weights.opened(config.path, config.sha256, "reference.protocol.path") as file:
         content = torch.frombuffer(bytearray(file.read()), dtype=torch.uint8)

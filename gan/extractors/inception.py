@@ -8,9 +8,9 @@ convolutions of seven taps are products of Fourier transforms.
 
 import copy
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -18,10 +18,11 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .. import choices
 from . import _fourier, _pictures, _weights
+from ._fitting import Fitting, Labelled
 
 HAS_SCORE = True
 
-SMALL: dict = {}
+SMALL: choices.Section = {}
 
 URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
@@ -49,6 +50,8 @@ class Network(nn.Module):
     Its state is torch-fidelity's. What is computed with is derived from it at the first use, and again after it has changed.
     """
 
+    _derived: list[nn.Module]  # in a list, so that it is no part of the state
+
     def __init__(self, resize: _pictures.Resize = "tf1", precision: Literal["float32", "bfloat16"] = "float32") -> None:
         super().__init__()
         self.inception = _without_weights()
@@ -63,7 +66,7 @@ class Network(nn.Module):
         features = torch.cat(
             _by_threads(self._features, pixels, at_once) if on_cpu else [self._features(few) for few in pixels.split(at_once)]
         )
-        return features, features @ self.inception.fc.weight.T
+        return features, features @ self.inception.get_parameter("fc.weight").T
 
     def _features(self, pixels: Tensor) -> Tensor:
         images = (_pictures.resize(pixels, _SIZE, self.resize) - 128) / 128
@@ -71,11 +74,11 @@ class Network(nn.Module):
         return self._derived[0](images).mean((2, 3), dtype=torch.float32)
 
     def _forget(self) -> None:
-        self._derived: list[nn.Module] = []  # in a list, so that it is no part of the state
+        self._derived = []
 
-    def _apply(self, *rest: Any, **options: Any) -> "Network":  # of .to(device) and its like
+    def _apply(self, *rest: Any, **options: Any) -> Self:  # of .to(device) and its like
         self._forget()
-        return super()._apply(*rest, **options)
+        return super()._apply(*rest, **options)  # type: ignore[no-untyped-call]  # torch has none here
 
 
 @torch.inference_mode(False)
@@ -124,8 +127,8 @@ def _without_weights() -> nn.Module:
     """torch-fidelity's network before any weights: its constructor wants a file, so it reads an empty one in memory."""
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-    class Bare(FeatureExtractorInceptionV3):
-        def load_state_dict(self, state_dict: dict, *rest: object, **options: object) -> object:
+    class Bare(FeatureExtractorInceptionV3):  # type: ignore[misc]  # torch-fidelity has no types
+        def load_state_dict(self, state_dict: _weights.Tensors, *rest: object, **options: object) -> object:
             return super().load_state_dict(state_dict, *rest, **options) if state_dict else None
 
     empty = io.BytesIO()
@@ -140,7 +143,7 @@ def build(config: Config, shape: tuple[int, int, int], num_classes: int) -> nn.M
     return Network(config.resize, config.precision)
 
 
-def fit(config: Config, network: nn.Module, train: tuple, heldout: tuple, seed: int) -> Iterator[int]:
+def fit(config: Config, network: Network, train: Labelled, heldout: Labelled, seed: int) -> Fitting:
     """Nothing is trained: the weights are found, checked and read. Returns the facts of the protocol."""
     _weights.load(network.inception, config.weights, config.sha256)
     yield len(train[0])

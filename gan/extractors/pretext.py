@@ -5,19 +5,18 @@ each side. The 16 pairs of rotation and corner are its targets. An image that is
 since a quarter turn would give another shape away: 8 targets.
 """
 
-from collections.abc import Iterator
-
 import pydantic
 import torch
 from torch import Tensor, nn
 
 from .. import choices, streams
 from . import _convnet
+from ._fitting import Fitting, Labelled
 
 OWN = ("min_accuracy",)
 HAS_SCORE = False  # its logits name views, not contents: an Inception Score of them would mean nothing
 
-SMALL = {"width": 4, "num_features": 6, "total_kimg": 0.05, "batch_size": 10, "lr": 0.001, "min_accuracy": 0.0}
+SMALL: choices.Section = {"width": 4, "num_features": 6, "total_kimg": 0.05, "batch_size": 10, "lr": 0.001, "min_accuracy": 0.0}
 
 
 class Config(choices.Config):
@@ -31,7 +30,7 @@ class Config(choices.Config):
     min_accuracy: float = pydantic.Field(ge=0, le=1)
 
 
-def defaults(fit: choices.Fit) -> dict:
+def defaults(fit: choices.Fit) -> choices.Section:
     """As of classifier; the accuracy is twice what guessing a view gives, no more: round things look alike when turned."""
     passes = 10 * (fit.num_images or 0) / 1000
     return {
@@ -69,7 +68,7 @@ def views(stream: int, pixels: Tensor, number: int) -> tuple[Tensor, Tensor]:
     return cropped, targets
 
 
-def fit(config: Config, network: nn.Module, train: tuple, heldout: tuple, seed: int) -> Iterator[int]:
+def fit(config: Config, network: _convnet.Network, train: Labelled, heldout: Labelled, seed: int) -> Fitting:
     """Train on `train`, (pixels (N, C, H, W) uint8, labels, not used); yields images seen; returns the protocol's facts."""
     stream, check = streams.key(seed, "extractor/views"), streams.key(seed, "extractor/heldout views")
     yield from _convnet.fit(

@@ -3,19 +3,18 @@
 Its distances order gross differences and mean little beyond that; report none of them.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 import pydantic
 import torch
 from torch import Tensor, nn
 
 from .. import choices, images, streams
+from ._fitting import Fitting, Labelled
 
 OWN = ("width",)  # a quarter of its features
 HAS_SCORE = False
 
-SMALL = {"width": 8, "seed": 0}
+SMALL: choices.Section = {"width": 8, "seed": 0}
 
 
 class Config(choices.Config):
@@ -25,7 +24,7 @@ class Config(choices.Config):
     seed: int = pydantic.Field(ge=0, strict=True)
 
 
-def defaults(fit: choices.Fit) -> dict:
+def defaults(fit: choices.Fit) -> choices.Section:
     """128 features."""
     return {"width": 32, "seed": 0}
 
@@ -41,7 +40,7 @@ class Network(nn.Module):
             layers += [nn.Conv2d(config.width, config.width, 3, 2, 1), nn.LeakyReLU(0.2)]
             side = (side + 1) // 2
         self.layers = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(2), nn.Flatten())
-        for number, layer in enumerate(layers[::2]):
+        for number, layer in enumerate(layer for layer in layers if isinstance(layer, nn.Conv2d)):
             _draw(layer, streams.key(config.seed, f"extractor/random/{number}"))
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -55,7 +54,8 @@ def _draw(layer: nn.Conv2d, stream: int) -> None:
     fan_in = layer.weight[0].numel()
     drawn = streams.normal(stream, np.arange(len(layer.weight)), fan_in) * (2 / fan_in) ** 0.5
     layer.weight.copy_(torch.from_numpy(drawn).view_as(layer.weight))
-    layer.bias.zero_()
+    if layer.bias is not None:
+        layer.bias.zero_()
 
 
 def build(config: Config, shape: tuple[int, int, int], num_classes: int) -> nn.Module:
@@ -63,7 +63,7 @@ def build(config: Config, shape: tuple[int, int, int], num_classes: int) -> nn.M
     return Network(shape, config)
 
 
-def fit(config: Config, network: nn.Module, train: tuple, heldout: tuple, seed: int) -> Iterator[int]:
+def fit(config: Config, network: Network, train: Labelled, heldout: Labelled, seed: int) -> Fitting:
     """Nothing is trained. Returns the fact of the protocol that it is random."""
     yield len(train[0])
     return {"random": True}

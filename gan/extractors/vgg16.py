@@ -4,17 +4,16 @@ Simonyan & Zisserman 2014 (arXiv:1409.1556); the features of improved precision 
 arXiv:1904.06991). The weights are torchvision's.
 """
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor, nn
 
 from .. import choices
 from . import _pictures, _weights
+from ._fitting import Fitting, Labelled
 
 HAS_SCORE = False
 
-SMALL = {"sha256": "0" * 64}
+SMALL: choices.Section = {"sha256": "0" * 64}
 
 _SIZE = 224  # pixels a side
 _TAIL = slice(-3, None)  # of torchvision's classifier: ReLU, dropout and classes behind the second hidden layer
@@ -51,7 +50,7 @@ def build(config: Config, shape: tuple[int, int, int], num_classes: int) -> nn.M
     return network.to_empty(device="cpu")
 
 
-def fit(config: Config, network: nn.Module, train: tuple, heldout: tuple, seed: int) -> Iterator[int]:
+def fit(config: Config, network: Network, train: Labelled, heldout: Labelled, seed: int) -> Fitting:
     """Nothing is trained: the weights are found, checked and read. Returns the facts of the protocol."""
     _weights.load(network.model, config.weights, config.sha256, _without_classes)
     yield len(train[0])

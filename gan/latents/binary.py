@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .. import choices, streams
 
-SMALL = {"size": 6}
+SMALL: choices.Section = {"size": 6}
 
 
 class Config(choices.Config):
@@ -18,7 +18,7 @@ class Config(choices.Config):
     signed: bool = False
 
 
-def defaults(fit: choices.Fit) -> dict:
+def defaults(fit: choices.Fit) -> choices.Section:
     """As every recipe has it, and R3GAN for images of any size (Huang et al. 2024, arXiv:2501.05441)."""
     return {"size": 64}
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from .. import choices, streams
 from ._categories import Weights, check_number, draw
 
-SMALL = {"factors": [3, 2], "weights": [[1, 2, 3], [1, 1]], "embedding": 3}
+SMALL: choices.Section = {"factors": [3, 2], "weights": [[1, 2, 3], [1, 1]], "embedding": 3}
 
 Count = Annotated[int, pydantic.Field(ge=1, strict=True)]
 
@@ -44,7 +44,7 @@ class Config(choices.Config):
         return sum(self.factors) if self.embedding is None else len(self.factors) * self.embedding
 
 
-def defaults(fit: choices.Fit) -> dict:
+def defaults(fit: choices.Fit) -> choices.Section:
     """Sixteen million latents, as 64 learned numbers: alone, a space has to have more of them than images are made."""
     return {"factors": [8] * 8, "embedding": 8}
 

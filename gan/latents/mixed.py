@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .. import choices, streams
 
-SMALL = {
+SMALL: choices.Section = {
     "parts": [
         {"name": "normal", "size": 3},
         {"name": "categorical", "factors": [3, 2], "embedding": 2},
@@ -19,14 +19,14 @@ SMALL = {
 }
 
 
-def _checked(section: Any) -> dict:
+def _checked(section: Any) -> choices.Section:
     """A section {name, **fields} with all fields of its file's Config; ValueError says what is wrong with it."""
     valid = [name for name in choices.names("latents") if name != "mixed"]
     name = section.get("name") if isinstance(section, dict) else None
     if name == "mixed":
         raise ValueError("a part cannot be mixed itself; list its parts here")
     if name not in valid:
-        raise ValueError(f"a part needs a name, not {name!r}; latents has {', '.join(valid)}{choices.did_you_mean(name, valid)}")
+        raise ValueError(f"a part needs a name, not {name!r}; latents has {', '.join(valid)}{choices.did_you_mean(str(name), valid)}")
     try:
         config = choices.config("latents", section)
     except pydantic.ValidationError as error:
@@ -38,7 +38,7 @@ def _checked(section: Any) -> dict:
 class Config(choices.Config):
     """`parts`: sections {name, **fields} of the other latent spaces, whose numbers are joined in this order."""
 
-    parts: tuple[Annotated[dict, choices.Room("latents"), pydantic.PlainValidator(_checked)], ...] = pydantic.Field(
+    parts: tuple[Annotated[choices.Section, choices.Room("latents"), pydantic.PlainValidator(_checked)], ...] = pydantic.Field(
         min_length=1, strict=False
     )
 
@@ -48,7 +48,7 @@ class Config(choices.Config):
         return sum(config.size for _, config in _parts(self))
 
 
-def defaults(fit: choices.Fit) -> dict:
+def defaults(fit: choices.Fit) -> choices.Section:
     """Noise, and a code with a category a class (InfoGAN has one of ten for MNIST)."""
     noise = choices.defaults("latents", "normal", fit) | {"size": 60}
     code = choices.defaults("latents", "categorical", fit) | {"factors": [max(2, fit.num_classes or 10)], "embedding": None}

@@ -13,7 +13,7 @@ from .. import choices, streams
 from ._arcs import slerp
 from ._categories import Weights, check_number, draw
 
-SMALL = {"components": 3, "size": 6, "spread": 3.0, "deviation": 0.5, "learned": True}
+SMALL: choices.Section = {"components": 3, "size": 6, "spread": 3.0, "deviation": 0.5, "learned": True}
 
 
 class Config(choices.Config):
@@ -36,7 +36,7 @@ class Config(choices.Config):
         return self
 
 
-def defaults(fit: choices.Fit) -> dict:
+def defaults(fit: choices.Fit) -> choices.Section:
     """A component a class; means and σ so that each of 64 numbers has variance one: spread² / 64 + σ² = 1."""
     return {"components": fit.num_classes or 10, "size": 64, "spread": 6.9, "deviation": 0.5, "learned": True}
 

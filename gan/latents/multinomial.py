@@ -10,7 +10,7 @@ from torch import Tensor
 from .. import choices, streams
 from ._categories import Weights, check_number, draw
 
-SMALL = {"size": 6, "trials": 10}
+SMALL: choices.Section = {"size": 6, "trials": 10}
 
 
 class Config(choices.Config):
@@ -32,7 +32,7 @@ class Config(choices.Config):
         return self
 
 
-def defaults(fit: choices.Fit) -> dict:
+def defaults(fit: choices.Fit) -> choices.Section:
     """As many numbers as the other spaces have, each about one, none, two or three."""
     return {"size": 64, "trials": 64}
 
@@ -49,7 +49,8 @@ def _centre_and_unit(config: Config, like: Tensor) -> tuple[Tensor, Tensor]:
 def sample(config: Config, stream: int, indices: np.ndarray) -> Tensor:
     """Scaled counts (N, size) float32 of the indices (N,) of a stream."""
     trials = (streams.key(stream, f"trial {number}") for number in range(config.trials))
-    counts = sum(draw(trial, indices, config.weights, config.size).double() for trial in trials)
+    drawn = (draw(trial, indices, config.weights, config.size).double() for trial in trials)
+    counts = sum(drawn, torch.zeros((), dtype=torch.float64))
     centre, unit = _centre_and_unit(config, counts)
     return ((counts - centre) / unit).float()
 
@@ -57,8 +58,8 @@ def sample(config: Config, stream: int, indices: np.ndarray) -> Tensor:
 def interpolate(config: Config, start: Tensor, end: Tensor, share: float) -> Tensor:
     """The counts (N, size) nearest to the straight way whose sum is `trials` (by largest remainders); share in [0, 1]."""
     centre, unit = _centre_and_unit(config, start)
-    counts = [(scaled.double() * unit + centre).round() for scaled in (start, end)]
-    way = torch.lerp(*counts, share)
+    first, last = ((scaled.double() * unit + centre).round() for scaled in (start, end))
+    way = torch.lerp(first, last, share)
     whole = way.floor()
     missing = config.trials - whole.sum(dim=1, keepdim=True)
     rank = (whole - way).argsort(dim=1, stable=True).argsort(dim=1, stable=True)  # 0: the largest remainder

@@ -6,7 +6,7 @@ from torch.nn.functional import softplus
 from .. import choices
 
 PAIRED = False  # the generator's loss does not look at real images
-SMALL = {}
+SMALL: choices.Section = {}
 
 
 class Config(choices.Config):

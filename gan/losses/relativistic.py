@@ -9,7 +9,7 @@ from torch.nn.functional import softplus
 from .. import choices
 
 PAIRED = True  # the generator's loss looks at real images too
-SMALL = {}
+SMALL: choices.Section = {}
 
 
 class Config(choices.Config):

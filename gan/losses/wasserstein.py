@@ -8,7 +8,7 @@ from torch import Tensor
 from .. import choices
 
 PAIRED = False  # the generator's loss does not look at real images
-SMALL = {}
+SMALL: choices.Section = {}
 
 
 class Config(choices.Config):

@@ -49,7 +49,7 @@ def _products(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     if one.dtype == np.float32:
         return one @ other.T
     parts = zip(torch.from_numpy(one).split(_INTEGERS, dim=1), torch.from_numpy(other).split(_INTEGERS, dim=1), strict=True)
-    return sum(torch._int_mm(first, second.T).float() for first, second in parts).numpy()
+    return sum((torch._int_mm(first, second.T).float() for first, second in parts), torch.zeros(())).numpy()
 
 
 def fast_integers() -> bool:

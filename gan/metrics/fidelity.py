@@ -53,7 +53,7 @@ def _double(features: np.ndarray) -> Tensor:
     return torch.from_numpy(features.astype(np.float64))
 
 
-def _checked(**options: object) -> dict:
+def _checked(**options: object) -> dict[str, object]:
     unknown = set(options) - set(DEFAULTS)
     assert not unknown, f"torch-fidelity has no {unknown}"
     return options

@@ -90,7 +90,8 @@ def distance(generated: np.ndarray, real: np.ndarray) -> float:
     for start in range(0, len(many), _ROWS):
         block = (many[start : start + _ROWS] - many_mean) / np.sqrt(len(many) - 1)
         variance += (block**2).sum()
-        triangle = np.linalg.qr(np.concatenate([triangle, block @ factor.T]), mode="r")  # keeps the singular values
+        rows = np.concatenate([triangle, block @ factor.T])
+        triangle = np.linalg.qr(rows, mode="r")  # type: ignore[assignment]  # keeps the singular values; numpy's types know no "r"
     return _distance(few_mean - many_mean, variance, np.linalg.svd(triangle, compute_uv=False))
 
 

@@ -44,6 +44,18 @@ def widths_of_levels(widths: list[int], levels: int) -> list[int]:
     return [widths[min(level, len(widths) - 1)] for level in range(levels)]
 
 
+def given(labels_N: Tensor | None) -> Tensor:
+    """Labels (N,) that a network with classes cannot do without; ValueError where there are none."""
+    if labels_N is None:
+        raise ValueError("this network was made for images of classes; give it the label of each")
+    return labels_N
+
+
+def one_hot(labels_N: Tensor | None, num_classes: int) -> Tensor:
+    """Labels (N,) -> codes (N, K) int64."""
+    return nn.functional.one_hot(given(labels_N), num_classes)
+
+
 class Projection(nn.Module):
     """Logit from features: a linear term and, with classes, ⟨embedding(label), features⟩ / √D (Miyato and Koyama 2018)."""
 
@@ -57,7 +69,7 @@ class Projection(nn.Module):
         logits_N = self.linear(features_ND)[:, 0]
         if self.embedding is None:
             return logits_N
-        return logits_N + (self.embedding(labels_N) * features_ND).sum(dim=1) / self.divisor
+        return logits_N + (self.embedding(given(labels_N)) * features_ND).sum(dim=1) / self.divisor
 
 
 class Auxiliary(nn.Module):
@@ -95,7 +107,7 @@ class ConditionalBatchNorm2d(nn.Module):
         normal = self.norm(features_NCHW)
         if not self.num_classes:
             return normal
-        codes = nn.functional.one_hot(labels_N, self.num_classes).to(self.gains.dtype)  # a lookup's backward would scatter
+        codes = one_hot(labels_N, self.num_classes).to(self.gains.dtype)  # a lookup's backward would scatter
         return normal * (codes @ self.gains)[:, :, None, None] + (codes @ self.biases)[:, :, None, None]
 
 
@@ -103,7 +115,7 @@ def with_class(latents_NZ: Tensor, labels_N: Tensor | None, num_classes: int) ->
     """Latents joined by the label's one-hot code, scaled to a latent's typical norm: (N, Z + K)."""
     if not num_classes:
         return latents_NZ
-    codes = nn.functional.one_hot(labels_N, num_classes).to(latents_NZ.dtype)
+    codes = one_hot(labels_N, num_classes).to(latents_NZ.dtype)
     return torch.cat([latents_NZ, codes * num_classes**0.5], dim=1)
 
 
@@ -111,5 +123,5 @@ def with_class_planes(images_NCHW: Tensor, labels_N: Tensor | None, num_classes:
     """Images joined by the label's one-hot code, a plane a class: (N, C + K, H, W)."""
     if not num_classes:
         return images_NCHW
-    codes = nn.functional.one_hot(labels_N, num_classes).to(images_NCHW.dtype)
+    codes = one_hot(labels_N, num_classes).to(images_NCHW.dtype)
     return torch.cat([images_NCHW, codes[:, :, None, None].expand(-1, -1, *images_NCHW.shape[2:])], dim=1)

@@ -24,7 +24,7 @@ def plain(layer: nn.Module) -> nn.Module:
     return layer
 
 
-def initialised(layer: nn.Module, wrap: Wrap, gain: float = 1.0) -> nn.Module:
+def initialised(layer: nn.Conv2d | nn.Linear, wrap: Wrap, gain: float = 1.0) -> nn.Module:
     """A convolution or linear layer with weights after Glorot and Bengio 2010 times `gain`, bias 0, wrapped."""
     nn.init.xavier_uniform_(layer.weight, gain)
     if layer.bias is not None:

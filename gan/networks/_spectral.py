@@ -15,6 +15,8 @@ class _SpectralNorm(nn.Module):
     only u is kept, its length does not matter, and evaluation makes the step from it without keeping the outcome.
     """
 
+    u: Tensor
+
     def __init__(self, weight: Tensor):
         super().__init__()
         self.register_buffer("u", torch.randn(weight.shape[0], dtype=weight.dtype))
@@ -38,4 +40,4 @@ class _SpectralNorm(nn.Module):
 
 def spectral_norm(layer: nn.Module) -> nn.Module:
     """The layer, its `weight` from now on divided by its largest singular value; initialise the weight before."""
-    return parametrize.register_parametrization(layer, "weight", _SpectralNorm(layer.weight))
+    return parametrize.register_parametrization(layer, "weight", _SpectralNorm(layer.get_parameter("weight")))

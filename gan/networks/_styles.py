@@ -42,6 +42,8 @@ class EqualLinear(nn.Module):
 class EqualConvolution(nn.Module):
     """A convolution with an equalised learning rate: (N, C, H, W) -> (N, C', H, W), or half the size after [1, 3, 3, 1]."""
 
+    taps: Tensor
+
     def __init__(self, inputs: int, outputs: int, size: int, *, down: bool = False, bias: bool = True):
         super().__init__()
         self.size, self.down, self.gain = size, down, (inputs * size**2) ** -0.5
@@ -85,6 +87,8 @@ class ModulatedConvolution(nn.Module):
     w'_ijk = s_i · w_ijk (eq. 1), and demodulated w'' = w' / √(Σ_ik w'² + ε) (eq. 3). Since both factors are by channel, they
     go to the convolution's inputs and outputs, and one convolution serves the whole batch, in place of a group an image.
     """
+
+    taps: Tensor
 
     def __init__(self, inputs: int, outputs: int, size: int, style_size: int, *, up: bool = False, demodulate: bool = True):
         super().__init__()

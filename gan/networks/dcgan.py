@@ -19,7 +19,7 @@ from .. import choices
 from ._attention import Resolutions, SelfAttention, attended
 from ._layers import Auxiliary, Projection, pyramid, with_class, with_class_planes
 
-SMALL = {"generator_width": 8, "discriminator_width": 8}
+SMALL: choices.Section = {"generator_width": 8, "discriminator_width": 8}
 
 
 class Config(choices.Config):
@@ -33,7 +33,7 @@ class Config(choices.Config):
     attention: Resolutions = []
 
 
-def defaults(fit: choices.Fit) -> dict:
+def defaults(fit: choices.Fit) -> choices.Section:
     """The digits recipe's widths as powers of two, halved where the side doubles, so that 4×4 stays as wide.
 
     No batch norm in the discriminator: gradient penalties are per image (Gulrajani et al. 2017, sec. 4).

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from .. import choices
 from ._layers import Widths, with_class
 
-SMALL = {"generator_widths": [16], "discriminator_widths": [16]}
+SMALL: choices.Section = {"generator_widths": [16], "discriminator_widths": [16]}
 OWN = ("generator_widths", "discriminator_widths")  # of layers here, of resolutions elsewhere
 
 
@@ -22,7 +22,7 @@ class Config(choices.Config):
     discriminator_widths: Widths
 
 
-def defaults(fit: choices.Fit) -> dict:
+def defaults(fit: choices.Fit) -> choices.Section:
     """Two hidden layers about as wide as an image has numbers, between 128 and 512."""
     width = min(max(2 ** round(math.log2(math.prod(fit.shape))), 128), 512)
     return {"generator_widths": [width, width], "discriminator_widths": [width, width]}

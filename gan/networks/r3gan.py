@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from .. import choices
 from ._attention import Resolutions, SelfAttention, attended
-from ._layers import pyramid, widths_of_levels
+from ._layers import given, one_hot, pyramid, widths_of_levels
 
-SMALL = {"generator_widths": [8], "discriminator_widths": [8], "blocks": 1, "group_channels": 4}
+SMALL: choices.Section = {"generator_widths": [8], "discriminator_widths": [8], "blocks": 1, "group_channels": 4}
 _SLOPE = 0.2  # of the leaky ReLU
 _GAIN = (2 / (1 + _SLOPE**2)) ** 0.5  # that keeps the variance through it (He et al. 2015, arXiv:1502.01852)
 
@@ -39,7 +39,7 @@ class Config(choices.Config):
         return self
 
 
-def defaults(fit: choices.Fit) -> dict:
+def defaults(fit: choices.Fit) -> choices.Section:
     """On a GPU a third of the paper's 768; on a CPU the widths of the recipe stacked-mnist, one block each."""
     widths = [256] if fit.device == "cuda" else [48, 48, 32, 16][: len(pyramid(fit.shape))]
     return {"generator_widths": widths, "discriminator_widths": widths, "blocks": 2 if fit.device == "cuda" else 1}
@@ -85,6 +85,8 @@ class Block(nn.Module):
 class Resample(nn.Module):
     """Twice or half the size by [1, 2, 1] a side; a 1×1 convolution where the width changes, on the smaller side."""
 
+    taps: Tensor
+
     def __init__(self, inputs: int, outputs: int, up: bool):
         super().__init__()
         self.up = up
@@ -128,7 +130,7 @@ class Generator(nn.Module):
 
     def forward(self, latents_NZ: Tensor, labels_N: Tensor | None = None) -> Tensor:
         if self.embedding is not None:
-            codes = nn.functional.one_hot(labels_N, self.num_classes).to(latents_NZ.dtype)
+            codes = one_hot(labels_N, self.num_classes).to(latents_NZ.dtype)
             latents_NZ = torch.cat([latents_NZ, self.embedding(codes)], dim=1)
         return self.layers(self.basis * self.modulation(latents_NZ)[:, :, None, None])
 
@@ -159,4 +161,4 @@ class Discriminator(nn.Module):
         outputs = self.linear(self.pool(self.layers(images_NCHW)).flatten(1))
         if self.embedding is None:
             return outputs[:, 0]
-        return (outputs * self.embedding(labels_N)).sum(dim=1) / outputs.shape[1] ** 0.5
+        return (outputs * self.embedding(given(labels_N))).sum(dim=1) / outputs.shape[1] ** 0.5

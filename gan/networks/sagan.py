@@ -11,7 +11,7 @@ from ._layers import Widths, pyramid, usual_widths, widths_of_levels
 from ._resnet import ResidualDiscriminator, ResidualGenerator, SpectralProjection
 from ._spectral import spectral_norm
 
-SMALL = {"generator_widths": [8], "discriminator_widths": [8]}
+SMALL: choices.Section = {"generator_widths": [8], "discriminator_widths": [8]}
 OWN = ("attention",)  # without which this would be another network
 
 
@@ -26,7 +26,7 @@ class Config(choices.Config):
     attention: Resolutions | None = None
 
 
-def defaults(fit: choices.Fit) -> dict:
+def defaults(fit: choices.Fit) -> choices.Section:
     """As of sngan."""
     return {"generator_widths": usual_widths(fit, 128, 256), "discriminator_widths": usual_widths(fit, 128, 128)[:-1]}
 

@@ -12,7 +12,7 @@ from ._attention import Resolutions, attended
 from ._layers import Widths, pyramid, usual_widths, widths_of_levels
 from ._resnet import ResidualDiscriminator, ResidualGenerator, SpectralAuxiliary, SpectralProjection, plain
 
-SMALL = {"generator_widths": [8], "discriminator_widths": [8]}
+SMALL: choices.Section = {"generator_widths": [8], "discriminator_widths": [8]}
 
 
 class Config(choices.Config):
@@ -24,7 +24,7 @@ class Config(choices.Config):
     attention: Resolutions = []
 
 
-def defaults(fit: choices.Fit) -> dict:
+def defaults(fit: choices.Fit) -> choices.Section:
     """On a GPU about the paper's for CIFAR-10 (256 and 128), on a CPU what it trains in the time of a small DCGAN."""
     return {"generator_widths": usual_widths(fit, 128, 256), "discriminator_widths": usual_widths(fit, 128, 128)[:-1]}
 

@@ -6,7 +6,6 @@ pixel of each layer and, while training, a second latent for style mixing (Karra
 `draws` gives them. Truncation is left out. The paper trains it with the non-saturating loss, R1, and path lengths.
 """
 
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -29,7 +28,7 @@ from ._styles import (
     enlarged,
 )
 
-SMALL = {"generator_widths": [8], "discriminator_widths": [8], "style_size": 8, "mapping_layers": 2}
+SMALL: choices.Section = {"generator_widths": [8], "discriminator_widths": [8], "style_size": 8, "mapping_layers": 2}
 
 
 class Config(choices.Config):
@@ -48,7 +47,7 @@ class Config(choices.Config):
     attention: Resolutions = []
 
 
-def defaults(fit: choices.Fit) -> dict:
+def defaults(fit: choices.Fit) -> choices.Section:
     """Up to 32 pixels a side two layers of mapping, as StyleGAN2-ADA has it for CIFAR-10."""
     cuda = fit.device == "cuda"
     return {
@@ -93,14 +92,21 @@ class Level(nn.Module):
 
 
 @dataclass(frozen=True)
+class _Mixing:
+    """What styles are mixed by."""
+
+    second: Tensor  # (N, Z)
+    gate: Tensor  # (N,) in (0, 1): mixed where below style_mixing
+    crossover: Tensor  # (N,) in (0, 1): where among the layers
+
+
+@dataclass(frozen=True)
 class _Inputs:
     """What a row of latents holds: the latent (N, Z) itself, then what `draws` gave; None where it was not given."""
 
     latents: Tensor
-    noise: Tensor | None  # (N, numbers of all layers)
-    second: Tensor | None  # (N, Z)
-    gate: Tensor | None  # (N,) in (0, 1): mixed where below style_mixing
-    crossover: Tensor | None  # (N,) in (0, 1): where among the layers
+    noise: Tensor | None = None  # (N, numbers of all layers)
+    mixing: _Mixing | None = None
 
 
 class Generator(nn.Module):
@@ -109,6 +115,8 @@ class Generator(nn.Module):
     Without draws an image has no noise and one style.
     """
 
+    taps: Tensor
+
     def __init__(self, config: Config, *, latent_size: int, num_classes: int, shape: tuple[int, int, int]):
         super().__init__()
         self.config, self.latent_size, self.sizes = config, latent_size, pyramid(shape)
@@ -116,11 +124,13 @@ class Generator(nn.Module):
         levels = attended(config.attention, self.sizes)
         self.mapping = Mapping(latent_size, num_classes, config.style_size, config.mapping_layers)
         self.base = nn.Parameter(torch.randn(widths[0], *self.sizes[0]))
-        self.levels = nn.ModuleList(
+        built = [
             Level(before, width, shape[0], config.style_size, number in levels)
-            for number, (before, width) in enumerate(itertools.pairwise([None, *widths]))
-        )
-        self.noise_sizes = [size for size, level in zip(self.sizes, self.levels, strict=True) for _ in level.layers]
+            for number, (before, width) in enumerate(zip([None, *widths[:-1]], widths, strict=True))
+        ]
+        self.levels = nn.ModuleList(built)
+        self.num_layers = [len(level.layers) for level in built]  # of each level
+        self.noise_sizes = [size for size, number in zip(self.sizes, self.num_layers, strict=True) for _ in range(number)]
         self.num_noise = sum(height * width for height, width in self.noise_sizes)
         self.num_styles = len(self.noise_sizes) + 1  # a layer each, and the last image; the other images share the next layer's
         self.register_buffer("taps", binomial(), persistent=False)
@@ -147,39 +157,39 @@ class Generator(nn.Module):
         """The parts of latents (N, Z + E); ValueError where E is what `draws` gives neither now nor never."""
         lengths = [self.latent_size, self.num_noise, *([self.latent_size, 1, 1] if self.mixes else [])]
         if latents.shape[1] == self.latent_size:
-            return _Inputs(latents, None, None, None, None)
+            return _Inputs(latents)
         if latents.shape[1] != sum(lengths):
             raise ValueError(
                 f"latents have {latents.shape[1]} numbers; this generator takes {self.latent_size}, or {sum(lengths)} with those "
                 f"of its method draws, called in the same mode ({'training' if self.training else 'evaluation'})"
             )
         first, noise, *mixing = latents.split(lengths, dim=1)
-        if not mixing:
-            return _Inputs(first, noise, None, None, None)
-        return _Inputs(first, noise, mixing[0], mixing[1][:, 0], mixing[2][:, 0])
+        return _Inputs(first, noise, _Mixing(mixing[0], mixing[1][:, 0], mixing[2][:, 0]) if mixing else None)
 
     def to_styles(self, latents: Tensor, labels_N: Tensor | None = None) -> Tensor:
         """Latents (N, Z[+E]), labels (N,) -> a style for each layer (N, L, S), mixed where the draws say so."""
         inputs = self._inputs(latents)
         styles_NLS = self.mapping(inputs.latents, labels_N)[:, None].expand(-1, self.num_styles, -1)
-        if inputs.second is None:
+        if (mixing := inputs.mixing) is None:
             return styles_NLS
-        others_NLS = self.mapping(inputs.second, labels_N)[:, None].expand(-1, self.num_styles, -1)
+        others_NLS = self.mapping(mixing.second, labels_N)[:, None].expand(-1, self.num_styles, -1)
         places_L = torch.arange(self.num_styles, device=latents.device)
-        start_N = 1 + (inputs.crossover * (self.num_styles - 1)).floor().clamp(max=self.num_styles - 2)
-        other_NL = (places_L >= start_N[:, None]) & (inputs.gate < self.config.style_mixing)[:, None]
+        start_N = 1 + (mixing.crossover * (self.num_styles - 1)).floor().clamp(max=self.num_styles - 2)
+        other_NL = (places_L >= start_N[:, None]) & (mixing.gate < self.config.style_mixing)[:, None]
         return torch.where(other_NL[:, :, None], others_NLS, styles_NLS)
 
-    def from_styles(self, styles_NLS: Tensor, latents: Tensor) -> Tensor:
+    def from_styles(self, styles: Tensor, latents: Tensor) -> Tensor:
         """Styles (N, L, S) of latents (N, Z[+E]), which give the noise -> images (N, C, H, W)."""
-        noises, styles = self._noises(self._inputs(latents).noise), list(styles_NLS.unbind(dim=1))
-        features = self.base.expand(len(styles_NLS), -1, -1, -1)
-        image, at = None, 0
-        for level in self.levels:
-            until = at + len(level.layers)
-            features, part = level(features, styles[at : until + 1], noises[at:until])
+        noises, of_layers = self._noises(self._inputs(latents).noise), list(styles.unbind(dim=1))
+        features = self.base.expand(len(styles), -1, -1, -1)
+        image: Tensor | None = None
+        at = 0
+        for level, number in zip(self.levels, self.num_layers, strict=True):
+            until = at + number
+            features, part = level(features, of_layers[at : until + 1], noises[at:until])
             image = part if image is None else enlarged(image, self.taps) + part
             at = until
+        assert image is not None  # a pyramid has at least two levels
         return image
 
     def _noises(self, noise: Tensor | None) -> list[Tensor | None]:

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from .. import choices
+from ..play import Draw, Judged
 
 SIDE = "discriminator"
-SMALL = {"flip": True, "shift": 1}
+SMALL: choices.Section = {"flip": True, "shift": 1}
 
 
 class Config(choices.Config):
@@ -36,12 +37,12 @@ class Config(choices.Config):
         return self
 
 
-def defaults(fit: choices.Fit) -> dict:
+def defaults(fit: choices.Fit) -> choices.Section:
     """The paper's shift, 4 pixels of 32; no flip, which it has too, since digits and writing are not their mirror images."""
     return {"flip": False, "shift": max(1, min(fit.shape[1:]) // 8)}
 
 
-def penalty(config: Config, real: tuple[Tensor, Tensor], fake: tuple[Tensor, Tensor], judge: Callable, uniform: Callable) -> Tensor:
+def penalty(config: Config, real: Judged, fake: Judged, judge: Callable[[Tensor], Tensor], uniform: Draw) -> Tensor:
     """real_weight · (D(x) − D(T(x)))² + fake_weight · (D(G(z)) − D(T(G(z))))²: (N,).
 
     `real`, `fake`: images (N, C, H, W) and their logits (N,); `judge`: images -> logits; `uniform`: (purpose, size) -> (N, size).

@@ -9,7 +9,7 @@ from torch import Tensor
 from .. import choices
 
 SIDE = "generator"
-SMALL = {}
+SMALL: choices.Section = {}
 
 
 class Config(choices.Config):

@@ -1,7 +1,6 @@
 """The form that every image of a data set is brought into: size, channels, and how a picture gets there."""
 
 import math
-from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -20,7 +19,7 @@ def _size(value: object) -> tuple[int, int]:
     sides = value if isinstance(value, list | tuple) else (value, value)
     if len(sides) != 2 or not all(type(side) is int and LEAST_SIDE <= side <= MOST_SIDE and side % 2 == 0 for side in sides):
         raise ValueError(f"must be an even number of pixels from {LEAST_SIDE} to {MOST_SIDE}, or [height, width] of such")
-    return tuple(sides)
+    return sides[0], sides[1]
 
 
 def _range(value: object) -> tuple[float, float] | None:
@@ -32,7 +31,8 @@ def _range(value: object) -> tuple[float, float] | None:
         raise ValueError("must be auto, or the levels that are black and white: [0, 4095], [-1, 1]")
     if max(map(abs, ends)) > MOST_LEVEL:
         raise ValueError(f"must be levels from {-MOST_LEVEL:g} to {MOST_LEVEL:g}, as 32-bit floating-point pictures hold them")
-    return tuple(int(end) if float(end).is_integer() else end for end in ends)
+    low, high = (int(end) if float(end).is_integer() else end for end in ends)
+    return low, high
 
 
 class Form(choices.Config):
@@ -65,7 +65,7 @@ class Form(choices.Config):
         return self
 
     @pydantic.model_serializer(mode="wrap")
-    def as_before(self, write: Callable) -> dict:
+    def as_before(self, write: pydantic.SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without the range where none is named: data that were prepared before there was one stay what they are."""
         return {name: value for name, value in write(self).items() if name != "range" or value is not None}
 

@@ -6,9 +6,11 @@ import io
 import warnings
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from . import levels
 from .form import Form
@@ -48,7 +50,7 @@ def decode(content: bytes, form: Form, name: str = "") -> Decoded:
     name only what `unsigned` reads from it counts."""
     if not content:
         return Decoded(None, "is empty")
-    facts: dict = {}
+    facts: dict[str, Any] = {}
     known_formats = [*formats(), *filter(None, [unsigned(name)])]
     Image.MAX_IMAGE_PIXELS = None  # the check is ours, and before anything is decoded
     try:
@@ -68,7 +70,7 @@ def decode(content: bytes, form: Form, name: str = "") -> Decoded:
                     return Decoded(None, reason, **facts)
             pixels = from_pillow(upright, form)  # before the frames are counted: a file cut off behind the first has it
             return Decoded(pixels, **facts, frames=_frames(image))
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         return Decoded(None, "cannot be decoded: it is no picture in a format that is known here, or its start is damaged")
     except Image.DecompressionBombError:
         return Decoded(None, f"is too large: more than prepare.max_pixels {form.max_pixels}", **facts)
@@ -93,9 +95,9 @@ class _Deep:
     halved: bool = False  # the decoder hands over the high byte of 16 bits
 
 
-def _deep(image: Image.Image) -> _Deep | None:
+def _deep(image: ImageFile.ImageFile) -> _Deep | None:
     """None if the picture, not yet decoded, has no more than 8 bits; TIFF's tags are those of TIFF 6.0, p. 29 and 37."""
-    tags = image.tag_v2 if image.format == "TIFF" else {}
+    tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
     if image.mode == "F":
         return _Deep((0, 1), tags.get(262) == 0)
     if image.mode.startswith("I;16"):
@@ -106,7 +108,7 @@ def _deep(image: Image.Image) -> _Deep | None:
     return _Deep((0, 255), halved=True) if any(";16" in str(name) for name in raw) else None
 
 
-def _in_eight_bits(image: Image.Image, deep: _Deep, form: Form) -> tuple[Image.Image, str | None, dict]:
+def _in_eight_bits(image: Image.Image, deep: _Deep, form: Form) -> tuple[Image.Image, str | None, dict[str, float]]:
     """A decoded picture of more than 8 bits as one of 8, or the reason why there is none, and its lowest and highest level."""
     array = np.asarray(image)[None]
     if not deep.halved:

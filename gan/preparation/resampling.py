@@ -2,6 +2,7 @@
 
 import functools
 import math
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
@@ -84,8 +85,11 @@ def _along_columns(planes: np.ndarray, height: int, width: int, filter: str) -> 
     return planes if planes.shape[-2] == height else _rounded(_weights(planes.shape[-2], height, filter) @ planes.astype(np.float64))
 
 
+_Pass = Callable[[np.ndarray, int, int, str], np.ndarray]
+
+
 @functools.lru_cache(maxsize=64)
-def _passes(height: int, width: int, new_height: int, new_width: int, filter: str) -> tuple | None:
+def _passes(height: int, width: int, new_height: int, new_width: int, filter: str) -> tuple[_Pass, _Pass] | None:
     """The order of directions by which the Pillow that is installed resizes, found by trying; None: by neither of the two."""
     noise = np.random.default_rng(0).integers(0, 256, (height, width)).astype(np.uint8)
     wanted = _by_pillow(noise, new_height, new_width, filter)

@@ -4,6 +4,7 @@ Adding images moves no other image to another split, and changes the bytes of no
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,7 +98,7 @@ def _first_of_equals(hashes: np.ndarray, colours: np.ndarray) -> np.ndarray:
 
 
 def _same_colour(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    return (np.abs(one.astype(np.int16) - other.astype(np.int16)) <= COLOUR_REACH).all(axis=-1)
+    return np.asarray((np.abs(one.astype(np.int16) - other.astype(np.int16)) <= COLOUR_REACH).all(axis=-1))
 
 
 def _pairs(hashes: np.ndarray, colours: np.ndarray, distance: int) -> tuple[np.ndarray, np.ndarray]:
@@ -120,7 +121,7 @@ def _refuse_endless(bands: list[np.ndarray]) -> None:
         )
 
 
-def _pairs_of_band(band: np.ndarray, hashes: np.ndarray, colours: np.ndarray, distance: int):
+def _pairs_of_band(band: np.ndarray, hashes: np.ndarray, colours: np.ndarray, distance: int) -> Iterator[np.ndarray]:
     order = np.argsort(band, kind="stable")
     starts = np.flatnonzero(np.r_[True, band[order][1:] != band[order][:-1]][: len(order)])
     for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(order)]):

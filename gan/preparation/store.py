@@ -49,7 +49,7 @@ class Records:
 
     def append(self, pixels: np.ndarray) -> int:
         """(n, C, H, W) uint8 -> the number of the first."""
-        flat, start = np.ascontiguousarray(pixels).reshape(-1), self.count * self.size
+        flat, start = np.ascontiguousarray(pixels, np.uint8).reshape(-1).data, self.count * self.size
         while len(flat):
             with _named(self.path):
                 written = os.pwrite(self._file, flat, start)

@@ -8,8 +8,8 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -20,14 +20,19 @@ TROUBLES = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, t
 _MOST_IMAGE_BYTES = 256 << 20  # an image of 16,384×16,384 grey; more is a damaged header
 _ENDS_EARLY = "the file ends early"
 _STEP_BYTES = 1 << 20
-_OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+_OPENERS: dict[bytes, Callable[[Path], BufferedIOBase]] = {
+    b"\x1f\x8b": gzip.GzipFile,
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ\0": lzma.LZMAFile,
+}
 
 
-def opened(path: Path) -> BinaryIO:
+def opened(path: Path) -> BufferedIOBase:
     """The bytes of a file, unpacked if it is packed with gzip, bzip2 or xz (by content)."""
     with path.open("rb") as file:
         head = file.read(6)
-    return next((opener for magic, opener in _OPENERS.items() if head.startswith(magic)), open)(path, "rb")
+    opener = next((opener for magic, opener in _OPENERS.items() if head.startswith(magic)), None)
+    return opener(path) if opener else path.open("rb")
 
 
 def head(path: Path, size: int, unpacked: bool = False) -> bytes:
@@ -41,7 +46,7 @@ def head(path: Path, size: int, unpacked: bool = False) -> bytes:
         return b""
 
 
-def up_to(file: BinaryIO, size: int) -> tuple[bytearray, str]:
+def up_to(file: BufferedIOBase, size: int) -> tuple[bytearray, str]:
     """`size` bytes, or fewer and why; what comes before damage in a packed file is kept."""
     data = bytearray()
     try:
@@ -58,7 +63,7 @@ def up_to(file: BinaryIO, size: int) -> tuple[bytearray, str]:
 class Sound:
     """A file that hands over all that comes before damage, and only then raises."""
 
-    file: BinaryIO
+    file: BufferedIOBase
     trouble: str = ""
     num_empty: int = 0  # reads in vain
     tail: bytes = b""  # the last 512 bytes handed over
@@ -87,7 +92,7 @@ class Labels:
     """Class names that lie beside the images, read in step with them."""
 
     name: str  # of the labels' file, for the manifest
-    file: BinaryIO
+    file: BufferedIOBase
     num_bytes: int  # of one label
     to_names: Callable[[bytearray], list[str | None]]
     num_missing: int = 0
@@ -108,7 +113,7 @@ class Images:
     """`count` images of `num_bytes` each in `file`, which stands at the first of them."""
 
     name: str
-    file: BinaryIO
+    file: BufferedIOBase
     count: int
     num_bytes: int
     to_pixels: Callable[[bytearray], np.ndarray]  # whole images -> (n, H, W) or (n, H, W, C), uint8 or other numbers
@@ -141,7 +146,7 @@ class Images:
             yield refused(labels.name, trouble)
 
 
-def _after_the_last(file: BinaryIO) -> str:
+def _after_the_last(file: BufferedIOBase) -> str:
     """What is wrong behind the items: the checksum of a packed file is compared only there."""
     more, trouble = up_to(file, 1)
     if more:

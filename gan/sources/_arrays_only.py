@@ -7,15 +7,17 @@ batches); it looks nothing up by name and calls nothing that a pickle names. For
 import math
 import pickletools
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import IO, Any, TypeVar
 
 import numpy as np
 
 _MOST_STEPS = 2_000_000  # CIFAR-100's 50,000 images take a fifth
 _MOST_AXES = 8
 _MOST_NAME_BYTES = 256
-_CONSTANTS = {
+_CODES = {code.code: code for code in pickletools.opcodes}
+_CONSTANTS: dict[str, Callable[[], object]] = {
     "NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False,
     "EMPTY_TUPLE": tuple, "EMPTY_LIST": list, "EMPTY_DICT": dict,
 }  # fmt: skip
@@ -27,6 +29,9 @@ _GLOBALS = {
     "numpy.core.multiarray._reconstruct": _ARRAY, "numpy._core.multiarray._reconstruct": _ARRAY,
     "numpy.dtype": _TYPE, "numpy.ndarray": _KIND,
 }  # fmt: skip
+
+
+_Filled = TypeVar("_Filled")
 
 
 class _Refused(ValueError):
@@ -49,7 +54,7 @@ class _Array:
     array: np.ndarray | None = None
 
 
-def read(file: BinaryIO, num_bytes: int) -> object:
+def read(file: IO[bytes], num_bytes: int) -> object:
     """The one object in a pickle of `num_bytes`; Python 2's strings as bytes. ValueError says what it is instead."""
     try:
         return _Machine(file, num_bytes).run()
@@ -61,15 +66,15 @@ def read(file: BinaryIO, num_bytes: int) -> object:
 
 @dataclass
 class _Machine:
-    file: BinaryIO
+    file: IO[bytes]
     num_bytes: int
-    stack: list = field(default_factory=list)
+    stack: list[Any] = field(default_factory=list)  # whatever a pickle holds
     marks: list[int] = field(default_factory=list)
-    memo: dict[int, object] = field(default_factory=dict)
+    memo: dict[int, Any] = field(default_factory=dict)
 
     def run(self) -> object:
         for _ in range(_MOST_STEPS):
-            code = pickletools.code2op.get(self.file.read(1).decode("latin-1"))
+            code = _CODES.get(self.file.read(1).decode("latin-1"))
             if code is None:
                 raise ValueError("it ends early or has an unknown instruction")
             if code.name == "STOP":
@@ -77,10 +82,10 @@ class _Machine:
             self.step(code.name, self.argument(code))
         raise _Refused(f"is a pickle of more than {_MOST_STEPS:,} instructions, which no batch of images needs")
 
-    def argument(self, code: pickletools.OpcodeInfo) -> object:
+    def argument(self, code: pickletools.OpcodeInfo) -> Any:
         if code.name == "GLOBAL":
             return ".".join(self.file.readline(_MOST_NAME_BYTES).decode("latin-1").rstrip("\n") for _ in range(2))
-        if code.name in _NUMBERS or code.name in _PLACES:
+        if code.arg is not None and (code.name in _NUMBERS or code.name in _PLACES):
             return code.arg.reader(self.file)
         if code.name not in _STRINGS:
             return None  # what it has is not read: `combine` refuses it
@@ -89,7 +94,7 @@ class _Machine:
             raise ValueError(f"a string of {size:,} bytes goes beyond its end")
         return data.decode() if code.name == "BINUNICODE" else data
 
-    def step(self, name: str, argument: object) -> None:
+    def step(self, name: str, argument: Any) -> None:
         if name in _CONSTANTS:
             self.stack.append(_CONSTANTS[name]())
         elif name in _NUMBERS or name in _STRINGS:
@@ -131,23 +136,24 @@ class _Machine:
         else:
             raise _Refused(f"is a pickle with the instruction {name}; only arrays, strings, lists, dicts and numbers are read")
 
-    def popped(self, count: int) -> list:
+    def popped(self, count: int) -> list[Any]:
         if len(self.stack) < count:
             raise ValueError("an instruction lacks its operands")
         items = self.stack[-count:]
         del self.stack[-count:]
         return items
 
-    def since_mark(self) -> list:
+    def since_mark(self) -> list[Any]:
         start = self.marks.pop()
         items = self.stack[start:]
         del self.stack[start:]
         return items
 
-    def top(self, kind: type) -> list | dict:
-        if not isinstance(self.stack[-1], kind):
-            raise _Refused(f"is a pickle that fills a {type(self.stack[-1]).__name__} as if it were a {kind.__name__}")
-        return self.stack[-1]
+    def top(self, kind: type[_Filled]) -> _Filled:
+        top = self.stack[-1]
+        if not isinstance(top, kind):
+            raise _Refused(f"is a pickle that fills a {type(top).__name__} as if it were a {kind.__name__}")
+        return top
 
 
 def _made(called: object, arguments: object) -> _Array | _Type:
@@ -163,7 +169,7 @@ def _made(called: object, arguments: object) -> _Array | _Type:
     raise _Refused("is a pickle that calls something; only arrays are read, nothing is called")
 
 
-def _built(made: object, state: object) -> _Type | np.ndarray:
+def _built(made: object, state: Any) -> _Type | np.ndarray:
     """A type with its byte order, from (3, order, …), or an array, from (1, shape, type, whether Fortran order, bytes)."""
     if isinstance(made, _Type):
         made.order = _text(state[1])

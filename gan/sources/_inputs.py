@@ -12,7 +12,7 @@ Nothing is lost: what a source will not read (a link, a name that leads outside,
 with the reason. Memory stays flat in the number of inputs.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -47,20 +47,20 @@ class Refusal:
 class Pictures:
     """Encoded pictures (PNG, JPEG, …), which a worker decodes."""
 
-    names: list[str]  # unique in the source, relative, with forward slashes
-    classes: list[str | None]  # None: no class is known
-    contents: list[bytes | str | Refusal]  # a str is the path of a file, which the worker reads
-    parts: list[str | None] | None = None  # the published part of each: train, val, test, None; None: nothing tells of parts
+    names: Sequence[str]  # unique in the source, relative, with forward slashes
+    classes: Sequence[str | None]  # None: no class is known
+    contents: Sequence[bytes | str | Refusal]  # a str is the path of a file, which the worker reads
+    parts: Sequence[str | None] | None = None  # the published part of each: train, val, test, None; None: nothing tells of parts
 
 
 @dataclass(frozen=True)
 class Pixels:
     """Pictures that are pixels already, all of one size."""
 
-    names: list[str]  # "train-images-idx3-ubyte#17" is the 17th of an array, from 0
-    classes: list[str | None]
+    names: Sequence[str]  # "train-images-idx3-ubyte#17" is the 17th of an array, from 0
+    classes: Sequence[str | None]
     array: np.ndarray  # (n, H, W) grey or (n, H, W, 1 | 2 | 3 | 4) grey, grey with alpha, RGB, RGBA; uint8, or other numbers
-    parts: list[str | None] | None = None  # as of Pictures
+    parts: Sequence[str | None] | None = None  # as of Pictures
     own: tuple[float, float] | None = None  # of other numbers: black and white, where the source knows more than their type says
 
 

@@ -36,6 +36,7 @@ _MOST_REMEMBERED = 100_000  # files that no labels file lists, to find the near 
 _FILE_COLUMNS = ("file_name", "file", "filename", "path", "image")
 _LABEL_COLUMNS = ("label", "class", "target", "category")
 
+_ClassAndPart = tuple[str | None, str | None]  # where there is one
 _Rows = Iterable[tuple[int, dict[str, Any]]]  # line number and fields
 
 
@@ -65,7 +66,7 @@ class Classes:
 
     def missing(self) -> Iterator[tuple[str, str | None, _inputs.Refusal, str | None]]:
         """The files that are listed and that nobody asked for: arguments of `Gatherer.add`. ValueError if none was."""
-        near = _Near(self.unlisted) if self.listed else None
+        near = _Near(self.unlisted if self.listed else [])
         if self.listed and not self.num_found and self.unlisted:
             file = " and ".join(self.files)
             name = next((name for name in self.listed if near.hint(name)), next(iter(self.listed)))
@@ -108,7 +109,7 @@ def _stem(name: str) -> str:
 class _Table:
     """What a labels file says: class and part of each file."""
 
-    listed: dict[str, tuple[str | None, str | None]]
+    listed: dict[str, _ClassAndPart]
     by_folder: bool = False  # it has parts only
 
 
@@ -243,11 +244,16 @@ def _of_rows(columns: list[str], rows: _Rows, column: str | None) -> _Table:
         raise _Malformed(None, f"has {columns.count(twice)} columns called {twice!r}; call each by a name of its own")
     table = _Table({}, by_folder=label_column is None)
     way_out = 'set label to another column, or to "" for no classes'
-    to_class = _to_class([row.get(label_column) for _, row in rows], f"the column {label_column!r}", way_out)
+    to_class = _to_class([_field(row, label_column) for _, row in rows], f"the column {label_column!r}", way_out)
     for line, row in rows:
-        part = _splits.of_value(row.get(split_column))
-        _list(table.listed, row.get(file_column), to_class(row.get(label_column), line), line, part)
+        part = _splits.of_value(_field(row, split_column))
+        _list(table.listed, row.get(file_column), to_class(_field(row, label_column), line), line, part)
     return table
+
+
+def _field(row: dict[str, Any], column: str | None) -> Any:
+    """None where there is no such column."""
+    return None if column is None else row.get(column)
 
 
 def _split_column(columns: list[str], rows: list[tuple[int, dict[str, Any]]], others: tuple[str | None, ...]) -> str | None:
@@ -272,7 +278,7 @@ def _of_pairs(text: str, column: str | None) -> _Table | None:
     return table
 
 
-def _list(listed: dict[str, tuple], file: Any, class_name: str | None, line: int | None, part: str | None = None) -> None:
+def _list(listed: dict[str, _ClassAndPart], file: Any, class_name: str | None, line: int | None, part: str | None = None) -> None:
     if not isinstance(file, str) or not file.strip():
         raise _Malformed(line, "names no file; name one or remove the line")
     file = file.replace("\\", "/")

@@ -16,6 +16,9 @@ from .. import addresses
 _STAMPS = (
     "ETag", "etag", "Content-MD5", "md5Hash", "generation", "version_id", "Last-Modified", "LastModified", "mtime", "created",
 )  # fmt: skip
+_Info = dict[str, Any]  # what a filesystem tells about a file
+_Stamp = dict[str, Any]  # what of that changes when the file does
+
 _PACKAGES = {"s3": "ganline[s3]", "s3a": "ganline[s3]", "gs": "ganline[gcs]", "gcs": "ganline[gcs]"}
 
 
@@ -45,7 +48,7 @@ def localise(url: str, folder: Path, progress: Callable[[int], None]) -> Path:
     return target
 
 
-def _files(filesystem: Any, root: str, url: str) -> dict[str, tuple[str, dict]]:
+def _files(filesystem: Any, root: str, url: str) -> dict[str, tuple[str, _Info]]:
     """Relative name ("" where `root` is a file) -> remote path and what the filesystem tells about it."""
     if _is_http(url) and not url.endswith("/"):  # to ask whether it is a folder would download it
         return {"": (root, filesystem.info(root))}
@@ -65,7 +68,7 @@ def _is_http(url: str) -> bool:
     return url.startswith(("http://", "https://"))
 
 
-def _http_options() -> dict:
+def _http_options() -> dict[str, Any]:
     """No limit to a whole download (aiohttp has one of five minutes) but to silence; the bytes as they are stored."""
     import aiohttp
 
@@ -90,7 +93,7 @@ def _name(root: str) -> str:
     return name if name not in ("", ".", "..") else "download"
 
 
-def _mirror(filesystem: Any, files: dict[str, tuple[str, dict]], target: Path, progress: Callable[[int], None]) -> None:
+def _mirror(filesystem: Any, files: dict[str, tuple[str, _Info]], target: Path, progress: Callable[[int], None]) -> None:
     """Bring `target` to what `files` says; the state beside it is a journal, so that a killed run goes on where it was."""
     base = target.parent
     journal, part = base.with_suffix(".jsonl"), base.with_suffix(".part")
@@ -115,14 +118,14 @@ def _mirror(filesystem: Any, files: dict[str, tuple[str, dict]], target: Path, p
     _write(journal, {name: known[name] for name in files})
 
 
-def _stamp(info: dict) -> dict | None:
+def _stamp(info: _Info) -> _Stamp | None:
     """What changes when a file does; None if the filesystem does not tell, so that the file is always fetched."""
     marks = {key: str(info[key]) for key in _STAMPS if info.get(key) is not None}
     return {"size": info["size"], **marks} if marks and info.get("size") is not None else None
 
 
-def _known_files(journal: Path) -> dict[str, dict | None]:
-    known = {}
+def _known_files(journal: Path) -> dict[str, _Stamp | None]:
+    known: dict[str, _Stamp | None] = {}
     with contextlib.suppress(FileNotFoundError), journal.open(encoding="utf-8") as lines:
         for line in lines:
             with contextlib.suppress(ValueError):  # a line that a killed run left unfinished
@@ -131,7 +134,7 @@ def _known_files(journal: Path) -> dict[str, dict | None]:
     return known
 
 
-def _write(journal: Path, known: dict[str, dict | None]) -> None:
+def _write(journal: Path, known: dict[str, _Stamp | None]) -> None:
     new = journal.with_suffix(".new")
     new.write_text("".join(json.dumps(entry) + "\n" for entry in known.items()), "utf-8")
     new.replace(journal)
@@ -152,7 +155,7 @@ def _remove(target: Path, names: set[str]) -> None:
                 path.unlink()
 
 
-class _Progress(fsspec.Callback):
+class _Progress(fsspec.Callback):  # type: ignore[misc]  # fsspec has no types
     """Tells the bytes of one file on top of those before it."""
 
     def __init__(self, progress: Callable[[int], None], before: int):

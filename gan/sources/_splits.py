@@ -21,6 +21,8 @@ _SAY_NOTHING = {"data", "dataset", "files", "image", "images", "img", "imgs", "p
 _BESIDE = {"annotations", "labels"}  # folders of what is no picture, which lie beside parts or beside images/
 _MOST_FOLDERS = 100_000  # of one level, whose own folders are looked at
 
+PartAndClass = tuple[str | None, str | None]  # where there is one
+
 
 def of_value(value: object) -> str | None:
     """The part that a value of a column names: "train" for "Training"."""
@@ -37,7 +39,7 @@ def of_name(name: str) -> str | None:
 class Layout:
     """What folders say of the files in them; folders as "train/cat/", "" for all."""
 
-    folders: dict[str, tuple[str | None, str | None]] = field(default_factory=dict)  # part and class, where they have one
+    folders: dict[str, PartAndClass] = field(default_factory=dict)
 
     def of(self, name: str) -> tuple[str | None, str | None]:
         """Class and part of a file. Without parts, the class is the first folder."""
@@ -68,7 +70,8 @@ def find(every: Callable[[str], list[str]], where: str, wanted: bool | None = No
         names = every(place)
         return [name for name in names if name.lower() not in _BESIDE] or names
 
-    place, names, outer = "", folders(""), {}
+    outer: dict[str, PartAndClass] = {}
+    place, names = "", folders("")
     while len(names) == 1:  # a folder that holds all; the innermost names that part something count
         place += f"{names[0]}/"
         if not outer and (part := of_name(names[0])):
@@ -110,7 +113,7 @@ def _plain(word: str) -> str:
 
 
 def _named(name: str) -> _Named | None:
-    if of_name(name) is None:
+    if (part := of_name(name)) is None:
         return None
     words = [word for word in _words(name) if _plain(word) not in _PARTS]
     left = name
@@ -118,10 +121,10 @@ def _named(name: str) -> _Named | None:
         if _plain(word) in _PARTS:
             left = left.replace(word, "", 1)
     left = re.sub(r"([-_. ])[-_. ]+", r"\1", left).strip("-_. ")
-    return _Named(of_name(name), tuple(word for word in map(str.lower, words) if word not in _SAY_NOTHING), left)
+    return _Named(part, tuple(word for word in map(str.lower, words) if word not in _SAY_NOTHING), left)
 
 
-def _level(names: list[str], place: str, where: str, wanted: bool | None) -> dict[str, tuple[str | None, str | None]] | None:
+def _level(names: list[str], place: str, where: str, wanted: bool | None) -> dict[str, PartAndClass] | None:
     """Part and class by the name of each folder; None where these are no parts; ValueError where they may be."""
     found = {name: named for name in names if (named := _named(name))}
     if wanted and found:
@@ -152,7 +155,7 @@ def _is_cut(found: dict[str, _Named]) -> bool:
     return len({named.rest for named in found.values()}) < len(found) and len({named.part for named in found.values()}) > 1
 
 
-def _agreed(found: dict[str, _Named]) -> dict[str, tuple[str, str | None]] | None:
+def _agreed(found: dict[str, _Named]) -> dict[str, PartAndClass] | None:
     """Part and class of folders that all have a word for a part, if the rest of their names fits."""
     rests = {named.rest for named in found.values()}
     if len(rests) == 1:
@@ -163,7 +166,7 @@ def _agreed(found: dict[str, _Named]) -> dict[str, tuple[str, str | None]] | Non
     return None
 
 
-def _with_wrappers(level: dict[str, tuple], folders: Callable[[str], list[str]]) -> dict[str, tuple]:
+def _with_wrappers(level: dict[str, PartAndClass], folders: Callable[[str], list[str]]) -> dict[str, PartAndClass]:
     """With the only folder in each part, where its name says nothing more: seg_train/seg_train/, train/images/.
 
     All parts have to agree: train/photos/ beside train/sketch/ is a class, and so is test/photos/ then.
@@ -178,16 +181,16 @@ def _with_wrappers(level: dict[str, tuple], folders: Callable[[str], list[str]])
     return found
 
 
-def _wraps(names: list[str], part: str) -> bool:
+def _wraps(names: list[str], part: str | None) -> bool:
     """Whether the folders in a part are one that says nothing more than the part."""
     return len(names) == 1 and (names[0].lower() in _SAY_NOTHING or of_name(names[0]) == part)
 
 
 def _inside_classes(
     names: list[str], place: str, folders: Callable[[str], list[str]], where: str, wanted: bool | None
-) -> dict[str, tuple[str | None, str | None]]:
+) -> dict[str, PartAndClass]:
     """Parts within each class folder (cat/train, cat/test, dog/train); nothing where any has none."""
-    inside: dict[str, tuple[str | None, str | None]] = {}
+    inside: dict[str, PartAndClass] = {}
     for name in names:
         below = folders(f"{place}{name}/")
         if not any(map(of_name, below)):

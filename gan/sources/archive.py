@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self, cast
 
 import pydantic
 
@@ -79,7 +79,8 @@ def blocks(config: Config, path: Path) -> Iterator[_inputs.Pictures]:
     if not path.is_file():  # a pipe would hang whoever opens it
         raise ValueError(f"{path} is no regular file; name a zip or a tar")
     top, classes = _survey(config, path)
-    limit, seen, damage, gatherer = int(config.max_member_mb * 1e6), set(), "", _inputs.Gatherer()
+    limit, damage, gatherer = int(config.max_member_mb * 1e6), "", _inputs.Gatherer()
+    seen: set[str] = set()
     try:
         for position, member in enumerate(_members(path, limit)):
             name, unsafe = _tidy(member.name).removeprefix(top), _unsafe(member.name)
@@ -102,7 +103,10 @@ def blocks(config: Config, path: Path) -> Iterator[_inputs.Pictures]:
 
 def _survey(config: Config, path: Path) -> tuple[str, _labels.Classes]:
     """The folder that holds all members ("top/", or nothing) and their classes, by a first pass over the names."""
-    limit, count, total, top, tables, folders = int(config.max_member_mb * 1e6), 0, 0, None, {}, {}
+    limit, count, total = int(config.max_member_mb * 1e6), 0, 0
+    top: str | None = None
+    tables: dict[str, bytes] = {}
+    folders: dict[str, set[str]] = {}
     try:
         for member in _members(path, limit):
             count, total = count + 1, total + (max(member.num_bytes, 0) if not _reason_against(member, limit) else 0)
@@ -242,7 +246,8 @@ def _expanded(file: BinaryIO, kind: str) -> Any:
         if zstandard is None:
             raise ValueError(f"{file.name} is packed by Zstandard, whose reader is missing: pip install 'ganline[zstd]'")
         return zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True, closefd=False)
-    return {"gzip": gzip.open, "xz": lzma.open, "bzip2": bz2.open}[kind](file)
+    openers: dict[str, Callable[[BinaryIO], Any]] = {"gzip": gzip.open, "xz": lzma.open, "bzip2": bz2.open}
+    return openers[kind](file)
 
 
 def _reason(error: Exception) -> str:
@@ -256,7 +261,7 @@ class _Header(tarfile.TarInfo):
     """Tells a damaged header from the end, which tarfile takes for the same, and reads no header into a full memory."""
 
     @classmethod
-    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> "tarfile.TarInfo":
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         header = super().frombuf(buf, encoding, errors)
         extended = header.type not in tarfile.SUPPORTED_TYPES or header.type in (b"x", b"g", b"X", b"L", b"K")
         if header.size < 0 or (extended and header.size > _LONGEST_HEADER):
@@ -264,12 +269,12 @@ class _Header(tarfile.TarInfo):
         return header
 
     @classmethod
-    def fromtarfile(cls, tarfile_: tarfile.TarFile) -> "tarfile.TarInfo":
+    def fromtarfile(cls, tarfile_: tarfile.TarFile) -> Self:
         try:
             return super().fromtarfile(tarfile_)
-        except tarfile.EOFHeaderError:
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # there since Python 3.0, and in no stub
             raise
-        except tarfile.EmptyHeaderError as error:
+        except tarfile.EmptyHeaderError as error:  # type: ignore[attr-defined]  # as well
             raise tarfile.ReadError("the end mark is missing") from error
         except tarfile.HeaderError as error:
             raise tarfile.ReadError(str(error)) from error
@@ -314,8 +319,13 @@ def _tar(path: Path, kind: str) -> Iterator[_Member]:
             except Exception as error:  # tarfile and five decompressors raise a dozen kinds at damaged bytes
                 raise _Damage(f"is cut off or damaged behind {count:,} readable members: {_reason(error)}") from error
 
-        mode = {"fileobj": file, "mode": "r:"} if kind == "tar" else {"fileobj": _Prompt(stream), "mode": "r|"}
-        tar = attempt(lambda: tarfile.open(**mode, tarinfo=_Header, encoding="utf-8", errors="surrogateescape"))
+        def opened() -> tarfile.TarFile:
+            if kind == "tar":
+                return tarfile.open(fileobj=file, mode="r:", tarinfo=_Header, encoding="utf-8", errors="surrogateescape")
+            prompt = cast(BinaryIO, _Prompt(stream))  # of a stream tarfile calls nothing but `read`
+            return tarfile.open(fileobj=prompt, mode="r|", tarinfo=_Header, encoding="utf-8", errors="surrogateescape")
+
+        tar = attempt(opened)
         while (header := attempt(tar.next)) is not None:
             tar.members = []
             if header.offset <= last:
@@ -454,7 +464,11 @@ def _salvaged(file: BinaryIO, limit: int) -> Iterator[_Member]:
             content = _inputs.Refusal("cannot be read: its checksum is wrong", len(content))
         text = _slashed(_decoded(name))
         if not text.endswith("/"):
-            yield _Member(text, size, lambda limit, content=content: content)
+
+            def read(limit: int, content: bytes | _inputs.Refusal = content) -> bytes | _inputs.Refusal:
+                return content
+
+            yield _Member(text, size, read)
 
 
 def _salvaged_content(file: BinaryIO, method: int, stored: int, limit: int) -> bytes | _inputs.Refusal:

@@ -9,7 +9,7 @@ import tarfile
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Literal
+from typing import IO, Any, BinaryIO, Literal, cast
 
 import numpy as np
 
@@ -47,7 +47,7 @@ def blocks(config: Config, path: Path) -> Iterator[_inputs.Block]:
     class_names, trouble = _class_names(config, path)
     if trouble:
         yield trouble
-    seen = []
+    seen: list[str] = []
     for name, num_bytes, file in _files(path):
         if isinstance(file, str):
             yield _arrays.refused(name, file, num_bytes)
@@ -58,7 +58,7 @@ def blocks(config: Config, path: Path) -> Iterator[_inputs.Block]:
         seen.append(name)
 
 
-def _batch(config: Config, name: str, num_bytes: int, file: BinaryIO, class_names: list[str]) -> Iterator[_inputs.Block]:
+def _batch(config: Config, name: str, num_bytes: int, file: IO[bytes], class_names: list[str]) -> Iterator[_inputs.Block]:
     try:
         batch = _pickled(file, num_bytes)
         array, labels = batch.get(b"data"), batch.get(b"labels", batch.get(f"{config.labels}_labels".encode()))
@@ -92,7 +92,7 @@ def _class_names(config: Config, path: Path) -> tuple[list[str], _inputs.Picture
     return [], None
 
 
-def _pickled(file: BinaryIO, num_bytes: int) -> dict:
+def _pickled(file: IO[bytes], num_bytes: int) -> dict[Any, Any]:
     if num_bytes > _MOST_BATCH_BYTES:
         raise ValueError(f"has {num_bytes:,} bytes; a batch of CIFAR has at most {_MOST_BATCH_BYTES:,}")
     found = _arrays_only.read(file, num_bytes)
@@ -101,7 +101,7 @@ def _pickled(file: BinaryIO, num_bytes: int) -> dict:
     return found
 
 
-def _files(path: Path) -> Iterator[tuple[str, int, BinaryIO | str]]:
+def _files(path: Path) -> Iterator[tuple[str, int, IO[bytes] | str]]:
     """(name, bytes, content or what is wrong) of each batch and meta file; the content is valid until the next is asked for."""
     if folder := _folder(path):
         for file in sorted(folder.iterdir()):
@@ -115,20 +115,25 @@ def _files(path: Path) -> Iterator[tuple[str, int, BinaryIO | str]]:
             yield archive.name, archive.stat().st_size, f"is a damaged archive ({error}): what comes after is missing"
 
 
-def _members(archive: Path) -> Iterator[tuple[str, int, BinaryIO]]:
+def _members(archive: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
     """One pass, since going back in a packed archive means unpacking it again from its start; ValueError if it breaks off."""
     with _arrays.opened(archive) as file:
         stream = _arrays.Sound(file)
-        with tarfile.open(fileobj=stream, mode="r|") as members:
+        with _stream(stream) as members:
             for member in members:
                 place = PurePosixPath(member.name)
-                if member.isfile() and place.parent.name in _FOLDERS and place.name in _BATCHES | _METAS:
-                    yield place.name, member.size, members.extractfile(member)
-                members.members.clear()  # tarfile remembers each
+                is_part = place.parent.name in _FOLDERS and place.name in _BATCHES | _METAS
+                if is_part and member.isfile() and (content := members.extractfile(member)) is not None:
+                    yield place.name, member.size, content
+                members.members.clear()  # type: ignore[attr-defined]  # tarfile remembers each, of which its types say nothing
             while stream.read(1 << 20):  # to the end, where a packed file's checksum is compared
                 pass
         if stream.tail != bytes(512):
             raise ValueError("it ends without the zeros that end an archive")
+
+
+def _stream(file: _arrays.Sound) -> tarfile.TarFile:
+    return tarfile.open(fileobj=cast(BinaryIO, file), mode="r|")  # of a stream it calls nothing but `read`
 
 
 def _folder(path: Path) -> Path | None:
@@ -158,7 +163,7 @@ def _is_archive(path: Path) -> bool:
     if _arrays.head(path, 262, unpacked=True)[257:] != b"ustar":
         return False
     try:
-        with _arrays.opened(path) as file, tarfile.open(fileobj=_arrays.Sound(file), mode="r|") as members:
+        with _arrays.opened(path) as file, _stream(_arrays.Sound(file)) as members:
             return any(set(PurePosixPath(member.name).parts) & set(_FOLDERS) for member in islice(members, 3))
     except _arrays.TROUBLES:
         return False

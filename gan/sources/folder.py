@@ -69,7 +69,7 @@ def _files(folder: Path | str, prefix: str) -> Iterator[tuple[str, str | _inputs
             yield name, _content(entry)
 
 
-def _content(entry: os.DirEntry) -> str | _inputs.Refusal:
+def _content(entry: os.DirEntry[str]) -> str | _inputs.Refusal:
     """A regular file, also by a link to it; a device or a pipe would hang whoever opens it."""
     try:
         if entry.is_file():  # known from the folder itself, where the entry is no link

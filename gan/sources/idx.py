@@ -10,8 +10,8 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -71,7 +71,7 @@ def _kind(magic: bytes) -> tuple[str, int]:
     return "", 0
 
 
-def _header(file: BinaryIO) -> tuple[str, tuple[int, ...]]:
+def _header(file: BufferedIOBase) -> tuple[str, tuple[int, ...]]:
     """The type of the numbers and the sizes; none of what is no idx file."""
     dtype, num_sizes = _kind(bytes(_arrays.up_to(file, 4)[0]))
     sizes, trouble = _arrays.up_to(file, 4 * min(num_sizes, 4))

@@ -12,11 +12,12 @@ import math
 import os
 import re
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO
+from typing import cast
 
 import numpy as np
 
@@ -78,7 +79,7 @@ def notes(config: Config, path: Path) -> list[str]:
 @dataclass(frozen=True)
 class Array:
     name: str
-    file: BinaryIO  # stands at the first item
+    file: BufferedIOBase  # stands at the first item
     dtype: str  # "<f4"
     shape: tuple[int, ...]
 
@@ -99,7 +100,7 @@ class _Found:
     arrays: "_Arrays"
 
 
-_Arrays = dict[str, Callable[[ExitStack], Array]]  # name -> what opens it
+_Arrays = Mapping[str, Callable[[ExitStack], Array]]  # name -> what opens it
 
 
 def _files(folder: Path) -> dict[str, Path]:
@@ -135,7 +136,7 @@ def _members(stack: ExitStack, path: Path) -> _Arrays:
 
     def member(name: str, stack: ExitStack) -> Array:
         try:
-            file = archive.open(f"{name}.npy")
+            file = cast(BufferedIOBase, archive.open(f"{name}.npy"))
         except (*_arrays.TROUBLES, KeyError) as error:
             raise ValueError(f"{path.name}/{name} cannot be read ({error}); write it again with numpy.savez") from error
         return _array(f"{path.name}/{name}", stack.enter_context(file))
@@ -207,11 +208,12 @@ def _shape(array: Callable[[ExitStack], Array]) -> tuple[int, ...]:
 def _may_be_labels(name: str, array: Callable[[ExitStack], Array]) -> bool:
     """One whole number or text for each image, by whatever name."""
     header = _header(array)
-    kind = header and re.fullmatch(r"[<>|=]?(b1|[iu][1248]|[SU]\d+)", header.dtype)
-    return bool(kind) and math.prod(header.shape[1:]) == 1 and _values.may_be_labels(name)
+    if header is None or not re.fullmatch(r"[<>|=]?(b1|[iu][1248]|[SU]\d+)", header.dtype):
+        return False
+    return math.prod(header.shape[1:]) == 1 and _values.may_be_labels(name)
 
 
-def _array(name: str, file: BinaryIO) -> Array:
+def _array(name: str, file: BufferedIOBase) -> Array:
     """An array's header, without the eval that numpy does."""
     start, trouble = _arrays.up_to(file, 8)
     if trouble:

@@ -11,9 +11,14 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from .. import choices
 from . import _arrays, _inputs, _splits, _values
+
+if TYPE_CHECKING:
+    import pyarrow
+    import pyarrow.parquet
 
 _MAGIC = b"PAR1"
 _BUFFER_BYTES = 1 << 20  # of a column, read at a time
@@ -124,7 +129,7 @@ def _rows(config: Config, name: str, path: Path) -> Iterator[Row]:
         yield name, None, _inputs.Refusal(f"{missing}: {error}", path.stat().st_size), of_file
 
 
-def _batch_size(metadata: object) -> int:
+def _batch_size(metadata: "pyarrow.parquet.FileMetaData") -> int:
     """Rows that hold about MOST_BYTES."""
     groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
     row_bytes = max((group.total_byte_size / max(1, group.num_rows) for group in groups), default=1)
@@ -141,7 +146,7 @@ class _Columns:
     parts: list[str]  # their names by number, as `names`
 
 
-def _columns(config: Config, schema: object) -> _Columns:
+def _columns(config: Config, schema: "pyarrow.Schema") -> _Columns:
     if twice := sorted({name for name in schema.names if schema.names.count(name) > 1}):
         raise ValueError(f"it has the column {twice[0]!r} more than once; give each a name of its own")
     features = _features(schema)
@@ -162,12 +167,14 @@ def _columns(config: Config, schema: object) -> _Columns:
         known.append(name)
     free = [name for name in others if name not in known and _values.may_be_labels(name) and _is_plain(schema.field(name).type)]
     label = config.label if config.label is not None else next(iter(known if known or len(free) != 1 else free), None)
-    names = _names(features.get(label)) if kinds.get(label) == "ClassLabel" else []
-    parts = _names(features.get(split)) if kinds.get(split) == "ClassLabel" else []
-    return _Columns(image, label or None, names, [name for name in (known or free) if name != label], split, parts)
+
+    def names(column: str | None) -> list[str]:
+        return _names(features.get(column)) if column and kinds.get(column) == "ClassLabel" else []
+
+    return _Columns(image, label or None, names(label), [name for name in (known or free) if name != label], split, names(split))
 
 
-def _is_split(name: str, schema: object, features: dict) -> bool:
+def _is_split(name: str, schema: "pyarrow.Schema", features: dict[str, Any]) -> bool:
     """Whether a column is one of published parts: called split, and of text, or of numbers that stand for some."""
     from pyarrow import types
 
@@ -206,7 +213,7 @@ class _NoLabels(ValueError):
     """A column of labels is none: no matter of one row."""
 
 
-def _to_class(columns: _Columns, file: object, name: str) -> Callable[[object], str | None]:
+def _to_class(columns: _Columns, file: "pyarrow.parquet.ParquetFile", name: str) -> Callable[[object], str | None]:
     """What makes a class of a label; looks at the whole column first where it holds lists. _NoLabels names the column."""
     from pyarrow import types
 
@@ -243,7 +250,7 @@ def _named(label: object, names: list[str]) -> object:
     return names[int(label)] if 0 <= label < len(names) else None
 
 
-def _features(schema: object) -> dict:
+def _features(schema: "pyarrow.Schema") -> dict[str, Any]:
     """The types of the columns as `datasets` knows them; none if it has not written the file."""
     try:
         found = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
@@ -252,7 +259,7 @@ def _features(schema: object) -> dict:
     return found if isinstance(found, dict) else {}
 
 
-def _holds_pictures(kind: object) -> bool:
+def _holds_pictures(kind: "pyarrow.DataType") -> bool:
     from pyarrow import types
 
     if types.is_struct(kind):
@@ -262,13 +269,13 @@ def _holds_pictures(kind: object) -> bool:
     return _is_binary(kind)
 
 
-def _is_binary(kind: object) -> bool:
+def _is_binary(kind: "pyarrow.DataType") -> bool:
     from pyarrow import types
 
     return types.is_binary(kind) or types.is_large_binary(kind)
 
 
-def _is_plain(kind: object) -> bool:
+def _is_plain(kind: "pyarrow.DataType") -> bool:
     """Of one text or number a row."""
     from pyarrow import types
 
@@ -278,7 +285,7 @@ def _is_plain(kind: object) -> bool:
     return numbers or types.is_string(kind) or types.is_large_string(kind)
 
 
-def _content(value: object) -> bytes | _inputs.Refusal:
+def _content(value: Any) -> bytes | _inputs.Refusal:
     found = value.get("bytes") if isinstance(value, dict) else value
     if found:
         return found

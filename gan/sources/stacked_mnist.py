@@ -44,11 +44,13 @@ def blocks(config: Config, path: Path) -> Iterator[_inputs.Pixels]:
 def _digits(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """(N, H, W) uint8 and (N,) labels 0 to 9: all in memory, since any may be drawn next (47 MB of MNIST)."""
     files = idx.files(path)
-    arrays, labels = [], []
+    arrays: list[np.ndarray] = []
+    labels: list[str | None] = []
     for file in [file for file in files if file.name.startswith("train")] or files:
         for block in idx.blocks_of(file):
             if isinstance(block, _inputs.Pictures):
-                raise ValueError(f"{block.names[0]} in {path} is not whole ({block.contents[0].reason}); fetch it again")
+                reasons = [content.reason for content in block.contents if isinstance(content, _inputs.Refusal)]
+                raise ValueError(f"{block.names[0]} in {path} is not whole ({', '.join(reasons)}); fetch it again")
             arrays.append(block.array)
             labels += block.classes
     if not arrays or len({array.shape[1:] for array in arrays}) != 1:

@@ -28,13 +28,14 @@ class Judge:
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """Logits (N,) and, of an auxiliary classifier, class logits (N, K)."""
         for name, augment in self.objective.augment.items():
-            uniform = self._named(f"augment/{name}")
+            uniform = self.uniform(f"augment/{name}")
             images = augment(images, uniform, self.moment.probabilities[name])
         with self.objective.mixed():
             outputs = self.network(images, self.batch.get("labels")).float()
         return (outputs, None) if outputs.ndim == 1 else (outputs[:, 0], outputs[:, 1:])
 
-    def _named(self, prefix: str) -> Draw:
+    def uniform(self, prefix: str) -> Draw:
+        """What chance gives for purposes whose names begin so."""
         return lambda purpose, size: self.batch.draws.uniform(f"{prefix}/{purpose}", size)
 
 
@@ -55,7 +56,7 @@ def discriminator_terms(judge: Judge, make: Callable[[], Tensor]) -> Terms:
     for name, penalty in objective.penalties.items():
         value = penalty(
             (real_images, real_logits), (fake_images, fake_logits), lambda images: judge(images)[0],
-            lambda purpose, size, name=name: batch.draws.uniform(f"penalty/{name}/{purpose}", size),
+            judge.uniform(f"penalty/{name}"),
         ).mean() * judge.moment.penalty_factor  # fmt: skip
         total = total + value
         metrics[f"penalty/{name}"] = value
@@ -77,12 +78,14 @@ def generator_terms(judge: Judge, make: Callable[[bool], tuple[Tensor, Tensor | 
     with torch.no_grad():
         real_logits = judge(batch["images"])[0] if objective.loss.PAIRED else fake_logits
     total = objective.loss.generator_loss(real_logits, fake_logits).mean()
-    metrics, running = {"loss/generator": total}, {}
+    metrics = {"loss/generator": total}
+    running: dict[str, float] = {}
     if fake_classes is not None:
         total = total + cross_entropy(fake_classes, batch)
     for name, penalty in objective.generator_penalties.items():
         normal = batch.draws.normal(f"penalty/{name}", images[0].numel()).reshape(images.shape)
         mean = torch.tensor(moment.running.get(name, 0.0), device=images.device)
+        assert styles is not None  # `make` was asked for them
         values, new_mean = penalty(images.float(), styles, normal, mean)
         running[name] = float(new_mean)
         value = values.mean() * moment.penalty_factor

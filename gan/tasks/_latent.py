@@ -1,6 +1,7 @@
 """Generators that make items from a latent space: the network of a card behind that space's learned layer, and its samples."""
 
 from collections.abc import Callable
+from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -12,16 +13,47 @@ from ..card import Card
 Sampler = Callable[[int, np.ndarray], Tensor]  # (stream, indices (N,)) -> (N, Z[+E])
 
 
+class Latent(Protocol):
+    """A Config of gan/latents."""
+
+    @property
+    def size(self) -> int:
+        """Numbers that the network gets."""
+        ...
+
+
+@runtime_checkable
+class Drawing(Protocol):
+    """A generator's network that takes draws of its own beside the latents."""
+
+    def draws(self, sample: Sampler, stream: int, indices: np.ndarray) -> Tensor:
+        """(N, E) of the indices (N,) of a stream; `sample` gives latents that the network takes."""
+        ...
+
+
+@runtime_checkable
+class Styled(Drawing, Protocol):
+    """One that makes styles of its latents, and images (N, C, H, W) of styles."""
+
+    def to_styles(self, latents: Tensor, labels_N: Tensor | None = None) -> Tensor:
+        """Latents (N, Z[+E]), labels (N,) -> (N, L, S)."""
+        ...
+
+    def from_styles(self, styles: Tensor, latents: Tensor) -> Tensor:
+        """Styles (N, L, S) of latents (N, Z[+E]) -> images (N, C, H, W)."""
+        ...
+
+
 def generator(card: Card) -> nn.Module:
     """An untrained generator of the card's network, latent, classes and shape."""
-    config, latent = choices.config("networks", card.network), choices.config("latents", card.latent)
+    config, latent = choices.config("networks", card.network), cast(Latent, choices.config("latents", card.latent))
     network = choices.module("networks", card.network["name"]).Generator(
         config, latent_size=latent.size, num_classes=card.num_classes, shape=card.shape
     )
     room = choices.module("latents", card.latent["name"])
     if not hasattr(room, "Layer"):
         return network
-    embedded = StyledEmbedded if hasattr(network, "to_styles") else Embedded
+    embedded = StyledEmbedded if isinstance(network, Styled) else Embedded
     return embedded(room.Layer(latent), network, room.raw_size(latent))
 
 
@@ -32,10 +64,13 @@ def sampler(card: Card, network: nn.Module) -> Sampler:
     def sample(stream: int, indices: np.ndarray) -> Tensor:
         return module.sample(config, stream, indices)
 
+    if not isinstance(network, Drawing):
+        return sample
+
     def with_draws(stream: int, indices: np.ndarray) -> Tensor:
         return torch.cat([sample(stream, indices), network.draws(sample, stream, indices)], dim=1)
 
-    return with_draws if hasattr(network, "draws") else sample
+    return with_draws
 
 
 class Embedded(nn.Module):
@@ -56,13 +91,18 @@ class Embedded(nn.Module):
 class StyledEmbedded(Embedded):
     """The same for a network with styles and draws of its own. A second style's latents teach the layer nothing."""
 
+    @property
+    def styled(self) -> Styled:
+        """The network itself, which `generator` has looked at."""
+        return cast(Styled, self.network)
+
     def draws(self, sample: Sampler, stream: int, indices: np.ndarray) -> Tensor:
         device = next(self.network.parameters()).device
         with torch.no_grad():
-            return self.network.draws(lambda key, places: self.layer(sample(key, places).to(device)).cpu(), stream, indices)
+            return self.styled.draws(lambda key, places: self.layer(sample(key, places).to(device)).cpu(), stream, indices)
 
-    def to_styles(self, latents_NZ: Tensor, labels_N: Tensor | None) -> Tensor:
-        return self.network.to_styles(self.embedded(latents_NZ), labels_N)
+    def to_styles(self, latents: Tensor, labels_N: Tensor | None = None) -> Tensor:
+        return self.styled.to_styles(self.embedded(latents), labels_N)
 
-    def from_styles(self, styles: Tensor, latents_NZ: Tensor) -> Tensor:
-        return self.network.from_styles(styles, self.embedded(latents_NZ))
+    def from_styles(self, styles: Tensor, latents: Tensor) -> Tensor:
+        return self.styled.from_styles(styles, self.embedded(latents))

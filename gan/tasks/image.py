@@ -6,13 +6,13 @@ from torch import Tensor, nn
 
 from .. import choices, streams
 from ..card import Card
-from ..play import Batch, Data, Draws, Moment, Objective, Players, Terms, Turn
+from ..play import Batch, Data, Draws, Kept, Moment, Objective, Players, Terms, Turn
 from . import _adversarial, _latent
 
 ITEM = "image"
 GIVEN = "seed"
-PLAYERS = {"generator": "averaged", "discriminator": "last"}
-SMALL: dict = {}
+PLAYERS: dict[str, Kept] = {"generator": "averaged", "discriminator": "last"}
+SMALL: choices.Section = {}
 
 
 class Config(choices.Config):
@@ -70,7 +70,7 @@ def _made(generator: nn.Module, batch: Batch, styled: bool) -> tuple[Tensor, Ten
     """Generated images and what a generator's penalty differentiates them by: styles, or the latents themselves."""
     if not styled:
         return generator(batch["latents"], batch.get("labels")), None
-    if hasattr(generator, "to_styles"):
+    if isinstance(generator, _latent.Styled):
         styles = generator.to_styles(batch["latents"], batch.get("labels"))
         return generator.from_styles(styles, batch["latents"]), styles
     latents = batch["latents"].detach().requires_grad_()

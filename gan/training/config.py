@@ -1,12 +1,13 @@
 """How long, how fast and by what to train: the settings of the machinery."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 
 from ..choices import Config
 
 Positive = Annotated[float, pydantic.Field(gt=0)]
+Row = dict[str, Any]  # of the history: nimg, quick_fid, diversity and the metrics of a tick
 Share = Annotated[float, pydantic.Field(ge=0, lt=1)]
 
 

@@ -181,7 +181,7 @@ class _Draws:
     def normal(self, purpose: str, size: int) -> Tensor:
         return self._drawn(streams.normal, purpose, size)
 
-    def _drawn(self, law: Callable, purpose: str, size: int) -> Tensor:
+    def _drawn(self, law: Callable[[int, np.ndarray, int], np.ndarray], purpose: str, size: int) -> Tensor:
         return torch.from_numpy(law(self.key(purpose), self.indices, size)).to(self.batches.rules.device)
 
 

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load as tensors_of_bytes
@@ -18,7 +19,7 @@ from safetensors.torch import save as bytes_of_tensors
 from torch import Tensor, nn
 
 from ..play import Turn
-from .config import LoopConfig
+from .config import LoopConfig, Row
 
 _KEEP = 2  # states
 
@@ -32,7 +33,7 @@ class State:
     optimizers: dict[str, torch.optim.Adam]  # by turn
     nimg: int = 0  # real images seen by the discriminator
     attempt: int = 0  # 1 after a NaN was met
-    rows: list[dict] = field(default_factory=list)  # history, a row a tick
+    rows: list[Row] = field(default_factory=list)  # history, a row a tick
     best: dict[str, Tensor] = field(default_factory=dict)
     best_nimg: int = -1
     running: dict[str, float] = field(default_factory=dict)  # what adapts: an augmentation's probability, a mean length
@@ -68,13 +69,13 @@ class State:
         """The tensors of an averaged network at the best moment."""
         return _below(self.best, name)
 
-    def numbers(self) -> dict:
+    def numbers(self) -> dict[str, Any]:
         """What is not a tensor, for JSON."""
         return {
             "nimg": self.nimg, "attempt": self.attempt, "rows": self.rows, "best_nimg": self.best_nimg, "running": self.running,
         }  # fmt: skip
 
-    def restore(self, tensors: dict[str, Tensor], numbers: dict) -> None:
+    def restore(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
         """Become the moment that `tensors()` and `numbers()` described."""
         for part, network in self._modules().items():
             network.load_state_dict(_below(tensors, part))
@@ -88,7 +89,7 @@ class State:
         self.nimg, self.attempt, self.best_nimg = numbers["nimg"], numbers["attempt"], numbers["best_nimg"]
         self.rows, self.running = copy.deepcopy(numbers["rows"]), dict(numbers["running"])
 
-    def snapshot(self) -> tuple[dict[str, Tensor], dict]:
+    def snapshot(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """A copy of this moment in memory, for `restore`."""
         return {name: tensor.clone() for name, tensor in self.tensors().items()}, copy.deepcopy(self.numbers())
 

@@ -13,7 +13,8 @@ class Means:
     """Means of metrics over micro-batches."""
 
     def __init__(self, count: int):
-        self.count, self.values = count, {}
+        self.count = count
+        self.values: dict[str, Tensor] = {}
 
     def add(self, metrics: dict[str, Tensor]) -> None:
         for name, value in metrics.items():

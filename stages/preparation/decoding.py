@@ -76,7 +76,7 @@ def given_up(job: Job, block: _inputs.Block) -> Decoded:
 
 def _parts(block: _inputs.Block) -> list[str | None]:
     """The published part of each input of a block."""
-    return [None] * len(block.names) if block.parts is None else block.parts
+    return [None] * len(block.names) if block.parts is None else list(block.parts)
 
 
 def _bytes_of(path: str) -> bytes | None:

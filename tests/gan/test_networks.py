@@ -123,6 +123,13 @@ def test_auxiliary_classifier_without_classes_is_refused_with_the_way_out(name):
         discriminator(name, 0, label="auxiliary")
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_labels_that_are_missing_where_there_are_classes_are_asked_for(name):
+    for network, inputs in ((generator(name), torch.randn(2, LATENT)), (discriminator(name), torch.randn(2, 1, 8, 8))):
+        with pytest.raises(ValueError, match="give it the label of each"):
+            network(inputs)
+
+
 def variants() -> list:
     """(architecture, fields) with every way of labels, and attention."""
     chosen = [(name, {}) for name in NAMES] + [(name, {"label": label}) for name, label in LABELS]
