@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import small
+import small_training
 import torch
 import yaml
 from dvc_project import ENVIRONMENT, clone, run
@@ -98,7 +99,7 @@ def small_recipe(*asked: str) -> str:
 def test_a_choice_by_its_name_trains_two_steps_and_resumes(room, name, tmp_path):
     chosen = load(small_recipe(named(room, name)), tmp_path)
     train = chosen.train
-    card = small.card(train.network, train.latent, shape=chosen.prepare.shape, task=train.task)
+    card = small_training.card(train.network, train.latent, shape=chosen.prepare.shape, task=train.task)
     random = np.random.default_rng(0)
     pixels, labels = random.integers(0, 256, (40, *chosen.prepare.shape)).astype(np.uint8), random.integers(0, 3, 40)
     data = play.Data(lambda numbers: images.pixels_to_images(torch.from_numpy(pixels[numbers])), labels, 40, False)
@@ -112,12 +113,12 @@ def test_a_choice_by_its_name_trains_two_steps_and_resumes(room, name, tmp_path)
         return loop.train(training, data, rules.rules(train, generator.task(card), "cpu"), lambda: False)
 
     whole, first, resumed = started(), started(), started()
-    with small.deterministic():
+    with small_training.deterministic():
         assert [tick.nimg for tick in ticks(whole)] == [8, 16]
         state.save(tmp_path, next(first for tick in ticks(first) if tick.nimg == 8))
         assert state.load(tmp_path, resumed) == []
         assert [tick.nimg for tick in ticks(resumed)] == [16]
-    assert small.same(whole, resumed) and not small.same(whole, started())
+    assert small_training.same(whole, resumed) and not small_training.same(whole, started())
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 import pytest
-import small
+import small_training
 from exported import write
 from patience import patient
 from PIL import Image
@@ -275,4 +275,4 @@ def test_an_abandoned_request_ends_after_its_block(folder):
     made = asked.to_images(asked.Asked(seed=0, n=1000), generator.load(folder))
     abandoned = threading.Event()
     abandoned.set()
-    assert len(made.pixels(abandoned)) == small.card().block_size
+    assert len(made.pixels(abandoned)) == small_training.card().block_size

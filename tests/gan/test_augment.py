@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-import small
+import small_training
 import torch
 
 from gan import choices, streams
@@ -105,7 +105,7 @@ def test_gradient_is_that_of_finite_differences_and_can_be_taken_again(name, sha
         (gradient,) = torch.autograd.grad(augmented(name, at).sin().sum(), at, create_graph=True)
         return gradient
 
-    with small.deterministic():
+    with small_training.deterministic():
         gradient, step = slope(images), 1e-5
         (second,) = torch.autograd.grad((gradient * direction).sum(), images)
         above, below = ((images.detach() + sign * step * other).requires_grad_() for sign in (1, -1))

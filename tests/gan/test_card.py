@@ -4,7 +4,7 @@ import json
 
 import pydantic
 import pytest
-import small
+import small_training
 
 from gan import card
 from gan.card import Card
@@ -21,7 +21,7 @@ def written(folder, content: object):
 
 
 def test_a_card_is_read_as_it_was_written(tmp_path):
-    whole = small.card(settings={"init": None}, made_with={"torch": "2"}, files={"a": "b"}).ended(**ENDED)
+    whole = small_training.card(settings={"init": None}, made_with={"torch": "2"}, files={"a": "b"}).ended(**ENDED)
     artifacts.write_json(tmp_path / "card.json", whole.content())
     assert Card.read(tmp_path) == whole and Card.read(tmp_path).stopped == ENDED["stopped"]
     with pytest.raises(pydantic.ValidationError, match="frozen"):
@@ -30,7 +30,7 @@ def test_a_card_is_read_as_it_was_written(tmp_path):
 
 def test_a_card_of_version_1_is_the_same_generators(tmp_path):
     """It named no task at first, and the first of all the side of a square in place of a shape."""
-    now = small.card(num_classes=0, files={"generator.safetensors": "a"})
+    now = small_training.card(num_classes=0, files={"generator.safetensors": "a"})
     before = {key: value for key, value in now.content().items() if value is not None} | {"version": 1, "of_before": True}
     assert Card.read(written(tmp_path, before)) == now
     del before["task"], before["shape"]
@@ -39,7 +39,7 @@ def test_a_card_of_version_1_is_the_same_generators(tmp_path):
 
 @pytest.mark.parametrize("version", [0, 3, "2", None, True, [1]])
 def test_a_version_that_is_not_known_is_a_sentence_with_the_file_and_the_way_out(version, tmp_path):
-    content = small.card(files={}).content() | {"version": version}
+    content = small_training.card(files={}).content() | {"version": version}
     with pytest.raises(ValueError) as refusal:
         Card.read(written(tmp_path, content))
     said = str(refusal.value)
@@ -56,6 +56,6 @@ def test_a_version_that_is_not_known_is_a_sentence_with_the_file_and_the_way_out
     ],
 )  # fmt: skip
 def test_a_key_that_is_wrong_is_named(change, said, tmp_path):
-    content = small.card(files={}).content() | change
+    content = small_training.card(files={}).content() | change
     with pytest.raises(ValueError, match=f"card.json does not say what generator this is .*{said}.*dvc repro train"):
         Card.read(written(tmp_path, content))

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-import small
+import small_training
 import torch
 
 from gan import choices, generator, images
@@ -31,7 +31,7 @@ def write(folder, card: Card) -> None:
 @pytest.mark.parametrize(("network", "latent"), CASES)
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 16, 24)])
 def test_same_seed_gives_same_image_whatever_the_batch(network, latent, shape):
-    one = made(small.card(network, latent, shape=shape))
+    one = made(small_training.card(network, latent, shape=shape))
     seeds, labels = np.arange(21), np.arange(21) % 3
     together = one.sample(seeds, labels)
     for order in (np.arange(20, -1, -1), np.array([20]), np.array([3, 20, 3]), np.random.default_rng(0).permutation(21)):
@@ -41,7 +41,7 @@ def test_same_seed_gives_same_image_whatever_the_batch(network, latent, shape):
 @pytest.mark.parametrize("network", choices.names("networks"))
 def test_every_block_is_computed_whole_so_no_float_depends_on_the_batch(network):
     """Pixels hide differences of 1e-6; the floats before them must be the same, and so every block has the card's size."""
-    one, floats = made(small.card(network)), []
+    one, floats = made(small_training.card(network)), []
     real = one.task.make
     one.task.make = lambda networks, given: floats.append(real(networks, given)) or floats[-1]
     one.sample(range(21), np.arange(21) % 3)
@@ -54,13 +54,13 @@ def test_every_block_is_computed_whole_so_no_float_depends_on_the_batch(network)
 
 
 def test_two_seeds_and_two_labels_give_different_images():
-    one = made(small.card())
+    one = made(small_training.card())
     first, other_seed, other_label = one.sample([0, 1, 0], [0, 0, 1])
     assert (first != other_seed).any() and (first != other_label).any()
 
 
 def test_labels_that_are_not_asked_for_follow_the_data():
-    card = small.card(class_counts=[0, 30, 10])
+    card = small_training.card(class_counts=[0, 30, 10])
     labels = made(card).labels(range(4000))
     counts = np.bincount(labels, minlength=3)
     assert counts[0] == 0 and abs(counts[1] - 3000) < 5 * np.sqrt(4000 * 3 / 16)
@@ -69,7 +69,7 @@ def test_labels_that_are_not_asked_for_follow_the_data():
 
 @pytest.mark.parametrize("network", choices.names("networks"))
 def test_saved_generator_and_discriminator_are_loaded_to_the_same_bytes(network, tmp_path):
-    card = small.card(network)
+    card = small_training.card(network)
     write(tmp_path, card)
     images = made(card).sample(range(10))
     assert (generator.load(tmp_path).sample(range(10)) == images).all()
@@ -78,7 +78,7 @@ def test_saved_generator_and_discriminator_are_loaded_to_the_same_bytes(network,
 
 
 def test_images_of_another_shape_are_refused(tmp_path):
-    write(tmp_path, small.card(shape=(1, 12, 8)))
+    write(tmp_path, small_training.card(shape=(1, 12, 8)))
     judge = generator.load_discriminator(tmp_path)
     assert judge.probability(np.zeros((2, 1, 12, 8), np.uint8), [0, 1]).shape == (2,)
     with pytest.raises(ValueError, match="takes .* \\(1, 12, 8\\)"):
@@ -86,7 +86,7 @@ def test_images_of_another_shape_are_refused(tmp_path):
 
 
 def test_tampered_weights_are_refused(tmp_path):
-    write(tmp_path, small.card())
+    write(tmp_path, small_training.card())
     path = tmp_path / "generator.safetensors"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
@@ -98,7 +98,7 @@ def test_tampered_weights_are_refused(tmp_path):
 def test_folder_that_holds_no_generator_says_so(tmp_path):
     with pytest.raises(FileNotFoundError, match="no card.json"):
         generator.load(tmp_path)
-    write(tmp_path, small.card())
+    write(tmp_path, small_training.card())
     card = json.loads((tmp_path / "card.json").read_text())
     artifacts.write_json(tmp_path / "card.json", card | {"version": 99})
     with pytest.raises(ValueError, match="version 99"):
@@ -111,13 +111,13 @@ def test_folder_that_holds_no_generator_says_so(tmp_path):
 )
 def test_bad_seeds_and_labels_are_refused(seeds, labels, sentence):
     with pytest.raises(ValueError, match=sentence):
-        made(small.card()).sample(seeds, labels)
+        made(small_training.card()).sample(seeds, labels)
 
 
 def test_labels_for_a_generator_without_classes_are_refused():
     with pytest.raises(ValueError, match="without classes"):
-        made(small.card(num_classes=0)).sample([0], [0])
-    assert made(small.card(num_classes=0)).sample([]).shape == (0, 1, 8, 8)
+        made(small_training.card(num_classes=0)).sample([0], [0])
+    assert made(small_training.card(num_classes=0)).sample([]).shape == (0, 1, 8, 8)
 
 
 @pytest.mark.parametrize(("columns", "scale", "wide", "tall", "times"), [(None, None, 3, 2, 4), (2, None, 2, 3, 4), (5, 1, 5, 1, 1)])
@@ -134,5 +134,5 @@ def test_a_grid_shows_image_after_image_row_by_row_enlarged_to_48_pixels_a_longe
 
 def test_threads_are_as_before_after_sampling():
     before = torch.get_num_threads()
-    made(small.card(threads=before + 1)).sample([0])
+    made(small_training.card(threads=before + 1)).sample([0])
     assert torch.get_num_threads() == before

@@ -8,6 +8,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 import small
+import small_training
 
 from gan import choices
 
@@ -106,4 +107,4 @@ def test_classes_are_weighed_by_the_digits_counts():
 
 def test_a_generator_of_other_channels_is_refused():
     with pytest.raises(ValueError, match="makes 1 channels; StackedMNIST has 3"):
-        stacked.form_of_digits(small.card(shape=(1, 8, 8)))
+        stacked.form_of_digits(small_training.card(shape=(1, 8, 8)))

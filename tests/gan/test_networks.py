@@ -5,7 +5,7 @@ import typing
 
 import numpy as np
 import pytest
-import small
+import small_training
 import torch
 from torch import nn
 
@@ -162,7 +162,7 @@ def gradients(name: str, fields: dict) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize(("name", "fields"), variants())
 def test_first_and_second_derivatives_are_finite_and_repeat_their_bits(name, fields):
-    with small.deterministic():
+    with small_training.deterministic():
         one, other = gradients(name, fields), gradients(name, fields)
     assert all(torch.isfinite(tensor).all() for tensor in one)
     assert all(torch.equal(*pair) for pair in zip(one, other, strict=True))

@@ -10,11 +10,15 @@ from pathlib import Path
 
 import pytest
 import small
+import small_training
+import torch
 
 import gan.tasks
 from gan import choices, generator
 from gan.card import Card
 from gan.training import state
+from stages import params
+from stages.training import rules
 
 TOYS = small.HERE / "toy_tasks"
 CHANGES = {
@@ -34,24 +38,24 @@ def toys(monkeypatch):
 
 
 def card() -> Card:
-    return small.card(num_classes=2, task={"name": "cycle", "weight": 1.0})
+    return small_training.card(num_classes=2, task={"name": "cycle", "weight": 1.0})
 
 
 def test_a_game_of_four_networks_repeats_and_resumes_bit_by_bit(tmp_path):
-    config = small.loop_config(total_kimg=0.048, tick_kimg=0.016, micro_batch_size=4)
+    config = small_training.loop_config(total_kimg=0.048, tick_kimg=0.016, micro_batch_size=4)
     changes = {"loss": "least_squares", "penalties": ()}
-    whole, again, first, resumed = (small.start(card(), config) for _ in range(4))
-    with small.deterministic():
+    whole, again, first, resumed = (small_training.start(card(), config) for _ in range(4))
+    with small_training.deterministic():
         for training in (whole, again):
-            assert [tick.nimg for tick in small.ticks(training, card(), config, **changes)] == [16, 32, 48]
-        for tick in small.ticks(first, card(), config, **changes):
+            assert [tick.nimg for tick in small_training.ticks(training, card(), config, **changes)] == [16, 32, 48]
+        for tick in small_training.ticks(first, card(), config, **changes):
             if tick.nimg == 32:
                 state.save(tmp_path, first)
                 break
         assert state.load(tmp_path, resumed) == []
-        list(small.ticks(resumed, card(), config, **changes))
-    assert small.same(whole, again) and small.same(whole, resumed)
-    assert not small.same(whole, small.start(card(), config))
+        list(small_training.ticks(resumed, card(), config, **changes))
+    assert small_training.same(whole, again) and small_training.same(whole, resumed)
+    assert not small_training.same(whole, small_training.start(card(), config))
     assert whole.running == {"seen": 12.0}  # two micro-batches a step, six steps
 
 
@@ -59,17 +63,17 @@ def test_only_the_networks_of_a_turn_move():
     """One step of the judges leaves both generators as they were, and takes no gradient of theirs; and the reverse."""
     from gan.training import step
 
-    task, config = generator.task(card()), small.loop_config()
-    training = small.start(card(), config)
-    turns = {turn.name: turn for turn in task.turns(small.rules.objective(small.settings(loss="least_squares", penalties=()), "cpu"))}
+    task, config = generator.task(card()), small_training.loop_config()
+    training = small_training.start(card(), config)
+    turns = {turn.name: turn for turn in task.turns(rules.objective(small_training.settings(loss="least_squares", penalties=()), "cpu"))}
     made, judged = ("there", "back"), ("first_judge", "second_judge")
-    batch = {side: small.torch.rand(4, 1, 8, 8) for side in ("first", "second")}
-    draws = type("Fixed", (), {"uniform": lambda self, purpose, size: small.torch.full((4, size), 0.5)})()
+    batch = {side: torch.rand(4, 1, 8, 8) for side in ("first", "second")}
+    draws = type("Fixed", (), {"uniform": lambda self, purpose, size: torch.full((4, size), 0.5)})()
     for name, moving in (("judges", judged), ("makers", made)):
         before = training.snapshot()[0]
         step.play(training, turns[name], [gan.play.Batch(batch, draws)], gan.play.Moment(), None)
         moved = {key.split(".")[1] for key, tensor in training.tensors().items() if key.startswith("networks.") and "running" not in key
-                 and "num_batches" not in key and not small.torch.equal(tensor, before[key])}  # fmt: skip
+                 and "num_batches" not in key and not torch.equal(tensor, before[key])}  # fmt: skip
         assert moved == set(moving)
         assert all(parameter.requires_grad for network in training.networks.values() for parameter in network.parameters())
 
@@ -110,7 +114,7 @@ def test_the_stage_keeps_what_the_task_says_and_the_product_opens(played):
 def test_a_task_that_is_not_there_is_named_with_those_that_are(played, tmp_path):
     small.write_params(tmp_path, {"train.task": {"name": "cicle"}})
     with small.inside(tmp_path), pytest.raises(ValueError, match=r"train\.task.*image.*did you mean 'cycle'"):
-        small.params.load()
+        params.load()
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-import small
+import small_training
 import torch
 
 from gan import choices
@@ -11,18 +11,18 @@ from gan.training.batches import BalancedOrder, Order
 from gan.training.config import AverageConfig, GuardConfig, ScheduleConfig
 
 SQUARE, WIDE = (1, 8, 8), (3, 8, 12)
-DCGAN = {"network": small.section("networks", "dcgan")}
+DCGAN = {"network": small_training.section("networks", "dcgan")}
 
 
 def cases() -> dict[str, tuple[dict, dict]]:
     """Name -> (changes of the card, changes of the settings): every choice of every room, and every switch of the loop."""
-    found = {f"network {name} {shape}": ({"network": small.section("networks", name), "shape": shape}, {})
+    found = {f"network {name} {shape}": ({"network": small_training.section("networks", name), "shape": shape}, {})
              for name in choices.names("networks") for shape in (SQUARE, WIDE)}  # fmt: skip
     for name in choices.names("networks"):
-        found[f"network {name} without classes"] = ({"network": small.section("networks", name), "num_classes": 0}, {})
-        found[f"network {name} path length"] = ({"network": small.section("networks", name)}, {"penalties": ("path_length",)})
+        found[f"network {name} without classes"] = ({"network": small_training.section("networks", name), "num_classes": 0}, {})
+        found[f"network {name} path length"] = ({"network": small_training.section("networks", name)}, {"penalties": ("path_length",)})
     for name in choices.names("latents"):
-        found[f"latent {name}"] = ({"latent": small.section("latents", name)}, {"penalties": ()})
+        found[f"latent {name}"] = ({"latent": small_training.section("latents", name)}, {"penalties": ()})
     for name in choices.names("losses"):
         found[f"loss {name}"] = ({}, {"loss": name, "penalties": ()})
     for name in choices.names("penalties"):
@@ -33,18 +33,18 @@ def cases() -> dict[str, tuple[dict, dict]]:
 
 
 SWITCHES = {
-    "attention": ({"network": small.section("networks", "dcgan", attention=[4])}, {}),
-    "auxiliary classifier": ({"network": small.section("networks", "dcgan", label="auxiliary")}, {"loss": "hinge"}),
+    "attention": ({"network": small_training.section("networks", "dcgan", attention=[4])}, {}),
+    "auxiliary classifier": ({"network": small_training.section("networks", "dcgan", label="auxiliary")}, {"loss": "hinge"}),
     "balanced labels": ({}, {"labels": "balanced"}),
     "micro-batches": ({}, {"loop": {"micro_batch_size": 4}}),
     "clipped gradients": ({}, {"loop": {"clip_norm": 0.1}}),
     "penalty schedule": ({}, {"loop": {"penalty_schedule": {"name": "cosine", "final": 0.1}}}),
     "ramped average": ({}, {"ema": {"half_life_kimg": 0.05, "ramp": 0.1}}),
     "bfloat16": ({}, {"precision": "bfloat16"}),
-    "one-hot categories": ({"latent": small.section("latents", "categorical", embedding=None)}, {"penalties": ()}),
-    "fixed mixture": ({"latent": small.section("latents", "mixture", learned=False)}, {"penalties": ()}),
+    "one-hot categories": ({"latent": small_training.section("latents", "categorical", embedding=None)}, {"penalties": ()}),
+    "fixed mixture": ({"latent": small_training.section("latents", "mixture", learned=False)}, {"penalties": ()}),
     "learned latent and styles": (
-        {"network": small.section("networks", "stylegan2"), "latent": small.section("latents", "mixture", learned=True)},
+        {"network": small_training.section("networks", "stylegan2"), "latent": small_training.section("latents", "mixture", learned=True)},
         {"penalties": ("r1", "path_length")},
     ),
 }
@@ -55,31 +55,31 @@ CASES = cases()
 def test_training_repeats_and_resumes_bit_by_bit(case, tmp_path):
     """A run in one piece, the same again, and one saved, dropped and resumed at a tick, are equal in every tensor and number."""
     of_card, changes = CASES[case]
-    card, config = small.card(**of_card), small.loop_config(total_kimg=0.048, tick_kimg=0.016, **changes.get("loop", {}))
+    card, config = small_training.card(**of_card), small_training.loop_config(total_kimg=0.048, tick_kimg=0.016, **changes.get("loop", {}))
     changes = {name: value for name, value in changes.items() if name != "loop"}
-    whole, again, first, resumed = (small.start(card, config) for _ in range(4))
-    with small.deterministic():
+    whole, again, first, resumed = (small_training.start(card, config) for _ in range(4))
+    with small_training.deterministic():
         for training in (whole, again):
-            assert [tick.nimg for tick in small.ticks(training, card, config, **changes)] == [16, 32, 48]
-        assert small.same(whole, again)
-        for tick in small.ticks(first, card, config, **changes):
+            assert [tick.nimg for tick in small_training.ticks(training, card, config, **changes)] == [16, 32, 48]
+        assert small_training.same(whole, again)
+        for tick in small_training.ticks(first, card, config, **changes):
             if tick.nimg == 32:
                 state.save(tmp_path, first)
                 break
         assert state.load(tmp_path, resumed) == []
-        list(small.ticks(resumed, card, config, **changes))
-    assert small.same(whole, resumed)
-    assert not small.same(whole, small.start(card, config))
+        list(small_training.ticks(resumed, card, config, **changes))
+    assert small_training.same(whole, resumed)
+    assert not small_training.same(whole, small_training.start(card, config))
 
 
 def test_micro_batches_give_the_gradient_of_the_whole_batch():
     """Without batch norm and with a loss that is a mean over images: equal up to the rounding of sums."""
-    card = small.card(network=small.section("networks", "dcgan", generator_norm="none"))
+    card = small_training.card(network=small_training.section("networks", "dcgan", generator_norm="none"))
     found = {}
     for size in (None, 4):
-        config = small.loop_config(micro_batch_size=size, total_kimg=0.008)
-        found[size] = small.start(card, config)
-        list(small.ticks(found[size], card, config, loss="nonsaturating", penalties=("r1",)))
+        config = small_training.loop_config(micro_batch_size=size, total_kimg=0.008)
+        found[size] = small_training.start(card, config)
+        list(small_training.ticks(found[size], card, config, loss="nonsaturating", penalties=("r1",)))
     moments = [
         {name: tensor for name, tensor in one.tensors().items() if name.endswith("exp_avg") and "discriminator" in name}
         for one in found.values()
@@ -91,9 +91,9 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch():
 
 def test_clipping_bounds_the_first_step():
     """After one step Adam's first moment is (1 − beta1) × gradient, so its norm is at most (1 − beta1) × clip_norm."""
-    card, config = small.card(), small.loop_config(clip_norm=0.01, total_kimg=0.008)
-    training = small.start(card, config)
-    list(small.ticks(training, card, config))
+    card, config = small_training.card(), small_training.loop_config(clip_norm=0.01, total_kimg=0.008)
+    training = small_training.start(card, config)
+    list(small_training.ticks(training, card, config))
     moments = [slots["exp_avg"] for slots in training.optimizers["discriminator"].state.values()]
     norm = torch.cat([moment.flatten() for moment in moments]).norm()
     assert norm.item() == pytest.approx(0.5 * 0.01, rel=1e-3)
@@ -115,12 +115,12 @@ def test_balanced_order_leaves_out_images_without_a_class():
 
 
 def test_asked_to_stop_it_leaves_the_state_of_the_last_tick():
-    card, config = small.card(), small.loop_config()
-    whole, stopped = small.start(card, config), small.start(card, config)
-    at_64 = next(whole.snapshot() for tick in small.ticks(whole, card, config) if tick.nimg == 64)
+    card, config = small_training.card(), small_training.loop_config()
+    whole, stopped = small_training.start(card, config), small_training.start(card, config)
+    at_64 = next(whole.snapshot() for tick in small_training.ticks(whole, card, config) if tick.nimg == 64)
     asked = iter([False] * 10 + [True] * 10)  # eight steps to 64 images, then two more
     with pytest.raises(loop.Stopped, match="at 64 images"):
-        list(small.ticks(stopped, card, config, asked_to_stop=lambda: next(asked)))
+        list(small_training.ticks(stopped, card, config, asked_to_stop=lambda: next(asked)))
     tensors, numbers = stopped.snapshot()
     assert numbers == at_64[1] and all(torch.equal(tensor, at_64[0][name]) for name, tensor in tensors.items())
 
@@ -182,18 +182,18 @@ def test_a_guard_waits_for_three_bad_ticks_in_a_row_and_a_limit_itself_is_not_ba
 
 
 def test_another_seed_gives_another_training():
-    card, config = small.card(), small.loop_config()
-    one, other = small.start(card, config, seed=0), small.start(card, config, seed=1)
+    card, config = small_training.card(), small_training.loop_config()
+    one, other = small_training.start(card, config, seed=0), small_training.start(card, config, seed=1)
     for training in (one, other):
-        list(small.ticks(training, card, config))
-    assert not small.same(one, other)
+        list(small_training.ticks(training, card, config))
+    assert not small_training.same(one, other)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "bit flipped", "no record", "torn record"])
 def test_torn_state_is_passed_over_for_the_one_before(damage, tmp_path):
-    card, config = small.card(), small.loop_config()
-    training = small.start(card, config)
-    for tick in small.ticks(training, card, config):
+    card, config = small_training.card(), small_training.loop_config()
+    training = small_training.start(card, config)
+    for tick in small_training.ticks(training, card, config):
         state.save(tmp_path, training)
         if tick.nimg == 64:
             break
@@ -208,25 +208,25 @@ def test_torn_state_is_passed_over_for_the_one_before(damage, tmp_path):
         newest.with_suffix(".json").unlink()
     else:
         newest.with_suffix(".json").write_text('{"sha256": "')
-    resumed = small.start(card, config)
+    resumed = small_training.start(card, config)
     (sentence,) = state.load(tmp_path, resumed)
     assert "state-000000000064" in sentence and resumed.nimg == 32
 
 
 def test_only_the_last_two_states_are_kept(tmp_path):
-    card, config = small.card(), small.loop_config()
-    training = small.start(card, config)
-    for _ in small.ticks(training, card, config):
+    card, config = small_training.card(), small_training.loop_config()
+    training = small_training.start(card, config)
+    for _ in small_training.ticks(training, card, config):
         state.save(tmp_path, training)
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == [f"state-{nimg:012d}.{kind}" for nimg in (96, 128) for kind in ("json", "safetensors")]
 
 
 def test_first_nan_restores_the_last_tick_and_goes_on_with_another_seed(monkeypatch):
-    card, config = small.card(), small.loop_config()
-    clean, harmed = small.start(card, config), small.start(card, config)
+    card, config = small_training.card(), small_training.loop_config()
+    clean, harmed = small_training.start(card, config), small_training.start(card, config)
     at_64 = None
-    for tick in small.ticks(clean, card, config):
+    for tick in small_training.ticks(clean, card, config):
         at_64 = clean.snapshot()[0] if tick.nimg == 64 else at_64
     real = loop.step.play
     calls = iter(range(10**6))
@@ -237,20 +237,20 @@ def test_first_nan_restores_the_last_tick_and_goes_on_with_another_seed(monkeypa
 
     monkeypatch.setattr(loop.step, "play", poisoned)
     seen = []
-    for tick in small.ticks(harmed, card, config):
+    for tick in small_training.ticks(harmed, card, config):
         seen.append((tick.nimg, harmed.attempt))
         if tick.nimg == 64:
             assert all(torch.equal(tensor, at_64[name]) for name, tensor in harmed.tensors().items())
     assert seen == [(32, 0), (64, 0), (96, 1), (128, 1)]
-    assert not small.same(clean, harmed)
+    assert not small_training.same(clean, harmed)
 
 
 def test_second_nan_ends_the_training():
-    card = small.card()
-    config = small.loop_config(lr=1e30)  # the first step already overflows, under any seed
-    training = small.start(card, config)
+    card = small_training.card()
+    config = small_training.loop_config(lr=1e30)  # the first step already overflows, under any seed
+    training = small_training.start(card, config)
     with pytest.raises(loop.Diverged, match="not a number again"):
-        list(small.ticks(training, card, config))
+        list(small_training.ticks(training, card, config))
     assert training.attempt == 1
 
 

@@ -1,7 +1,6 @@
 """Images and features that cost nothing: noise, and coarse colours."""
 
 import numpy as np
-import torch
 
 from gan import streams
 from stages import params
@@ -21,14 +20,20 @@ class Noise:
             yield levels.reshape(1, 3, 8, 8).astype(np.uint8)
 
 
-class Coarse(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.register_buffer("place", torch.empty(0))  # says on which device it lies
+def coarse():
+    """An extractor: (N, C, H, W) uint8 -> (N, 4) means of quarters, and no classes."""
+    import torch
 
-    def forward(self, pixels):
-        means = pixels.float().reshape(len(pixels), 4, -1).mean(dim=2)
-        return means, means[:, :0]
+    class Coarse(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("place", torch.empty(0))  # says on which device it lies
+
+        def forward(self, pixels):
+            means = pixels.float().reshape(len(pixels), 4, -1).mean(dim=2)
+            return means, means[:, :0]
+
+    return Coarse()
 
 
 CONFIG = params.Evaluate(seed=1, threads=1, draws=4, isc_splits=2, kid_subsets=5, kid_subset_size=10, neighborhood=3, bootstrap=20)

@@ -1,15 +1,16 @@
 """A generator in a folder, with weights so large that its images differ."""
 
-import small
-import torch
-
-from gan import choices, generator
 from stages import artifacts
 
 
 def write(folder, network: str, latent: str = "normal", num_classes: int = 3, shape: tuple = (3, 8, 16)):
     """A generator's folder, with weights so large that images differ and attention takes part."""
-    card = small.card(network, latent, num_classes, shape)
+    import small_training
+    import torch
+
+    from gan import choices, generator
+
+    card = small_training.card(network, latent, num_classes, shape)
     if "attention" in choices.module("networks", network).Config.model_fields:
         card.network["attention"] = [4]
     torch.manual_seed(0)

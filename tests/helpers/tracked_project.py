@@ -6,19 +6,21 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import small
-import torch
 from patience import patient
 from PIL import Image
 
-from gan import generator
 from gan.card import Card
 from stages import artifacts, params
 from stages.tracking import delivery, mlflow_run, session, store
 from stages.tracking.journal import Journal
+
+if TYPE_CHECKING:
+    import torch
 
 ROOT = Path(__file__).parents[2]
 CLASSES = ["0", "1", "2"]
@@ -95,6 +97,8 @@ def make_train(
     seed: int = 0, network: str = "dcgan", conditional: bool = True, ticks: int = 3, shape: tuple = (1, 8, 8), init: dict | None = None
 ) -> Path:
     """artifacts/train with real, untrained networks, a history and pictures."""
+    from gan import generator
+
     out = artifacts.start("train")
     card = Card(
         task={"name": "image"}, shape=shape, classes=CLASSES,
@@ -113,8 +117,10 @@ def make_train(
     return out
 
 
-def _lively(network: torch.nn.Module, seed: int) -> dict[str, torch.Tensor]:
+def _lively(network: "torch.nn.Module", seed: int) -> "dict[str, torch.Tensor]":
     """Weights so large that images and probabilities differ visibly, as a trained network's do."""
+    import torch
+
     torch.manual_seed(seed)
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, 0.0, 0.5)

@@ -164,19 +164,24 @@ def _with(content, place, value):
     return copied
 
 
+def _small(room, name):
+    return json.loads(json.dumps({"name": name, **choices.module(room, name).SMALL}))
+
+
 def _sections():
-    """Every recipe, and every choice as its own file builds it for tests: (name, check, content)."""
+    """Every recipe, and every choice as its own file builds it for tests: (name, check, what reads the content)."""
     for path in sorted((small.ROOT / "recipes").glob("*.yaml")):
-        yield path.stem, lambda content: params.Params.model_validate(content).model_dump(), yaml_files.read(path)
+        yield path.stem, lambda content: params.Params.model_validate(content).model_dump(), functools.partial(yaml_files.read, path)
     for room in ("networks", "latents", "losses", "penalties", "augment"):
         for name in choices.names(room):
-            content = json.loads(json.dumps({"name": name, **choices.module(room, name).SMALL}))
-            yield f"{room}/{name}", functools.partial(lambda room, content: choices.config(room, content).model_dump(), room), content
+            check = functools.partial(lambda room, content: choices.config(room, content).model_dump(), room)
+            yield f"{room}/{name}", check, functools.partial(_small, room, name)
 
 
-@pytest.mark.parametrize(("check", "content"), [pytest.param(*rest, id=name) for name, *rest in _sections()])
-def test_values_that_dvc_takes_for_the_same_are_the_same_to_a_stage_or_refused(check, content):
+@pytest.mark.parametrize(("check", "read"), [pytest.param(*rest, id=name) for name, *rest in _sections()])
+def test_values_that_dvc_takes_for_the_same_are_the_same_to_a_stage_or_refused(check, read):
     """Else a value whose type alone was edited would never arrive: dvc status says that nothing changed."""
+    content = read()
     before, tried = check(content), 0
     for place, value in _leaves(content):
         for other in _alike(value):

@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import small
+import small_training
 import torch
 from patience import patient
 
 from gan import choices, dataset, generator
 from gan.card import Card
-from stages import train
+from stages import params, train
 from stages.training import rules
 
 
@@ -200,8 +201,8 @@ KNOWS_ITS_END = {"name": "linear", "final": 0.5}
     ],
 )
 def test_a_longer_training_may_go_on_from_one_that_did_not_know_its_end(changes, may):
-    config = small.loop_config(**{"lr_schedule": {"name": "constant"}} | changes)
-    assert rules.can_go_on(small.settings(loop=config)) == may
+    config = small_training.loop_config(**{"lr_schedule": {"name": "constant"}} | changes)
+    assert rules.can_go_on(small_training.settings(loop=config)) == may
 
 
 def test_a_schedule_that_knows_its_end_begins_anew(project):
@@ -264,7 +265,7 @@ def test_weights_that_are_not_those_named_or_do_not_fit_are_refused(changes, sen
     sha256 = train.artifacts.sha256_of_file(trained / "artifacts/train/generator.safetensors")
     monkeypatch.setattr(train.warm_start.models, "folder", lambda model: trained / "artifacts/train")
     init = {"train.init": {"model": "models:/digits/1", "sha256": sha256}}
-    network = small.section("networks", "dcgan", generator_norm="batch", discriminator_norm="none")
+    network = small_training.section("networks", "dcgan", generator_norm="batch", discriminator_norm="none")
     small.write_params(project, {**small.TINY, **init, "train.network": network, **changes})
     code, said = small.run_stage(project, "train")
     assert code == 1 and sentence in said
@@ -299,7 +300,7 @@ def test_trained_generator_is_at_least_five_times_better_than_an_untrained_one(r
     torch.manual_seed(0)
     untrained = generator.Generator(card, {"generator": generator.task(card).player("generator")})
     with small.inside(folder):
-        quick = train._Quick(small.params.load(), json.loads((folder / "artifacts/prepare/card.json").read_text()))
+        quick = train._Quick(params.load(), json.loads((folder / "artifacts/prepare/card.json").read_text()))
         start = quick.score(untrained)[0]
     assert card.best_quick_fid * 5 < start
 

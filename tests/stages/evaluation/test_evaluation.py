@@ -7,6 +7,7 @@ import threading
 import numpy as np
 import pytest
 import small
+import small_training
 import torch
 from PIL import Image
 from sklearn.neighbors import NearestNeighbors
@@ -14,7 +15,7 @@ from sklearn.neighbors import NearestNeighbors
 from apps import answer, evaluate
 from gan import dataset, generator, images
 from gan.metrics import fidelity
-from stages import params
+from stages import artifacts, params
 from stages.evaluation import appraisal, interpolation, prefetch, protocol, reference_set, report_page, score_files, scoring
 from stages.registry import versions
 
@@ -292,13 +293,11 @@ def test_a_file_that_could_run_code_is_not_opened(project, name, content, senten
 
 def test_a_generator_of_other_images_is_refused(project, capsys):
     torch.manual_seed(0)
-    card = small.card(shape=(3, 16, 16))
+    card = small_training.card(shape=(3, 16, 16))
     (project / "other").mkdir()
     generator.save(project / "other/generator.safetensors", generator.task(card).player("generator").state_dict())
     (project / "other/card.json").write_text(
-        json.dumps(
-            card.content() | {"files": {"generator.safetensors": small.artifacts.sha256_of_file(project / "other/generator.safetensors")}}
-        )
+        json.dumps(card.content() | {"files": {"generator.safetensors": artifacts.sha256_of_file(project / "other/generator.safetensors")}})
     )
     assert said("other", "-o", "out") == 2
     assert "(3, 16, 16), the reference has (1, 8, 8)" in capsys.readouterr().err

@@ -6,7 +6,8 @@ from typing import get_args
 import numpy as np
 import pytest
 import small
-from coarse import CONFIG, Coarse, Noise
+import torch
+from coarse import CONFIG, Noise, coarse
 
 import stages.evaluation.scores.classes
 from apps.comparison import table
@@ -23,13 +24,11 @@ def measured(tmp_path_factory):
     root = folder / "artifacts"
     card = artifacts.card_of("prepare", root)
     splits = {split: dataset.read(root / "prepare", split, card["classes"]) for split in dataset.SPLITS}
-    seen = {
-        split: [part.numpy() for part in Coarse()(small.torch.from_numpy(one.pixels(np.arange(len(one)))))] for split, one in splits.items()
-    }
+    seen = {split: [part.numpy() for part in coarse()(torch.from_numpy(one.pixels(np.arange(len(one)))))] for split, one in splits.items()}
     real = {split: reference_set.Real(*seen[split], splits[split].labels) for split in splits}
     kept = reference_set.measured({f"{split}.features": features for split, (features, _) in seen.items()}, splits)
     rules = {"name": "pretext", "hash": "c" * 64, "batch_size": 16, "facts": {}, "extractor": {}}
-    return reference_set.ReferenceSet(rules, card, Coarse(), real["train"], real["heldout"], splits["train"], kept)
+    return reference_set.ReferenceSet(rules, card, coarse(), real["train"], real["heldout"], splits["train"], kept)
 
 
 @pytest.fixture
@@ -73,7 +72,7 @@ def test_only_the_first_images_stay_as_pixels_and_all_are_seen(measured, monkeyp
     images = np.random.default_rng(0).integers(0, 256, (10, 3, 8, 8)).astype(np.uint8)
     draw = scoring.see(measured, iter((images[:3], images[3:7], images[7:])), None)
     assert (draw.pixels == images[:5]).all() and len(draw.pixels) == 5
-    assert (draw.features == Coarse()(small.torch.from_numpy(images))[0].numpy()).all()
+    assert (draw.features == coarse()(torch.from_numpy(images))[0].numpy()).all()
 
 
 @pytest.mark.parametrize("seed", [0, 3])

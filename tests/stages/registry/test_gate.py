@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import small
-from coarse import CONFIG, Coarse, Noise
+from coarse import CONFIG, Noise, coarse
 
 from gan import streams
 from gan.metrics import frechet, kernel
@@ -166,7 +166,7 @@ def measured(tmp_path_factory):
     rules = {"name": "classifier", "hash": "c" * 64, "batch_size": 16}
     kept = {"train.mean": moments.mean, "train.covariance": moments.covariance}
     return reference_set.ReferenceSet(
-        rules, artifacts.card_of("prepare", folder / "artifacts"), Coarse(), real["train"], real["heldout"], None, kept
+        rules, artifacts.card_of("prepare", folder / "artifacts"), coarse(), real["train"], real["heldout"], None, kept
     )
 
 

@@ -1,7 +1,7 @@
 """Pictures of what self-attention looks at."""
 
 import numpy as np
-import small
+import small_training
 import torch
 from PIL import Image
 
@@ -11,7 +11,7 @@ from stages.training import attention
 
 def made(**changes: object) -> generator.Generator:
     torch.manual_seed(0)
-    card = small.card(network=small.section("networks", "dcgan", **changes), shape=(3, 16, 24))
+    card = small_training.card(network=small_training.section("networks", "dcgan", **changes), shape=(3, 16, 24))
     return generator.Generator(card, {"generator": generator.task(card).player("generator")})
 
 
