@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gan.generator import Generator
     from stages import params
     from stages.evaluation import reference_set, scoring
+    from stages.evaluation.metrics import Metrics
 
 Range = Literal["signed", "unit"]
 app = command_line.program()
@@ -57,7 +58,7 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print metrics.json instead of a table.")] = False,
 ) -> None:
     """FID, KID, Inception Score, precision, recall, density, coverage and memorisation, with intervals and floors."""
-    other = None if against is None else _metrics(against)
+    other = None if against is None else _against(against)
     from stages import numerics, params
     from stages.evaluation import report
 
@@ -70,23 +71,26 @@ def evaluate(
     output.mkdir(parents=True, exist_ok=True)
     report.write(output, what, scores, metrics, own, Path(what) / "history.csv")
     if as_json:
-        print(json.dumps(metrics, indent=2, sort_keys=True))
+        print(json.dumps(metrics.content(), indent=2, sort_keys=True))
     else:
         print(report.table(metrics))
         print(f"report        {output / 'report.html'}")
     if against is not None and other is not None:
-        raise typer.Exit(_compare(metrics, scores.rules, other, against))
+        raise typer.Exit(_compare(metrics, scores.rules, *other, against))
 
 
 def main(arguments: list[str]) -> int:
     return command_line.run(app, "gan evaluate", arguments)
 
 
-def _metrics(path: Path) -> dict:
+def _against(path: Path) -> tuple["Metrics", dict]:
+    """The metrics of another evaluation, and its protocol.json."""
+    from stages.evaluation.metrics import Metrics
+
     path = path / "metrics.json" if path.is_dir() else path
     if not (path.is_file() and (path.parent / "protocol.json").is_file()):
         raise FileNotFoundError(f"{path} is no metrics.json beside a protocol.json; name the folder of an evaluation")
-    return artifacts.read_json(path) | {"rules": artifacts.read_json(path.parent / "protocol.json")}
+    return Metrics.read(path), artifacts.read_json(path.parent / "protocol.json")
 
 
 def _reference(data: Path | None) -> "reference_set.ReferenceSet":
@@ -155,17 +159,17 @@ def _of_pictures(path: Path, prepare: bool, measured: "reference_set.ReferenceSe
     return scoring.Scores(measured, draws, asked, config)
 
 
-def _compare(metrics: dict, rules: dict, other: dict, path: Path) -> int:
+def _compare(metrics: "Metrics", rules: dict, other: "Metrics", other_rules: dict, path: Path) -> int:
     """Both FIDs and whether their intervals touch; 3 and what differs where the protocols do."""
     from stages.registry import versions
 
-    if different := versions.differences(rules, other["rules"]):
+    if different := versions.differences(rules, other_rules):
         print(f"gan evaluate: {path} cannot be compared: {'; '.join(different)}", file=sys.stderr)
         return 3
-    mine, theirs = metrics["fid"], other["fid"]
-    verdict = "better" if mine["high"] < theirs["low"] else "worse" if mine["low"] > theirs["high"] else "not told apart"
-    print(f"against {path}: FID {mine['mean']:.4g} [{mine['low']:.4g}, {mine['high']:.4g}] and {theirs['mean']:.4g} "
-          f"[{theirs['low']:.4g}, {theirs['high']:.4g}]: {verdict}")  # fmt: skip
+    mine, theirs = metrics.fid, other.fid
+    verdict = "better" if mine.high < theirs.low else "worse" if mine.low > theirs.high else "not told apart"
+    print(f"against {path}: FID {mine.mean:.4g} [{mine.low:.4g}, {mine.high:.4g}] and {theirs.mean:.4g} "
+          f"[{theirs.low:.4g}, {theirs.high:.4g}]: {verdict}")  # fmt: skip
     return 0
 
 

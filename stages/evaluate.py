@@ -21,13 +21,13 @@ def main() -> None:
         scores = scoring.Scores(
             measured, *scoring.made(scoring.Trained(trained, measured.device), measured, chosen.evaluate), chosen.evaluate
         )
-        metrics = scores.metrics() | {"discriminator": _discriminator(folder, scores)}
+        metrics = scores.metrics().judged(_discriminator(folder, scores))
         out = artifacts.start("evaluate")
         report.write(out, f"{trained.card.network['name']} generator", scores, metrics, trained, folder / "history.csv")
-        artifacts.seal("evaluate", {"protocol": metrics["protocol"]["hash"]})
+        artifacts.seal("evaluate", {"protocol": metrics.protocol.hash})
         print(f"evaluate: {report.sentence(metrics)}")
         print(f"evaluate: {appraisal.state(metrics).sentence}")
-        for note in metrics["notes"]:
+        for note in metrics.notes:
             print(f"evaluate: note: {note}")
 
 

@@ -22,6 +22,7 @@ from gan import addresses
 from gan.card import Card
 from stages import artifacts, command_line, exit_codes, guard, params
 from stages.evaluation import appraisal
+from stages.evaluation.metrics import FILE, Metrics
 from stages.registry import aliases, gate, mlflow_page, provenance, versions
 from stages.tracking import mlflow_run, publication, session, store
 from stages.tracking.journal import lock
@@ -189,10 +190,10 @@ def _decided(client, version, evaluated: str) -> dict | None:
     return before if carried_out and aliases.holder(client, version.name, last.alias) == last.version else None
 
 
-def _judge(uri: str, version, champion, limits: params.Gate, metrics: dict, scores: dict) -> gate.Verdict:
+def _judge(uri: str, version, champion, limits: params.Gate, metrics: Metrics, scores: dict) -> gate.Verdict:
     """The gate's verdict on artifacts/evaluate, against the champion of now."""
     weights = artifacts.ROOT / "train" / "generator.safetensors"
-    rules = gate.absolute(limits.model_dump(), metrics, weights.stat().st_size / 1e6, _latency_ms)
+    rules = gate.absolute(limits, metrics, weights.stat().st_size / 1e6, _latency_ms)
     rules += gate.not_rolled_back(version.tags.get(aliases.ROLLED_BACK))
     is_champion = champion is not None and str(champion.version) == str(version.version)
     better = None if champion is None or is_champion else _better(uri, version, champion, limits.metric, scores)
@@ -300,11 +301,12 @@ def _record(client, uri: str, decision: dict, scores: dict, champion: str | None
         client.set_model_version_tag(name, version, "settled", decision["evaluate"])
 
 
-def _scores() -> tuple[dict, dict]:
-    """metrics.json, and what of it and protocol.json a version carries, from what evaluate wrote."""
+def _scores() -> tuple[Metrics, dict]:
+    """The metrics, and what of them and protocol.json a version carries, from what evaluate wrote."""
     artifacts.card_of("evaluate")
-    metrics, protocol = (json.loads((artifacts.ROOT / "evaluate" / f"{name}.json").read_text("utf-8")) for name in ("metrics", "protocol"))
-    return metrics, versions.scores_of(metrics, protocol)
+    folder = artifacts.ROOT / "evaluate"
+    metrics = Metrics.read(folder / FILE)
+    return metrics, versions.scores_of(metrics, artifacts.read_json(folder / "protocol.json"))
 
 
 def check() -> int:

@@ -10,6 +10,7 @@ import numpy as np
 from gan import streams
 from gan.metrics import classwise, frechet, manifold, uncertainty
 from stages import params
+from stages.evaluation.metrics import Interval
 from stages.evaluation.reference_set import ReferenceSet
 from stages.evaluation.score_files import rounded
 
@@ -54,12 +55,12 @@ class Measured:
         real: float = 0.0,
         alone: Callable[[], float] | None = None,
         **ends: float,
-    ) -> dict:
+    ) -> Interval:
         """The interval of a score over draws. `real`: its deviation by the real images; `alone`: by the images of one draw, where
         there is one, else by drawing them again."""
         values = score if isinstance(score, list) else [score(draw) for draw in self.draws]
         own = (alone or self.resampled(score))() if len(self.draws) == 1 else None
-        return rounded(uncertainty.interval(values, real, own, **ends) | {"floor": floor})
+        return Interval(**rounded(uncertainty.interval(values, real, own, **ends) | {"floor": floor}))
 
     def resampled(self, score: Callable[[Draw], float]) -> Callable[[], float]:
         """The deviation of a score of the first draw, by drawing its images again: the bootstrap."""
@@ -104,7 +105,7 @@ class Measured:
         real = self.reference
         return manifold.realism(self.draws[0].features, real.train.features, real.radii(self.config.neighborhood))
 
-    def share(self, name: str, terms: str, floor: manifold.Manifold, of_real: bool, **ends: float) -> dict:
+    def share(self, name: str, terms: str, floor: manifold.Manifold, of_real: bool, **ends: float) -> Interval:
         """A mean over images, of generated or of real ones; the manifolds count as given."""
         spread = np.asarray(getattr(self.manifolds[0], terms), np.float64)
         deviation = float(spread.std() / math.sqrt(len(spread)))

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 from gan import generator, images
 from stages import artifacts
 from stages.evaluation import appraisal, interpolation, report_page, scoring
+from stages.evaluation.metrics import FILE, Metrics
 
 ROWS, COLUMNS = 8, 10  # of the grid of first seeds; a column a class where there are classes, at most MOST_COLUMNS
 MOST_COLUMNS = 20
@@ -22,27 +23,27 @@ MAP_SIDE, DOT = 640, 3  # pixels
 REAL_COLOUR, INSIDE_COLOUR, OUTSIDE_COLOUR = (150, 158, 170), (47, 111, 159), (214, 69, 58)
 
 
-def sentence(metrics: dict) -> str:
+def sentence(metrics: Metrics) -> str:
     """The score that leads, in words."""
-    fid = metrics["fid"]
-    return f"FID {fid['mean']:.4g} ({fid['low']:.4g} to {fid['high']:.4g}), held-out images {fid['floor']:.4g}"
+    fid = metrics.fid
+    return f"FID {fid.mean:.4g} ({fid.low:.4g} to {fid.high:.4g}), held-out images {fid.held_out}"
 
 
-def table(metrics: dict) -> str:
+def table(metrics: Metrics) -> str:
     """Every score with its interval and that of held-out images, a line each, and what must be known about them."""
-    protocol = metrics["protocol"]
-    lines = [f"protocol {protocol['name']} {protocol['hash'][:12]}, {metrics['draws']} × {metrics['num_images']:,} images"]
+    protocol = metrics.protocol
+    lines = [f"protocol {protocol.name} {protocol.hash[:12]}, {metrics.draws} × {metrics.num_images:,} images"]
     lines += [f"{'score':16} {'mean':>10}  {'95 % interval':>24}  {'held-out':>10}"]
     lines += [f"{one['name']:16} {one['mean']:>10}  {one['interval']:>24}  {one['floor']:>10}" for one in report_page.scores(metrics)]
     findings = [appraisal.state(metrics).sentence, appraisal.copying(metrics).sentence]
-    return "\n".join([*lines, *findings, *(f"note: {one}" for one in metrics["notes"])])
+    return "\n".join([*lines, *findings, *(f"note: {one}" for one in metrics.notes)])
 
 
 def write(
-    out: Path, title: str, scores: scoring.Scores, metrics: dict, made: generator.Generator | None = None, history: Path | None = None
+    out: Path, title: str, scores: scoring.Scores, metrics: Metrics, made: generator.Generator | None = None, history: Path | None = None
 ) -> None:
     """Fill the folder; what only a generator of ours can show (first seeds, ways between them, its training) is left out without one."""
-    artifacts.write_json(out / "metrics.json", metrics)
+    artifacts.write_json(out / FILE, metrics.content())
     artifacts.write_json(out / "protocol.json", scores.rules)
     rows = scores.rows()
     pd.DataFrame(rows or [], columns=None if rows else ["class", "generated", "real"]).to_csv(out / "classes.csv", index=False)

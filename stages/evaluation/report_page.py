@@ -4,6 +4,7 @@ import json
 
 from stages import page
 from stages.evaluation import appraisal, score_files
+from stages.evaluation.metrics import Interval, Metrics
 
 PICTURES = {
     "grid": ("Not chosen", "The first images, as they come."),
@@ -26,9 +27,9 @@ _WIDTH, _HEIGHT = 300, 80  # of a curve
 
 
 def html(
-    title: str, metrics: dict, rules: dict, rows: list[dict], pictures: dict[str, bytes], curves: list[dict], widths: dict[str, int]
+    title: str, metrics: Metrics, rules: dict, rows: list[dict], pictures: dict[str, bytes], curves: list[dict], widths: dict[str, int]
 ) -> str:
-    """`metrics`: metrics.json; `rules`: protocol.json; `rows`: a class each; `pictures`: PNG files; `curves`: {name, points}."""
+    """`rules`: protocol.json; `rows`: a class each; `pictures`: PNG files; `curves`: {name, points}."""
     shown = [
         {"name": name, "words": PICTURES[name], "uri": page.png_uri(content), "width": widths[name]} for name, content in pictures.items()
     ]
@@ -38,26 +39,24 @@ def html(
     )  # fmt: skip
 
 
-def scores(metrics: dict) -> list[dict]:
+def scores(metrics: Metrics) -> list[dict]:
     """A row a score, with its place on an axis of its own from 0 to the largest figure."""
-    said_of = score_files.says()
-    nested = metrics | {key: metrics["memorisation"][key] for key in ("authenticity",)} | metrics.get("classes", {})
+    measured = metrics.intervals
     return [
-        {"name": said.name, "better": said.better, "says": said.meaning, **_figures(nested[key]), **_axis(nested[key])}
-        for key, said in said_of.items()
-        if isinstance(nested.get(key), dict) and "mean" in nested[key]
+        {"name": said.name, "better": said.better, "says": said.meaning, **_figures(measured[key]), **_axis(measured[key])}
+        for key, said in score_files.says().items()
+        if key in measured
     ]
 
 
-def _figures(score: dict) -> dict[str, str]:
-    interval = f"{score['low']:.4g} to {score['high']:.4g}" if "low" in score else "–"
-    return {"mean": f"{score['mean']:.4g}", "interval": interval, "floor": f"{score['floor']:.4g}"}
+def _figures(score: Interval) -> dict[str, str]:
+    return {"mean": f"{score.mean:.4g}", "interval": f"{score.low:.4g} to {score.high:.4g}", "floor": score.held_out}
 
 
-def _axis(score: dict) -> dict[str, float]:
-    values = [score[key] for key in ("mean", "low", "high", "floor") if key in score]
-    low, high = min(0.0, *values), max(0.0, *values) or 1.0
-    return {f"at_{key}": round(100 * (score.get(key, score["mean"]) - low) / (high - low), 2) for key in ("mean", "low", "high", "floor")}
+def _axis(score: Interval) -> dict[str, float]:
+    places = {"mean": score.mean, "low": score.low, "high": score.high, "floor": score.mean if score.floor is None else score.floor}
+    low, high = min(0.0, *places.values()), max(0.0, *places.values()) or 1.0
+    return {f"at_{key}": round(100 * (value - low) / (high - low), 2) for key, value in places.items()}
 
 
 def _drawn(curve: dict) -> dict:

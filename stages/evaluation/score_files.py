@@ -5,7 +5,7 @@ import pkgutil
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
-from typing import Literal
+from typing import Literal, overload
 
 from stages.evaluation import scores
 
@@ -38,6 +38,10 @@ def fights() -> dict[str, ModuleType]:
     return {next(iter(module.SAYS)): module for module in every() if hasattr(module, "fight")}
 
 
-def rounded(value: float | dict) -> float | dict:
+@overload
+def rounded(value: float) -> float: ...
+@overload
+def rounded(value: dict[str, float]) -> dict[str, float]: ...
+def rounded(value: float | dict[str, float]) -> float | dict[str, float]:
     """Six significant digits: the rest differs between processors that agree on every image."""
     return {key: rounded(one) for key, one in value.items()} if isinstance(value, dict) else float(f"{value:.6g}")

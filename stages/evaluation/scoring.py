@@ -5,10 +5,11 @@ what another draw would change, by the spread over draws (by the images of one, 
 would, by the influence of each. `evaluate` and `gan evaluate` share this file.
 """
 
+import typing
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from gan.metrics import frechet
 from stages import params, progress
 from stages.evaluation import prefetch, protocol, score_files
 from stages.evaluation.measured import Draw, Measured
+from stages.evaluation.metrics import Classes, Metrics, Protocol
 from stages.evaluation.reference_set import MOST_COMPARED, ReferenceSet
 from stages.evaluation.score_files import rounded
 
@@ -40,7 +42,7 @@ def see(reference: ReferenceSet, blocks: Iterable[np.ndarray], labels: np.ndarra
     return Draw(features, logits, labels, np.concatenate(kept))
 
 
-class Source(Protocol):
+class Source(typing.Protocol):
     """What makes images by seed: a trained generator, or a file from elsewhere."""
 
     conditional: bool
@@ -123,15 +125,15 @@ class Scores:
         digest = protocol.hashed({"reference": reference["hash"], "evaluate": settings})["hash"]
         return {"name": reference["name"], "hash": digest, "reference": reference, "evaluate": settings, "drawn": drawn}
 
-    def metrics(self) -> dict:
-        """All scores, nested; those with an interval are {mean, low, high, floor}."""
-        short = {"name": self.rules["name"], "hash": self.rules["hash"], "reference": self.reference.protocol["hash"]}
-        found = {"protocol": short, "num_images": self.size, "draws": len(self.draws), "notes": self.notes()}
-        return found | self._scored
+    def metrics(self) -> Metrics:
+        """All scores."""
+        short = Protocol(name=self.rules["name"], hash=self.rules["hash"], reference=self.reference.protocol["hash"])
+        return Metrics(protocol=short, num_images=self.size, draws=len(self.draws), notes=tuple(self.notes()), **self._scored)
 
     @cached_property
-    def _scored(self) -> dict:
-        found: dict = {}
+    def _scored(self) -> dict[str, Any]:
+        """A part of Metrics a key, as the score files name them."""
+        found: dict[str, Any] = {}
         for score in score_files.every():
             if self.task in score.TASKS and all(map(self.measured.has, score.NEEDS)):
                 found |= score.measure(self.measured)
@@ -167,12 +169,13 @@ class Scores:
     def rows(self) -> list[dict]:
         """A row a class: share generated and real, agreement, FID inside the class and its floor; None where not known."""
         classes = self.reference.data["classes"]
-        named, by_class = self._scored.get("classes"), self.measured.by_class
-        total = sum(named["histogram"].values()) if named else 0
+        named: Classes | None = self._scored.get("classes")
+        by_class = self.measured.by_class
+        total = sum(named.histogram.values()) if named else 0
         real = np.bincount(self.reference.train.labels.clip(min=0), minlength=len(classes)) / len(self.reference.train.labels)
         rows = []
         for number, name in enumerate(classes if named or by_class else []):
-            row = {"class": name, "generated": named["histogram"][name] / total if named else None, "real": float(real[number])}
+            row = {"class": name, "generated": named.histogram[name] / total if named else None, "real": float(real[number])}
             if named and self.draws[0].labels is not None:
                 of = [draw.logits[draw.labels == number].argmax(axis=1) == number for draw in self.draws]
                 row["agreement"] = rounded(float(np.concatenate(of).mean())) if sum(map(len, of)) else None

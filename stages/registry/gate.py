@@ -4,7 +4,9 @@ import dataclasses
 import json
 from collections.abc import Callable
 
+from stages import params
 from stages.evaluation import appraisal
+from stages.evaluation.metrics import Metrics
 from stages.registry import versions
 
 PROMOTED, CHALLENGER, WORSE, REFUSED = "promoted", "challenger", "worse", "refused"
@@ -41,23 +43,24 @@ class Verdict:
         return {"answer": self.answer, "decision": self.sentence, "rules": [dataclasses.asdict(one) for one in self.rules]}
 
 
-def absolute(limits: dict, metrics: dict, weights_mb: float, latency_ms: Callable[[], float]) -> list[Rule]:
-    """The rules that need no champion. `limits`: register.gate; `metrics`: metrics.json; `latency_ms` is asked only if limited."""
+def absolute(limits: params.Gate, metrics: Metrics, weights_mb: float, latency_ms: Callable[[], float]) -> list[Rule]:
+    """The rules that need no champion. `limits`: register.gate; `latency_ms` is asked only if limited."""
     found = []
-    for name in ("precision", "recall"):
-        if (least := limits[f"min_{name}"]) is not None:
-            found.append(_at_least(f"min_{name}", name, metrics.get(name, {}).get("mean"), least))
-    if limits["all_classes"] and (classes := metrics.get("classes")):
-        covered, every = classes["covered"], classes["of"]
+    shares = ("precision", metrics.precision, limits.min_precision), ("recall", metrics.recall, limits.min_recall)
+    for name, score, least in shares:
+        if least is not None:
+            found.append(_at_least(f"min_{name}", name, None if score is None else score.mean, least))
+    if limits.all_classes and metrics.classes is not None:
+        covered, every = metrics.classes.covered, metrics.classes.of
         found.append(Rule("all_classes", covered, every, covered == every, f"{covered} of {every} classes are made"))
-    memorised = metrics.get("memorisation", {})
-    if (least := limits["min_authenticity"]) is not None:
+    memory = metrics.memorisation
+    if (least := limits.min_authenticity) is not None:
         found.append(_authentic(metrics, least))
-    if (least := limits["min_copying_z"]) is not None:
-        found.append(_at_least("min_copying_z", "z of the test for copying", memorised.get("copying", {}).get("z"), least))
-    if (most := limits["max_mb"]) is not None:
+    if (least := limits.min_copying_z) is not None:
+        found.append(_at_least("min_copying_z", "z of the test for copying", None if memory is None else memory.copying.z, least))
+    if (most := limits.max_mb) is not None:
         found.append(Rule("max_mb", weights_mb, most, weights_mb <= most, f"{weights_mb:.4g} MB of weights, at most {most:g}"))
-    if (most := limits["max_latency_ms"]) is not None:
+    if (most := limits.max_latency_ms) is not None:
         took = latency_ms()
         found.append(Rule("max_latency_ms", took, most, took <= most, f"{took:.4g} ms a block of images, at most {most:g}"))
     return found
@@ -69,13 +72,13 @@ def _at_least(rule: str, what: str, figure: float | None, least: float) -> Rule:
     return Rule(rule, figure, least, figure >= least, f"{what} {figure:.4g}, at least {least:g}")
 
 
-def _authentic(metrics: dict, least: float) -> Rule:
+def _authentic(metrics: Metrics, least: float) -> Rule:
     """Whether too many images are copies: by the share of authentic ones by that of held-out ones, where they are copies at all."""
-    found = metrics.get("memorisation", {}).get("authenticity")
-    if not found or not found["floor"]:
-        return _at_least("min_authenticity", "authenticity", None if not found else 1.0, least)
-    share = found["mean"] / found["floor"]
-    words = f"authentic images {found['mean']:.4g}, of held-out ones {found['floor']:.4g}: a share of {share:.4g}, at least {least:g}"
+    measured = None if metrics.memorisation is None else metrics.memorisation.authenticity
+    if measured is None or not measured.floor:
+        return _at_least("min_authenticity", "authenticity", None if measured is None else 1.0, least)
+    share = measured.mean / measured.floor
+    words = f"authentic images {measured.mean:.4g}, of held-out ones {measured.floor:.4g}: a share of {share:.4g}, at least {least:g}"
     if share >= least:
         return Rule("min_authenticity", share, least, True, words)
     found = appraisal.copying(metrics)

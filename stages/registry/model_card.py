@@ -9,8 +9,10 @@ import yaml
 from gan.card import Card
 from stages import artifacts
 from stages.evaluation import appraisal
+from stages.evaluation.metrics import FILE, Metrics
 
 GRID = "grid.png"
+HEADLINE = ("fid", "kid", "precision", "recall")  # scores that Hugging Face lists
 LONGEST = 5000  # characters of a description in MLflow's database
 
 
@@ -32,13 +34,13 @@ def description(tags: dict[str, str]) -> str:
     return said
 
 
-def _read() -> tuple[Card, dict, dict]:
+def _read() -> tuple[Card, Metrics, dict]:
     """Of train its card, of evaluate metrics.json and protocol.json."""
-    metrics, protocol = (json.loads((artifacts.ROOT / "evaluate" / f"{one}.json").read_text("utf-8")) for one in ("metrics", "protocol"))
-    return Card.read(artifacts.ROOT / "train"), metrics, protocol
+    folder = artifacts.ROOT / "evaluate"
+    return Card.read(artifacts.ROOT / "train"), Metrics.read(folder / FILE), artifacts.read_json(folder / "protocol.json")
 
 
-def text(name: str, tags: dict[str, str], card: Card, metrics: dict, protocol: dict, has_grid: bool) -> str:
+def text(name: str, tags: dict[str, str], card: Card, metrics: Metrics, protocol: dict, has_grid: bool) -> str:
     """The whole card."""
     front = yaml.safe_dump(_front(name, tags, card, metrics), sort_keys=False, allow_unicode=True, width=1000)
     what, *others = _sections(tags, card, metrics, protocol)
@@ -46,7 +48,7 @@ def text(name: str, tags: dict[str, str], card: Card, metrics: dict, protocol: d
     return f"---\n{front}---\n\n" + "\n\n".join([f"# {name}", what, *picture, *others]) + "\n"
 
 
-def _sections(tags: dict[str, str], card: Card, metrics: dict, protocol: dict) -> list[str]:
+def _sections(tags: dict[str, str], card: Card, metrics: Metrics, protocol: dict) -> list[str]:
     return [_what(card), _use(card), _data(tags, card), _scored(metrics, protocol), _beware(metrics), _load(card), _made(tags)]
 
 
@@ -54,11 +56,11 @@ def _capital(sentence: str) -> str:
     return sentence[:1].upper() + sentence[1:]
 
 
-def _front(name: str, tags: dict[str, str], card: Card, metrics: dict) -> dict:
+def _front(name: str, tags: dict[str, str], card: Card, metrics: Metrics) -> dict:
     """Hugging Face's metadata. The licence is that of the images, which what is made from them follows."""
-    kinds = {"fid": "fid", "kid": "kid", "precision": "precision", "recall": "recall"}
+    scores = metrics.scores
     task = {"type": "unconditional-image-generation"}
-    results = [{"type": kind, "name": key.upper(), "value": metrics[key]["mean"]} for key, kind in kinds.items() if key in metrics]
+    results = [{"type": key, "name": key.upper(), "value": scores[key].mean} for key in HEADLINE if key in scores]
     return {
         "license": tags.get("data_licence", "unknown").lower(),
         "library_name": "mlflow",
@@ -93,13 +95,10 @@ def _data(tags: dict[str, str], card: Card) -> str:
     return f"## Data\n\n{numbers or 'Not known'}. Licence: {tags.get('data_licence', 'not given')}. Identity (SHA-256 of the prepared set's card): `{card.data}`."
 
 
-def _scored(metrics: dict, protocol: dict) -> str:
+def _scored(metrics: Metrics, protocol: dict) -> str:
     rows = ["| score | mean | 95 % interval | held-out real images |", "|---|---|---|---|"]
-    scored = {key: value for key, value in metrics.items() if isinstance(value, dict) and "low" in value}
-    rows += [
-        f"| {key} | {one['mean']:.4g} | {one['low']:.4g} to {one['high']:.4g} | {one.get('floor', float('nan')):.4g} |"
-        for key, one in scored.items()
-    ]
+    for key, one in metrics.scores.items():
+        rows.append(f"| {key} | {one.mean:.4g} | {one.low:.4g} to {one.high:.4g} | {one.held_out} |")
     asked = protocol.get("evaluate", {})
     return (
         "## Scores\n\n"
@@ -108,11 +107,11 @@ def _scored(metrics: dict, protocol: dict) -> str:
     )
 
 
-def _beware(metrics: dict) -> str:
-    said = [f"- {_capital(one)}." for one in (appraisal.state(metrics).sentence, *metrics.get("notes", []))]
-    if classes := metrics.get("classes"):
-        said.append(f"- It makes {classes['covered']} of {classes['of']} classes.")
-    if "memorisation" in metrics:
+def _beware(metrics: Metrics) -> str:
+    said = [f"- {_capital(one)}." for one in (appraisal.state(metrics).sentence, *metrics.notes)]
+    if (classes := metrics.classes) is not None:
+        said.append(f"- It makes {classes.covered} of {classes.of} classes.")
+    if metrics.memorisation is not None:
         said.append(f"- Memorisation: {appraisal.copying(metrics).sentence}.")
     return "## Limitations\n\n" + "\n".join([*said, "- Whatever is rare or biased in the training set is so here."])
 

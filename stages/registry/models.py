@@ -11,7 +11,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 import gan
-from gan.card import Card
 from stages import artifacts
 from stages.registry import provenance, versions
 from stages.tracking import session, store
@@ -19,6 +18,7 @@ from stages.tracking import session, store
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
+    from gan.card import Card
     from gan.generator import Discriminator, Generator
 
 HELP = "a folder (artifacts/train), a version (digits/3, models:/digits/3) or an alias (digits@champion, or just digits)"
@@ -168,7 +168,7 @@ def _other_code(folder: Path) -> list[str]:
     return [str(name) for name in shipped if not (ours / name).is_file() or (ours / name).read_bytes() != (code / name).read_bytes()]
 
 
-def label_number(label: str, card: Card) -> int:
+def label_number(label: str, card: "Card") -> int:
     """A class by its name or its number -> its number; ValueError lists the classes."""
     if not card.conditional:
         raise ValueError("this model was trained without classes; leave --label out")

@@ -11,10 +11,13 @@ import platform
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from gan.card import Card
 from stages import artifacts
 from stages.registry import snapshot
+
+if TYPE_CHECKING:
+    from gan.card import Card
 
 FOLDER = "made_from"  # of the registered model
 FILES = {
@@ -30,6 +33,8 @@ LIBRARIES = ("torch", "numpy", "torch-fidelity", "safetensors", "pillow", "dvc",
 
 def tags(licence: str | None, run_metrics: Mapping[str, float]) -> dict[str, str]:
     """All of them. `licence`: of the data; `run_metrics`: those of the MLflow run, which alone knows hours."""
+    from gan.card import Card
+
     trained, prepared = Card.read(artifacts.ROOT / "train"), artifacts.card_of("prepare")
     return {
         **snapshot.keep_state(),
@@ -64,13 +69,13 @@ def _sums() -> dict[str, str]:
     return {tag: artifacts.sha256_of_file(FILES[name]) for name, tag in names.items() if FILES[name].is_file()}
 
 
-def _seeds(trained: Card) -> dict[str, int]:
+def _seeds(trained: "Card") -> dict[str, int]:
     """Of training, and of the evaluation whose scores the version carries."""
     drawn = json.loads(FILES["protocol.json"].read_text("utf-8")).get("drawn", {})
     return {stage: said["seed"] for stage, said in (("train", trained.settings), ("evaluate", drawn)) if "seed" in said}
 
 
-def _cost(trained: Card, run_metrics: Mapping[str, float]) -> dict:
+def _cost(trained: "Card", run_metrics: Mapping[str, float]) -> dict:
     """Real images seen, hours where the run of this execution trained, and the kind of processor."""
     seconds = run_metrics.get("system/train_s")
     return {
@@ -91,7 +96,7 @@ def _images_seen() -> int | None:
     return max(seen, default=None)
 
 
-def _libraries(trained: Card) -> dict[str, str]:
+def _libraries(trained: "Card") -> dict[str, str]:
     """Versions now; torch's and Python's are those that the training says."""
     now = {name: importlib.metadata.version(name) for name in LIBRARIES} | {"python": platform.python_version()}
     return now | {name: value for name, value in trained.made_with.items() if name != "processor"}

@@ -8,6 +8,8 @@ from stages.tracking import publication, store
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+    from stages.evaluation.metrics import Metrics
+
 CHAMPION, CHALLENGER = "champion", "challenger"
 
 
@@ -47,13 +49,13 @@ def _decisive(rules: dict) -> dict[str, str]:
     return {key: str(value) for key, value in publication.flat(content, ".").items() if not key.endswith("hash")}
 
 
-def scores_of(metrics: dict, protocol: dict) -> dict:
-    """Of metrics.json, what a version carries as its scores: those with an interval, and protocol.json."""
-    kept = {name: value for name, value in metrics.items() if isinstance(value, dict) and "low" in value}
-    if classes := metrics.get("classes"):
-        kept["classes"] = {key: classes[key] for key in ("covered", "of")}
-    if memorised := metrics.get("memorisation"):
-        kept["memorisation"] = memorised
+def scores_of(metrics: "Metrics", protocol: dict) -> dict:
+    """Of the metrics, what a version carries as its scores: those with an interval, and protocol.json."""
+    kept: dict[str, Any] = {name: score.content() for name, score in metrics.scores.items()}
+    if (classes := metrics.classes) is not None:
+        kept["classes"] = {"covered": classes.covered, "of": classes.of}
+    if metrics.memorisation is not None:
+        kept["memorisation"] = metrics.memorisation.content()
     return kept | {"protocol": protocol}
 
 

@@ -136,7 +136,7 @@ def make_evaluate(fid: float = 5.0, reach: float = 0.5, protocol: str = "a" * 64
     """artifacts/evaluate with a score and its interval, memorisation as of held-out images, and `more` in metrics.json."""
     out = artifacts.start("evaluate")
     metrics = {
-        "protocol": {"name": "classifier", "hash": protocol},
+        "protocol": {"name": "classifier", "hash": protocol}, "num_images": int(protocol[:8], 16), "draws": 2,
         "fid": {"mean": fid, "low": fid - reach, "high": fid + reach, "floor": 1.0},
         "memorisation": {
             "authenticity": {"mean": 0.6, "low": 0.5, "high": 0.7, "floor": 0.6}, "copying": {"z": 1.0, "p": 0.8}, "ratio": 1.0,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gan.metrics import modes
+from stages.evaluation.metrics import Classes, Part
 from stages.evaluation.score_files import SHARE, Says
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ SAYS = {
 }
 
 
-def measure(measured: "Measured") -> dict:
+def measure(measured: "Measured") -> dict[str, Part]:
     real, classes = measured.reference, measured.reference.data["classes"]
     counts = np.sum([modes.counts(draw.logits.argmax(axis=1), len(classes)) for draw in measured.draws], axis=0)
     expected = 1 + np.bincount(real.train.labels.clip(min=0), minlength=len(classes))  # 1: never from what cannot occur
@@ -26,11 +27,14 @@ def measure(measured: "Measured") -> dict:
     def divergence(logits: np.ndarray) -> float:
         return modes.divergence(modes.counts(logits.argmax(axis=1), len(classes)), expected)
 
-    found = {"classes": {
-        "covered": modes.covered(counts), "of": len(classes),
-        "divergence": measured.interval(lambda draw: divergence(draw.logits), divergence(real.heldout.logits), least=0.0),
-        "histogram": {name: int(count) for name, count in zip(classes, counts, strict=True)},
-    }}  # fmt: skip
+    found: dict[str, Part] = {
+        "classes": Classes(
+            covered=modes.covered(counts),
+            of=len(classes),
+            divergence=measured.interval(lambda draw: divergence(draw.logits), divergence(real.heldout.logits), least=0.0),
+            histogram={name: int(count) for name, count in zip(classes, counts, strict=True)},
+        )
+    }
     if measured.draws[0].labels is not None:
         floor = float((heldout == real.heldout.labels).mean())
         found["agreement"] = measured.interval(lambda draw: float((draw.logits.argmax(axis=1) == draw.labels).mean()), floor, **SHARE)

@@ -12,6 +12,7 @@ from stages.evaluation.score_files import Says
 if TYPE_CHECKING:
     from stages import params
     from stages.evaluation.measured import Features, Measured
+    from stages.evaluation.metrics import Interval
     from stages.evaluation.reference_set import ReferenceSet
 
 TASKS, NEEDS, RANK = ("image",), (), 0
@@ -21,14 +22,14 @@ SAYS = {
 }
 
 
-def measure(measured: "Measured") -> dict:
+def measure(measured: "Measured") -> "dict[str, Interval]":
     real = measured.reference
     values = [metric.statistics_to_distance(one, real.statistics) for one in measured.statistics]
     floor = metric.statistics_to_distance(metric.features_to_statistics(real.heldout.features), real.statistics)
     return {"fid": measured.interval(values, floor, measured.fid_by_real, measured.fid_by_generated, least=0.0)} | _infinity(measured)
 
 
-def _infinity(measured: "Measured") -> dict:
+def _infinity(measured: "Measured") -> "dict[str, Interval]":
     """Not of too few images. An image moves it as far as it moves FID (a test shows it)."""
     if not extrapolation.possible(measured.size, measured.draws[0].features.shape[1]):
         return {}

@@ -9,12 +9,13 @@ from stages.evaluation.score_files import Says
 
 if TYPE_CHECKING:
     from stages.evaluation.measured import Measured
+    from stages.evaluation.metrics import Interval
 
 TASKS, NEEDS, RANK = ("image",), ("logits",), 20
 SAYS = {"inception_score": Says("Inception Score", "higher", "sure of each image's class, even over all classes")}
 
 
-def measure(measured: "Measured") -> dict:
+def measure(measured: "Measured") -> "dict[str, Interval]":
     def score(logits: np.ndarray) -> float:
         return metric.inception_score(logits, measured.config.isc_splits)
 

@@ -6,12 +6,13 @@ from stages.evaluation.score_files import Says
 
 if TYPE_CHECKING:
     from stages.evaluation.measured import Measured
+    from stages.evaluation.metrics import Interval
 
 TASKS, NEEDS, RANK = ("image",), ("labels",), 40
 SAYS = {"intra_fid": Says("intra-FID", "lower", "mean over classes of FID inside each")}
 
 
-def measure(measured: "Measured") -> dict:
+def measure(measured: "Measured") -> "dict[str, Interval]":
     if measured.by_class is None or measured.by_class[0]["mean"] is None:  # too few images in every class
         return {}
     *values, floor = [one["mean"] for one in measured.by_class]

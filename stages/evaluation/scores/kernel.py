@@ -10,13 +10,14 @@ from stages.evaluation.score_files import Says
 if TYPE_CHECKING:
     from stages import params
     from stages.evaluation.measured import Features, Measured
+    from stages.evaluation.metrics import Interval
     from stages.evaluation.reference_set import ReferenceSet
 
 TASKS, NEEDS, RANK = ("image",), (), 10
 SAYS = {"kid": Says("KID", "lower", "squared maximum mean discrepancy, ×1, without bias by the number of images")}
 
 
-def measure(measured: "Measured") -> dict:
+def measure(measured: "Measured") -> "dict[str, Interval]":
     real, config = measured.reference, measured.config
 
     def score(features: np.ndarray) -> float:

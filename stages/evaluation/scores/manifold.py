@@ -6,6 +6,7 @@ from stages.evaluation.score_files import Says
 
 if TYPE_CHECKING:
     from stages.evaluation.measured import Measured
+    from stages.evaluation.metrics import Interval
 
 TASKS, NEEDS, RANK = ("image",), (), 30
 SAYS = {
@@ -16,7 +17,7 @@ SAYS = {
 }
 
 
-def measure(measured: "Measured") -> dict:
+def measure(measured: "Measured") -> "dict[str, Interval]":
     floor = measured.against_real(measured.reference.heldout.features)
     return {
         "precision": measured.share("precision", "inside_real", floor, of_real=False, most=1.0),

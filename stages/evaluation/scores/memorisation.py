@@ -7,6 +7,7 @@ import numpy as np
 
 from gan.metrics import memorisation as metric
 from gan.metrics import uncertainty
+from stages.evaluation.metrics import Copying, Distance, Interval, Memorisation
 from stages.evaluation.score_files import SHARE, Says, rounded
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ SAYS = {
 }
 
 
-def measure(measured: "Measured") -> dict:
+def measure(measured: "Measured") -> dict[str, Memorisation]:
     reference, (distance, number) = measured.reference, measured.nearest
     matched, place = np.unique(number, return_inverse=True)
     own = reference.nearest(reference.train_images.pixels(matched), apart_from=matched)[0]
@@ -28,9 +29,11 @@ def measure(measured: "Measured") -> dict:
     floor = float(np.median(heldout["distance"]))
     share, real = (metric.authenticity(*one) for one in ((distance, place, own), (heldout["distance"], slice(None), heldout["own"])))
     authentic = uncertainty.interval([share], 0.0, math.sqrt(share * (1 - share) / len(distance)), **SHARE)
-    return {"memorisation": {
-        "distance": rounded({"median": float(np.median(distance)), "floor": floor}),
-        "ratio": rounded(float(np.median(distance)) / floor if floor else 0.0),
-        "authenticity": rounded(authentic | {"floor": real}),
-        "copying": rounded(metric.copying(distance, heldout["distance"])),
-    }}  # fmt: skip
+    return {
+        "memorisation": Memorisation(
+            distance=Distance(**rounded({"median": float(np.median(distance)), "floor": floor})),
+            ratio=rounded(float(np.median(distance)) / floor if floor else 0.0),
+            authenticity=Interval(**rounded(authentic | {"floor": real})),
+            copying=Copying(**rounded(metric.copying(distance, heldout["distance"]))),
+        )
+    }

@@ -3,14 +3,19 @@
 import pytest
 
 from stages.evaluation import appraisal
+from stages.evaluation.metrics import Copying, Interval, Memorisation, Metrics, Protocol
 
 
-def scores(fid: float = 3.0, precision: float | None = 0.8, recall: float | None = 0.9, floor: float | None = 2.8) -> dict:
+def scores(
+    fid: float = 3.0, precision: float | None = 0.8, recall: float | None = 0.9, floor: float | None = 2.8, **more: object
+) -> Metrics:
     shares = {"precision": precision, "recall": recall}
-    return {
-        "fid": {"mean": fid, "low": fid - 1, "high": fid + 1, **({} if floor is None else {"floor": floor})},
-        **{name: {"mean": value, "floor": 0.92} for name, value in shares.items() if value is not None},
-    }
+    return Metrics(
+        protocol=Protocol(name="classifier", hash="a" * 64), num_images=100, draws=2,
+        fid=Interval(mean=fid, low=fid - 1, high=fid + 1, floor=floor),
+        **{name: Interval(mean=value, low=value, high=value, floor=0.92) for name, value in shares.items() if value is not None},
+        **more,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -48,7 +53,11 @@ def test_the_state_of_a_generator_is_told_by_what_real_images_get(found, weight,
 )  # fmt: skip
 def test_copies_are_near_not_authentic_and_look_real(z, authentic, precision, weight):
     """Smooth images are near to all training images, and copies of none; so are those that look like nothing."""
-    share = {"mean": authentic, "low": authentic - 0.02, "high": authentic + 0.02, "floor": 0.55}
-    memory = {"copying": {"z": z, "p": 0.5}, "ratio": 0.9, "authenticity": share}
-    said = appraisal.copying(scores(precision=precision) | {"memorisation": memory})
+    share = Interval(mean=authentic, low=authentic - 0.02, high=authentic + 0.02, floor=0.55)
+    memory = Memorisation(copying=Copying(z=z, p=0.5), ratio=0.9, authenticity=share)
+    said = appraisal.copying(scores(precision=precision, memorisation=memory))
     assert said.weight == weight and said.sentence.partition(" (")[0].endswith(": copies") == (weight == "bad")
+
+
+def test_what_was_not_measured_is_no_copying():
+    assert appraisal.copying(scores()).sentence.endswith("was not measured")

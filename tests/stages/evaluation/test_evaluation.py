@@ -17,6 +17,7 @@ from gan import dataset, generator, images
 from gan.metrics import fidelity
 from stages import artifacts, params
 from stages.evaluation import appraisal, interpolation, prefetch, protocol, reference_set, report_page, score_files, scoring
+from stages.evaluation.metrics import Metrics
 from stages.registry import versions
 
 CHANGES = {"evaluate.bootstrap": 10, "reference.protocol.total_kimg": 10}
@@ -158,7 +159,9 @@ def test_copies_of_training_images_are_named_so(project, monkeypatch):
     memory = metrics["memorisation"]
     assert metrics["fid"]["mean"] < metrics["fid"]["floor"], "which FID does not tell"
     assert memory["ratio"] == 0 and memory["authenticity"]["mean"] == 0 and memory["copying"]["z"] < -10
-    assert appraisal.copying(metrics).weight == "bad" and ": copies (z" in (project / "artifacts/evaluate/report.html").read_text("utf-8")
+    assert appraisal.copying(Metrics.model_validate(metrics)).weight == "bad" and ": copies (z" in (
+        project / "artifacts/evaluate/report.html"
+    ).read_text("utf-8")
 
 
 def test_a_model_scored_by_name_gets_what_the_stage_got(project):
@@ -340,7 +343,15 @@ def test_the_report_opens_in_a_browser_without_an_error(evaluated):
 def test_hostile_names_are_shown_and_steer_nothing(evaluated):
     metrics, rules = read(evaluated / "artifacts/evaluate", "metrics"), read(evaluated / "artifacts/evaluate", "protocol")
     name = '<img src="http://x">\u202e'
-    page = report_page.html(name, metrics, rules, [{"class": name, "real": 0.5}], {}, [{"name": name, "points": [(0, 1.0), (1, 2.0)]}], {})
+    page = report_page.html(
+        name,
+        Metrics.model_validate(metrics),
+        rules,
+        [{"class": name, "real": 0.5}],
+        {},
+        [{"name": name, "points": [(0, 1.0), (1, 2.0)]}],
+        {},
+    )
     assert "<img" not in page and "\u202e" not in page
 
 

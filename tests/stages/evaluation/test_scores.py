@@ -14,6 +14,7 @@ from apps.comparison import table
 from gan import choices, dataset
 from stages import artifacts, params
 from stages.evaluation import reference_set, report_page, score_files, scoring
+from stages.evaluation.metrics import Interval
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +62,8 @@ def test_a_new_score_is_measured_shown_and_compared(with_brightness, measured):
     draws, asked = scoring.made(Noise(100), measured, CONFIG)
     found = scoring.Scores(measured, draws, asked, CONFIG)
     scored = found._scored["brightness"]
-    assert scored["low"] <= scored["mean"] <= scored["high"] and scored["floor"] > 0
-    row = report_page.scores({"brightness": scored, "memorisation": {"authenticity": {}}})[0]
+    assert scored.low <= scored.mean <= scored.high and scored.floor > 0 and found.metrics().scores["brightness"] == scored
+    row = next(one for one in report_page.scores(found.metrics()) if one["name"] == "brightness")
     assert (row["name"], row["better"]) == ("brightness", "higher")
     assert table.better("brightness") == "higher"
 
@@ -95,19 +96,23 @@ def test_a_class_without_training_images_leaves_the_divergence_of_classes_finite
         train=SimpleNamespace(labels=np.array([0, 0, 1])),
         heldout=SimpleNamespace(logits=np.eye(3)[[0, 1]]),
     )  # fmt: skip
-    kept = SimpleNamespace(reference=reference, draws=[seen], interval=lambda value, floor, **limits: {"mean": value(seen), "floor": floor})
+    kept = SimpleNamespace(
+        reference=reference,
+        draws=[seen],
+        interval=lambda value, floor, **limits: Interval(mean=value(seen), low=0.0, high=1.0, floor=floor),
+    )
     found = stages.evaluation.scores.classes.measure(kept)["classes"]
-    assert found["divergence"]["mean"] == pytest.approx(
+    assert found.divergence.mean == pytest.approx(
         0.25 * np.log(0.25 / (3 / 6)) + 0.25 * np.log(0.25 / (2 / 6)) + 0.5 * np.log(0.5 / (1 / 6))
     )
-    assert (found["covered"], found["of"], found["histogram"]) == (3, 3, {"a": 1, "b": 1, "c": 2})
+    assert (found.covered, found.of, found.histogram) == (3, 3, {"a": 1, "b": 1, "c": 2})
 
 
 def test_a_score_is_left_out_where_what_it_needs_is_not_there(measured):
     """An extractor that names no classes has no Inception Score and no agreement; images without labels no FID inside classes."""
     draws, asked = scoring.made(Noise(100), measured, CONFIG)
-    labelled = scoring.Scores(measured, draws, asked, CONFIG).metrics()
+    labelled = scoring.Scores(measured, draws, asked, CONFIG).metrics().content()
     assert {"fid", "kid", "precision", "intra_fid", "memorisation"} <= set(labelled)
     assert not {"inception_score", "classes", "agreement"} & set(labelled)
     bare = [scoring.Draw(draw.features, draw.logits, None, draw.pixels) for draw in draws]
-    assert set(labelled) - set(scoring.Scores(measured, bare, {"labels": "none"}, CONFIG).metrics()) == {"intra_fid"}
+    assert set(labelled) - set(scoring.Scores(measured, bare, {"labels": "none"}, CONFIG).metrics().content()) == {"intra_fid"}

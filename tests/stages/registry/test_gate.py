@@ -13,19 +13,24 @@ from gan import streams
 from gan.metrics import frechet, kernel
 from stages import artifacts, params
 from stages.evaluation import appraisal, score_files
+from stages.evaluation.metrics import Metrics
 from stages.registry import duel, gate, versions
 
-LIMITS = params.Gate().model_dump()
-GOOD = {
-    "precision": {"mean": 0.7, "floor": 0.9}, "recall": {"mean": 0.5, "floor": 0.9}, "classes": {"covered": 10, "of": 10},
-    "memorisation": {"authenticity": {"mean": 0.55, "high": 0.6, "floor": 0.6}, "copying": {"z": -1.0}, "ratio": 1.0},
+LIMITS = params.Gate()
+BARE = {"protocol": {"name": "classifier", "hash": "a" * 64}, "num_images": 100, "draws": 2, "fid": {"mean": 5.0, "low": 4.5, "high": 5.5}}
+GOOD = BARE | {
+    "precision": {"mean": 0.7, "low": 0.6, "high": 0.8, "floor": 0.9}, "recall": {"mean": 0.5, "low": 0.4, "high": 0.6, "floor": 0.9},
+    "classes": {"covered": 10, "of": 10},
+    "memorisation": {
+        "authenticity": {"mean": 0.55, "low": 0.5, "high": 0.6, "floor": 0.6}, "copying": {"z": -1.0, "p": 0.2}, "ratio": 1.0,
+    },
 }  # fmt: skip
-COPIES = {"authenticity": {"mean": 0.2, "high": 0.25, "floor": 0.6}, "copying": {"z": -9.0}, "ratio": 0.5}
+COPIES = {"authenticity": {"mean": 0.2, "low": 0.15, "high": 0.25, "floor": 0.6}, "copying": {"z": -9.0, "p": 0.0}, "ratio": 0.5}
 CHAMPION = {"fid": {"mean": 5.0, "low": 4.5, "high": 5.5}, "protocol": {"name": "classifier", "hash": "a" * 64}}
 
 
 def rules(metrics: dict = GOOD, mb: float = 3.0, ms: float = 9.0, **limits: object) -> dict[str, gate.Rule]:
-    return {one.rule: one for one in gate.absolute(LIMITS | limits, metrics, mb, lambda: ms)}
+    return {one.rule: one for one in gate.absolute(LIMITS.model_copy(update=limits), Metrics.model_validate(metrics), mb, lambda: ms)}
 
 
 def changed(section: str, **values: object) -> dict:
@@ -43,10 +48,10 @@ def test_a_generator_as_good_as_held_out_images_passes_the_defaults():
         (changed("recall", mean=0.1), {"min_recall": 0.2}, "min_recall", "recall 0.1, at least 0.2"),
         (changed("classes", covered=9), {}, "all_classes", "9 of 10 classes are made"),
         (changed("memorisation", **COPIES), {}, "min_authenticity", "a share of 0.3333, at least 0.5: generated images lie nearer"),
-        (changed("memorisation", copying={"z": -9.0}), {"min_copying_z": -5.0}, "min_copying_z", "-9, at least -5"),
+        (changed("memorisation", copying={"z": -9.0, "p": 0.0}), {"min_copying_z": -5.0}, "min_copying_z", "-9, at least -5"),
         (GOOD, {"max_mb": 2.0}, "max_mb", "3 MB of weights, at most 2"),
         (GOOD, {"max_latency_ms": 5.0}, "max_latency_ms", "9 ms a block of images, at most 5"),
-        ({}, {"min_recall": 0.2}, "min_recall", "recall is not measured"),
+        (BARE, {"min_recall": 0.2}, "min_recall", "recall is not measured"),
     ],
 )
 def test_each_rule_refuses_by_its_own_figure(metrics, limits, rule, words):
@@ -60,14 +65,20 @@ def test_each_rule_refuses_by_its_own_figure(metrics, limits, rule, words):
 @pytest.mark.parametrize(
     ("metrics", "words"),
     [
-        (changed("memorisation", **COPIES | {"copying": {"z": -1.0}}), "look at the closest pairs"),  # not nearer than held-out images
-        (changed("memorisation", **COPIES) | {"precision": {"mean": 0.0, "floor": 0.9}}, "too far from real to be copies"),
+        (
+            changed("memorisation", **COPIES | {"copying": {"z": -1.0, "p": 0.2}}),
+            "look at the closest pairs",
+        ),  # not nearer than held-out images
+        (
+            changed("memorisation", **COPIES) | {"precision": {"mean": 0.0, "low": 0.0, "high": 0.0, "floor": 0.9}},
+            "too far from real to be copies",
+        ),
     ],
 )
 def test_the_gate_calls_copies_what_the_report_calls_so(metrics, words):
     """docs/scores.md: nearer than held-out images, fewer authentic, and real to look at; by one of them alone none is a copier."""
     found = rules(metrics)["min_authenticity"]
-    assert found.passed and words in found.words and appraisal.copying(metrics).weight == appraisal.ODD
+    assert found.passed and words in found.words and appraisal.copying(Metrics.model_validate(metrics)).weight == appraisal.ODD
     assert gate.verdict(list(rules(metrics).values()), None).answer == gate.PROMOTED
 
 
@@ -76,7 +87,7 @@ def test_a_limit_at_the_figure_itself_passes():
 
 
 def test_latency_is_measured_only_where_it_is_limited():
-    assert gate.absolute(LIMITS, GOOD, 1.0, lambda: pytest.fail("measured"))
+    assert gate.absolute(LIMITS, Metrics.model_validate(GOOD), 1.0, lambda: pytest.fail("measured"))
 
 
 def test_a_protocol_without_class_names_asks_for_no_classes():
@@ -129,12 +140,8 @@ def test_a_version_rolled_back_from_is_refused_however_good():
 
 
 def test_what_a_version_carries_reads_back_as_it_was():
-    metrics = {
-        "fid": CHAMPION["fid"],
-        "kid": {"mean": 0.1, "low": 0.0, "high": 0.2, "floor": 0.0},
-        "notes": [],
-        **{"classes": GOOD["classes"]},
-    }
+    kid = {"mean": 0.1, "low": 0.0, "high": 0.2, "floor": 0.0}
+    metrics = Metrics.model_validate(BARE | {"fid": CHAMPION["fid"], "kid": kid, "classes": GOOD["classes"]})
     scores = versions.scores_of(metrics, {"name": "classifier", "hash": "a" * 64, "evaluate": {"neighborhood": 3}})
     assert versions.recorded(versions.score_tags(scores)) == scores
     assert versions.headline(versions.score_tags(scores)) == {"fid": 5.0, "kid": 0.1}

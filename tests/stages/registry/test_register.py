@@ -312,7 +312,13 @@ def test_a_refusal_of_mlflow_is_told_from_an_outage(project):
 
 def score(answer: str) -> dict:
     """What make_evaluate takes so that the gate gives this answer against a champion of FID 5."""
-    copied = {"memorisation": {"authenticity": {"mean": 0.1, "high": 0.2, "floor": 0.6}, "copying": {"z": -9.0}, "ratio": 0.5}}
+    copied = {
+        "memorisation": {
+            "authenticity": {"mean": 0.1, "low": 0.0, "high": 0.2, "floor": 0.6},
+            "copying": {"z": -9.0, "p": 0.0},
+            "ratio": 0.5,
+        }
+    }
     return {"worse": {"fid": 9.0}, "promoted": {"fid": 3.0}, "challenger": {"fid": 5.0}, "refused": {"fid": 0.1, **copied}}[answer]
 
 
