@@ -64,7 +64,7 @@ def _begun(folder: Path, made: "Generator", order: Order) -> dict:
     wanted = {
         "format": FORMAT, "version": VERSION, "weights_sha256": made.card.files["generator.safetensors"],
         "first_seed": order.first_seed, "count": order.count, "label": order.label, "shard_size": order.shard_size,
-        "shape": list(made.card.shape), "classes": made.card.classes if made.card.conditional else [],
+        "shape": list(made.card.shape), "classes": list(made.card.classes) if made.card.conditional else [],
     }  # fmt: skip
     path = folder / "manifest.json"
     if path.is_file():

@@ -1,6 +1,5 @@
 """What an evaluation leaves: metrics.json, protocol.json, a table of classes, pictures, and report.html, which shows them all."""
 
-import csv
 import io
 from pathlib import Path
 
@@ -131,8 +130,7 @@ def _map(scores: scoring.Scores) -> Image.Image:
 
 def _curves(history: Path) -> list[dict]:
     """Each column of the training's history that has figures: {name, points: [(nimg, value)]}."""
-    with open(history, encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    names = [name for name in (rows[0] if rows else []) if name != "nimg"]
-    found = [{"name": name, "points": [(int(row["nimg"]), float(row[name])) for row in rows if row[name] != ""]} for name in names]
-    return [one for one in found if len(one["points"]) > 1]
+    rows = artifacts.read_history(history)
+    names = list(rows[0][1]) if rows else []
+    curves = [{"name": name, "points": [(nimg, values[name]) for nimg, values in rows if values[name] is not None]} for name in names]
+    return [curve for curve in curves if len(curve["points"]) > 1]

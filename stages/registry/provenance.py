@@ -3,7 +3,6 @@
 The files themselves lie in the version, in made_from/: a tag says the hash, the file the rest.
 """
 
-import csv
 import hashlib
 import importlib.metadata
 import json
@@ -91,9 +90,7 @@ def _images_seen() -> int | None:
     path = artifacts.ROOT / "train" / "history.csv"
     if not path.is_file():
         return None
-    with open(path, encoding="utf-8", newline="") as file:
-        seen = [int(row["nimg"]) for row in csv.DictReader(file)]
-    return max(seen, default=None)
+    return max((nimg for nimg, _ in artifacts.read_history(path)), default=None)
 
 
 def _libraries(trained: "Card") -> dict[str, str]:

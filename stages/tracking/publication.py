@@ -3,7 +3,6 @@
 history.csv becomes metrics by step, images/*.png the steps of a series, metrics.json metrics, small files artifacts.
 """
 
-import csv
 import json
 import math
 from collections.abc import Iterable
@@ -124,16 +123,10 @@ def _history(journal: Journal, path: Path, said: set[tuple[str, int]]) -> None:
     """The rows of a table whose first column is the step; an empty cell was not measured."""
     if not path.is_file():
         return
-    with open(path, encoding="utf-8", newline="") as file:
-        for row in csv.reader(file):
-            if not row or row[0] == "nimg":
-                columns = row
-                continue
-            step = int(row[0])
-            points = [[key, float(cell), step] for key, cell in zip(columns[1:], row[1:], strict=True) if cell != ""]
-            points = [point for point in points if (point[0], step) not in said]
-            if points:
-                journal.append("metrics", points=points)
+    for step, values in artifacts.read_history(path):
+        points = [[key, value, step] for key, value in values.items() if value is not None and (key, step) not in said]
+        if points:
+            journal.append("metrics", points=points)
 
 
 def _pictures(journal: Journal, folder: Path, said: set[tuple[str, int]]) -> None:

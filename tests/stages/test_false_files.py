@@ -157,3 +157,17 @@ def test_cards_and_tensors_that_are_none_are_named(kind, tmp_path):
 
     with pytest.raises(ValueError, match=f"^{path} is no safetensors file"):
         artifacts.read_tensors(path, safetensors.numpy.load_file)
+
+
+@pytest.mark.parametrize("kind", [*FALSE, "columns", "words"])
+def test_a_history_that_is_none_is_named(kind, tmp_path):
+    path = tmp_path / "history.csv"
+    path.write_bytes({"columns": b"nimg,loss\n10,1,2\n", "words": b"nimg,loss\n10,much\n"}.get(kind) or FALSE[kind])
+    with pytest.raises(ValueError, match=f"^{path} is no history of a training"):
+        artifacts.read_history(path)
+
+
+def test_a_history_is_read_with_what_was_not_measured(tmp_path):
+    path = tmp_path / "history.csv"
+    path.write_text("nimg,loss,quick_fid\n10,0.5,\n20,0.25,3\n")
+    assert artifacts.read_history(path) == [(10, {"loss": 0.5, "quick_fid": None}), (20, {"loss": 0.25, "quick_fid": 3.0})]
