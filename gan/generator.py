@@ -26,12 +26,16 @@ Numbers = Sequence[int] | np.ndarray  # (N,) whole ones
 
 def task(card: Card) -> play.Task:
     """The game that the card's networks were trained by."""
-    return choices.module("tasks", card.task["name"]).Task(choices.config("tasks", card.task), card)
+    return _task_file(card).Task(choices.config("tasks", card.task), card)
 
 
 def players(card: Card) -> dict[str, play.Kept]:
     """The networks of the card's task by name, in the order that they are built in, and what is kept of each."""
-    return choices.module("tasks", card.task["name"]).PLAYERS
+    return _task_file(card).PLAYERS
+
+
+def _task_file(card: Card) -> play.TaskFile:
+    return choices.module("tasks", card.task["name"])
 
 
 def refuse_other_items(card: Card, item: str) -> None:

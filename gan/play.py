@@ -6,7 +6,7 @@ its metrics, so every number of a training follows from (seed, turn, purpose, in
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -99,6 +99,30 @@ GeneratorPenalty = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tens
 Augment = Callable[[Tensor, Draw, float], Tensor]  # images, uniform, probability -> images
 
 
+class Architecture(Protocol):
+    """A file of gan/networks; `config` is its Config."""
+
+    def Generator(self, config: Any, *, latent_size: int, num_classes: int, shape: tuple[int, int, int]) -> nn.Module:
+        """Latents (N, Z[+E]), labels (N,) -> images (N, C, H, W)."""
+        ...
+
+    def Discriminator(self, config: Any, *, num_classes: int, shape: tuple[int, int, int]) -> nn.Module:
+        """Images (N, C, H, W), labels (N,) -> logits (N,), or (N, 1 + K) with class logits."""
+        ...
+
+
+class Space(Protocol):
+    """A file of gan/latents; `config` is its Config. One that learns has `Layer` and `raw_size` beside."""
+
+    def sample(self, config: Any, stream: int, indices: np.ndarray) -> Tensor:
+        """(N, S) float32 of the indices (N,) of a stream."""
+        ...
+
+    def interpolate(self, config: Any, start: Tensor, end: Tensor, share: float) -> Tensor:
+        """From `start` to `end`, (N, S) each, by a share in [0, 1]."""
+        ...
+
+
 class Loss(Protocol):
     """A file of gan/losses."""
 
@@ -130,13 +154,7 @@ class Objective:
 
 
 class Task(Protocol):
-    """A file of gan/tasks: `Config`, `SMALL`, the constants ITEM, GIVEN and PLAYERS, and `class Task(config, card)`.
-
-    ITEM, "image" or "clip", is what a row of the prepared set must be; GIVEN, "seed" or "image", is what a product is asked by,
-    with a label where classes are used. Who asks otherwise is refused.
-    """
-
-    PLAYERS: dict[str, Kept]  # in the order that they are built in
+    """The game of a card: what a file of gan/tasks makes of it."""
 
     def player(self, name: str) -> nn.Module:
         """An untrained network, by PyTorch's own generator."""
@@ -156,4 +174,16 @@ class Task(Protocol):
 
     def make(self, players: Players, given: dict[str, Tensor]) -> Tensor:
         """(N, C, H, W) or (N, T, C, H, W) in [-1, +1] from what `given` gave."""
+        ...
+
+
+class TaskFile(Protocol):
+    """A file of gan/tasks; `config` is its Config, `card` a generator's (gan/card.py). Who asks otherwise than by GIVEN is refused."""
+
+    ITEM: str  # what a row of the prepared set must be: "image" or "clip"
+    GIVEN: str  # what a product is asked by, with a label where classes are used: "seed" or "image"
+    PLAYERS: dict[str, Kept]  # in the order that they are built in
+
+    def Task(self, config: Any, card: Any) -> Task:
+        """The game."""
         ...

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from .. import choices
+from . import _inputs
 
 _GENERAL = ("archive", "folder")  # asked after the others, in this order
 
@@ -21,12 +22,11 @@ def detect(path: Path) -> str:
     if not path.exists():
         raise ValueError(f"{path} is not there; name a file or a folder that is")
     sources = sorted(choices.names("sources"), key=lambda name: _GENERAL.index(name) if name in _GENERAL else -1)
-    modules = {name: choices.module("sources", name) for name in sources}
-    formats = [name for name, module in modules.items() if hasattr(module, "recognises")]
-    for name in formats:
-        if modules[name].recognises(path):
+    for name in sources:
+        source: _inputs.Source = choices.module("sources", name)
+        if source.recognises(path):
             return name
-    raise ValueError(f"{path} is {_kind(path)}; it can be one of {', '.join(formats)}")
+    raise ValueError(f"{path} is {_kind(path)}; it can be one of {', '.join(sources)}")
 
 
 def _kind(path: Path) -> str:

@@ -1,10 +1,7 @@
 """What a source hands over: blocks of inputs, in the same order each time. A block is what one worker decodes at a time.
 
-A source is a module of this room with
+A source is a module of this room with a Config (settings of its own in params.yaml, usually none), what `Source` says, and
 
-    class Config(choices.Config)                                  # settings of its own in params.yaml, usually none
-    def recognises(path: Path) -> bool                            # by content, never by ending; cheap
-    def blocks(config: Config, path: Path) -> Iterator[Block]     # every input in a block, usable or not
     def notes(config: Config, path: Path) -> list[str]            # optional: labels that are there and are not read; cheap
     MAKES_CLASSES = True                                          # optional: it draws its classes: few images of each are no captions
 
@@ -14,6 +11,8 @@ with the reason. Memory stays flat in the number of inputs.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -65,6 +64,18 @@ class Pixels:
 
 
 Block = Pictures | Pixels
+
+
+class Source(Protocol):
+    """A file of this room; `config` is its Config."""
+
+    def recognises(self, path: Path) -> bool:
+        """By content, never by ending; cheap."""
+        ...
+
+    def blocks(self, config: Any, path: Path) -> Iterator[Block]:
+        """Every input in a block, usable or not."""
+        ...
 
 
 @dataclass

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from .. import choices
 from ..card import Card
+from ..play import Architecture, Space
 
 Sampler = Callable[[int, np.ndarray], Tensor]  # (stream, indices (N,)) -> (N, Z[+E])
 
@@ -47,9 +48,8 @@ class Styled(Drawing, Protocol):
 def generator(card: Card) -> nn.Module:
     """An untrained generator of the card's network, latent, classes and shape."""
     config, latent = choices.config("networks", card.network), cast(Latent, choices.config("latents", card.latent))
-    network = choices.module("networks", card.network["name"]).Generator(
-        config, latent_size=latent.size, num_classes=card.num_classes, shape=card.shape
-    )
+    architecture: Architecture = choices.module("networks", card.network["name"])
+    network = architecture.Generator(config, latent_size=latent.size, num_classes=card.num_classes, shape=card.shape)
     room = choices.module("latents", card.latent["name"])
     if not hasattr(room, "Layer"):
         return network
@@ -59,10 +59,11 @@ def generator(card: Card) -> nn.Module:
 
 def sampler(card: Card, network: nn.Module) -> Sampler:
     """(stream, indices) -> what `network` makes images of, (N, Z[+E]): latents of the card's space and its own draws (noise)."""
-    module, config = choices.module("latents", card.latent["name"]), choices.config("latents", card.latent)
+    space: Space = choices.module("latents", card.latent["name"])
+    config = choices.config("latents", card.latent)
 
     def sample(stream: int, indices: np.ndarray) -> Tensor:
-        return module.sample(config, stream, indices)
+        return space.sample(config, stream, indices)
 
     if not isinstance(network, Drawing):
         return sample

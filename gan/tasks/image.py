@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from .. import choices, streams
 from ..card import Card
-from ..play import Batch, Data, Draws, Kept, Moment, Objective, Players, Terms, Turn
+from ..play import Architecture, Batch, Data, Draws, Kept, Moment, Objective, Players, Terms, Turn
 from . import _adversarial, _latent
 
 ITEM = "image"
@@ -30,9 +30,8 @@ class Task:
         if name == "generator":
             return _latent.generator(self.card)
         config = choices.config("networks", self.card.network)
-        return choices.module("networks", self.card.network["name"]).Discriminator(
-            config, num_classes=self.card.num_classes, shape=self.card.shape
-        )
+        architecture: Architecture = choices.module("networks", self.card.network["name"])
+        return architecture.Discriminator(config, num_classes=self.card.num_classes, shape=self.card.shape)
 
     def turns(self, objective: Objective) -> tuple[Turn, ...]:
         """The discriminator moves, then the generator, each over a batch of its own."""

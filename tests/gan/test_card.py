@@ -11,7 +11,8 @@ from gan.card import Card
 from stages import artifacts
 
 ENDED = {
-    "attempt": 1, "trained_nimg": 640, "best_nimg": 512, "best_quick_fid": 3.5, "stopped": "train.guards: no better", "diverged_at_nimg": None,
+    "attempt": 1, "trained_nimg": 640, "best_nimg": 512, "best_quick_fid": 3.5, "stopped": "train.guards: no better",
+    "diverged_at_nimg": None,
 }  # fmt: skip
 
 
