@@ -28,7 +28,8 @@ app = command_line.program()
         "gan compare sweep-1 -o sweep-1.html             with sample grids side by side and curves; also .csv, .md",
         "gan compare --by kid --protocol 255324          ranks by another score; one protocol only",
         then="Scores are mean [95 % interval]. A rank is the range of places that the intervals allow: 1 is better than every other "
-        "by more than noise, 1–3 is not told apart from others. Runs that another protocol scored stand apart and are never ranked together.",
+        "by more than noise, 1–3 is not told apart from others. Runs that another protocol scored stand apart and are never ranked "
+        "together.",
     )
 )
 def compare(

@@ -29,8 +29,8 @@ app = command_line.program()
         "gan evaluate theirs.onnx --latent-size 128      a generator of another project: .onnx, .pt2 (torch.export), .ts (TorchScript)",
         "gan evaluate digits/3 --reference data/new      against other real images",
         "gan evaluate theirs/ --against artifacts/evaluate/metrics.json",
-        then="Pictures must have the reference's size and channels; --prepare prepares others as its own were, and says so in the protocol. "
-        "Exit code 3: asked --against scores of another protocol, which is refused with what differs.",
+        then="Pictures must have the reference's size and channels; --prepare prepares others as its own were, and says so in the "
+        "protocol. Exit code 3: asked --against scores of another protocol, which is refused with what differs.",
     )
 )
 def evaluate(

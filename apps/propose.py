@@ -308,9 +308,8 @@ def propose(facts: Facts, device: str, resolution: int | list[int] | None = None
     channels = _channels(facts)
     fit = choices.Fit(shape=(channels[0].value, *sides), device=device, num_images=facts.training, num_classes=len(facts.classes))
     return [
-        size, *channels, *_range(facts), *_draft(facts, min(sides)), *_heldout(facts), *_small_folder(facts), *_classes(facts, fit), *_network(fit),
-        *_length(facts, fit.side, device),
-        _augment(facts),
+        size, *channels, *_range(facts), *_draft(facts, min(sides)), *_heldout(facts), *_small_folder(facts),
+        *_classes(facts, fit), *_network(fit), *_length(facts, fit.side, device), _augment(facts),
         Choice("gamma", choices.defaults("penalties", "r1", fit)["gamma"], "0.3 at 16 pixels a side, ×4 at each doubling"),
     ]  # fmt: skip
 
@@ -342,7 +341,8 @@ def _channels(facts: Facts) -> list[Choice]:
 def _range(facts: Facts) -> list[Choice]:
     if facts.deep is None:
         return []
-    found = f"{facts.deep.count} pictures with more than 8 bits hold levels from {levels.words(facts.deep.lowest)} to {levels.words(facts.deep.highest)}"
+    lowest, highest = levels.words(facts.deep.lowest), levels.words(facts.deep.highest)
+    found = f"{facts.deep.count} pictures with more than 8 bits hold levels from {lowest} to {highest}"
     return [Choice("range", list(facts.deep.range), f"black and white: {found}")]
 
 

@@ -49,8 +49,9 @@ def read(path: Path, wanted: form.Form, prepare: bool = False) -> Collection:
     other = [one for one in other if one]
     if other and not prepare:
         channels, height, width = wanted.shape
+        form_in_words = f"{width}×{height} with {channels} channels"
         raise ValueError(
-            f"{path}: {len(other)} of {len(classes)} pictures are not {width}×{height} with {channels} channels, as the reference's images are "
+            f"{path}: {len(other)} of {len(classes)} pictures are not {form_in_words}, as the reference's images are "
             f"({'; '.join(other[:_SHOWN])}); write them so, or give --prepare to have them prepared by the reference's form"
         )
     if not classes:

@@ -186,8 +186,8 @@ def _runs(versions: list[Version], days: float, say: Callable[[str], None]) -> I
         "--tracking-uri",
         tracking.address(),
     ]
-    yield Garbage(f"{len(deleted)} deleted runs and models of MLflow", f"deleted there more than {days:g} days ago", sum(map(_size, places)),
-                  partial(_call, command))  # fmt: skip
+    what, why = f"{len(deleted)} deleted runs and models of MLflow", f"deleted there more than {days:g} days ago"
+    yield Garbage(what, why, sum(map(_size, places)), partial(_call, command))
 
 
 def _orphans(versions: list[Version], days: float) -> Iterator[Garbage]:

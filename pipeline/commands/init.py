@@ -58,7 +58,8 @@ def _refuse_wrong_place(asked: Path, root: Path, folder: str) -> None:
         raise Mistake(f"{folder} does not exist; name a folder of pictures")
     if not asked.is_dir():
         raise Mistake(
-            f"{folder} is a file; name the folder that it lies in (an archive is not looked at: unpack it first, or let gan run --set prepare.source.path={folder} read it as it is)"
+            f"{folder} is a file; name the folder that it lies in (an archive is not looked at: unpack it first, or let "
+            f"gan run --set prepare.source.path={folder} read it as it is)"
         )
     real = asked.resolve()
     if root.resolve().is_relative_to(real):

@@ -1,6 +1,7 @@
 """Flow runs whose process was killed stay "Running" on a server of one's own: said to have crashed, with the reason and a tag.
 
-Each flow run is tagged with the checkout that it belongs to, since one server may have many. To be imported when Prefect's settings are made.
+Each flow run is tagged with the checkout that it belongs to, since one server may have many. To be imported when
+Prefect's settings are made.
 """
 
 import socket
