@@ -41,7 +41,8 @@ def with_sentences(name: str, main: Callable[[list[str]], int], arguments: list[
             print(f"{name}: {ENDED[code]}; run the same command again", file=sys.stderr, flush=True)
         return code
     except (models.NotFound, store.Refused, store.Unreachable, ValueError, OSError) as error:
-        print(addresses.redacted(f"{name}: {disk.in_words(error) if disk.is_full(error) else error}"), file=sys.stderr)
+        said = disk.in_words(error) if isinstance(error, OSError) and disk.is_full(error) else error
+        print(addresses.redacted(f"{name}: {said}"), file=sys.stderr)
         return 2
 
 

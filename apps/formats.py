@@ -9,6 +9,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,7 +38,7 @@ card.json says what it is, generator.safetensors holds its weights, {PACKAGE}/ t
     images = generator.load(Path("this folder")).sample([0, 1, 2])    # of seeds: (3, C, H, W) uint8
 """
 
-Opened = Callable[[Tensor, Tensor | None], Tensor]  # latents (N, Z), labels (N,) or None -> images (N, C, H, W)
+Opened = Callable[..., Tensor]  # latents (N, Z) and, with classes, labels (N,) -> images (N, C, H, W)
 
 
 class Bounded(nn.Module):
@@ -135,7 +136,9 @@ def write_onnx(made: "Generator", folder: Path, path: Path) -> Opened:
     import onnxruntime
 
     names = ["latents", "labels"][: len(inputs(made, 1))]
-    torch.onnx.export(program(made), dynamo=True, input_names=names, output_names=["images"], verbose=False).save(path)
+    written = torch.onnx.export(program(made), dynamo=True, input_names=names, output_names=["images"], verbose=False)
+    assert written is not None, "dynamo=True gives a program"
+    written.save(path)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
     def opened(*given: Tensor) -> Tensor:
@@ -157,11 +160,12 @@ def write_safetensors(made: "Generator", folder: Path, path: Path) -> Opened:
     return Bounded(_import_beside(path).load(path).network)
 
 
-def _import_beside(path: Path):
+def _import_beside(path: Path) -> ModuleType:
     """The module `generator` of the code in an exported folder, under a name of its own."""
     name = f"{PACKAGE}_{hashlib.sha256(json.dumps(str(path)).encode()).hexdigest()[:16]}"
     init = path / PACKAGE / "__init__.py"
     spec = importlib.util.spec_from_file_location(name, init, submodule_search_locations=[str(init.parent)])
+    assert spec is not None and spec.loader is not None, f"{init} ends with .py"
     sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(sys.modules[name])
     return importlib.import_module(f"{name}.generator")

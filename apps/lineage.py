@@ -79,6 +79,8 @@ def _files(uri: str, version: "ModelVersion", card: dict) -> str:
 
 
 def _run(uri: str, version: "ModelVersion") -> str:
+    if not version.run_id:
+        raise ValueError(NOT_RECORDED)
     client = store.client(uri)
     with store.answers(uri):
         run = client.get_run(version.run_id)

@@ -189,9 +189,9 @@ def look_at(folder: Path) -> Facts:
     if not seen:
         found = f"{len(files)} files, as {unreadable[0]}" if unreadable else "0 files"
         raise ValueError(f"{folder} holds no picture that can be read among {found}; name a folder of pictures")
-    classes = Counter(class_name for _, class_name, *_ in files if class_name)
-    captions = 0 if selection.are_classes(len(classes), classes.total()) else len(classes)
-    classes = Counter() if captions else classes
+    labels = Counter(class_name for _, class_name, *_ in files if class_name)
+    captions = 0 if selection.are_classes(len(labels), labels.total()) else len(labels)
+    classes: dict[str, int] = {} if captions else labels
     parts = Counter(part for _, class_name, _, part in files if class_name or not classes)
     if published(parts):
         trained = Counter(class_name for _, class_name, _, part in files if part == "train")
@@ -237,10 +237,11 @@ def _opened(name: str, content: object, wanted: form.Form) -> tuple[pictures.Dec
 def _deep(opened: list[pictures.Decoded]) -> Deep | None:
     """What the levels of pictures with more than 8 bits stand for, by all of them; None where there are none, or it is what
     their types say."""
-    found = [one for one in opened if one.highest is not None and one.mode[0] in "IF"]
+    found = [one for one in opened if one.highest is not None and (one.mode or "")[:1] in ("I", "F")]
     if not found:
         return None
-    low, high = min(one.lowest for one in found), max(one.highest for one in found)
+    low = min(one.lowest for one in found if one.lowest is not None)
+    high = max(one.highest for one in found if one.highest is not None)
     floats = any(one.mode == "F" for one in found)
     reach = _range_of_floats(low, high) if floats else _range_of_whole_numbers(int(low), int(high))
     by_type = reach == ((0, 1) if floats else (0, 65535)) and all(one.pixels is not None for one in found)
@@ -263,8 +264,8 @@ def _range_of_whole_numbers(low: int, high: int) -> levels.Range:
 
 def _look(found: pictures.Decoded, jpeg: bool) -> Look | str:
     """A picture, or why it cannot be read."""
-    if found.pixels is None:
-        return found.reason
+    if found.pixels is None or found.mode is None:
+        return found.reason or "cannot be read"
     pixels = found.pixels.astype(int)
     colours, alpha = pixels[:3] * (pixels[3] / 255), pixels[3]
     grey = bool((colours.max(axis=0) - colours.min(axis=0)).max() <= GREY_REACH)
@@ -384,7 +385,7 @@ def _small_folder(facts: Facts) -> list[Choice]:
 
 
 def _classes(facts: Facts, fit: choices.Fit) -> list[Choice]:
-    smallest = min(facts.classes.items(), key=lambda item: item[1], default=None)
+    smallest = min(facts.classes.items(), key=lambda item: item[1], default=("", 0))
     number = len(facts.classes)
     if facts.captions:
         why = f"{facts.captions:,} different labels are nearly as many as pictures: captions, ids or measurements, not classes"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 FORMAT, VERSION = "ganline-samples", 1
 HEADER_BYTES = 128  # of a .npy file as numpy writes it for such shapes
+Array = tuple[tuple[int, ...], type[np.generic]]  # the shape and the type of what a file holds
 _READ_BYTES = 1 << 20
 _UNFINISHED = "manifest.json.unfinished"
 
@@ -40,7 +41,7 @@ def write(folder: Path, made: "Generator", order: Order, progress: Callable[[int
     """Make all that is not there yet; how many were. ValueError where the folder holds something else, or was changed."""
     folder.mkdir(parents=True, exist_ok=True)
     manifest = _begun(folder, made, order)
-    arrays = {"images": ((order.count, *made.card.shape), np.uint8)}
+    arrays: dict[str, Array] = {"images": ((order.count, *made.card.shape), np.uint8)}
     if made.card.conditional:
         arrays["labels"] = ((order.count,), np.int64)
     files = {name: _opened(folder / f"{name}.npy", *array) for name, array in arrays.items()}
@@ -96,7 +97,7 @@ def _opened(path: Path, shape: tuple[int, ...], dtype: type) -> BinaryIO:
     return file
 
 
-def _place(array: tuple[tuple[int, ...], type], start: int) -> int:
+def _place(array: Array, start: int) -> int:
     """Where item `start` of an array lies in its file."""
     shape, dtype = array
     return HEADER_BYTES + start * int(np.prod(shape[1:], dtype=np.int64)) * np.dtype(dtype).itemsize

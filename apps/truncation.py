@@ -4,7 +4,9 @@ Where the network has styles, they are drawn to their mean (Karras et al. 2019, 
 theirs, which is 0 (Brock et al. 2019, arXiv:1809.11096, sec. 3.1).
 """
 
+import functools
 import weakref
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -35,6 +37,21 @@ def truncated(made: Generator, psi: float) -> Generator:
     return made.replaced(generator=_Styled(made, psi) if styled else _Scaled(made.network, psi))
 
 
+class _Network(Protocol):
+    """What a network with styles has beside its images (gan/networks)."""
+
+    def draws(self, *given: Any) -> Tensor: ...
+
+    def to_styles(self, latents: Tensor, labels_N: Tensor | None) -> Tensor: ...
+
+    def from_styles(self, styles_NLS: Tensor, latents: Tensor) -> Tensor: ...
+
+
+def _with_styles(network: nn.Module) -> _Network:
+    """As what it is: of a module mypy takes every attribute for a Tensor."""
+    return cast(_Network, network)
+
+
 class _Scaled(nn.Module):
     """A network whose latents are scaled."""
 
@@ -54,16 +71,16 @@ class _Styled(nn.Module):
         self.made, self.psi = made, psi
         self.network = made.network  # registered, so that its device is found
 
-    def draws(self, *given) -> Tensor:
-        return self.network.draws(*given)
+    def draws(self, *given: Any) -> Tensor:
+        return _with_styles(self.network).draws(*given)
 
     def forward(self, latents: Tensor, labels_N: Tensor | None = None) -> Tensor:
-        styles_NLS = self.network.to_styles(latents, labels_N)
+        styles_NLS = _with_styles(self.network).to_styles(latents, labels_N)
         if labels_N is None:
             means = mean_style(self.made, None)[None, None]
         else:
             means = torch.stack([mean_style(self.made, label) for label in labels_N.tolist()])[:, None]
-        return self.network.from_styles(torch.lerp(means, styles_NLS, self.psi), latents)
+        return _with_styles(self.network).from_styles(torch.lerp(means, styles_NLS, self.psi), latents)
 
 
 def mean_style(made: Generator, label: int | None) -> Tensor:
@@ -72,10 +89,10 @@ def mean_style(made: Generator, label: int | None) -> Tensor:
     if label not in known:
         device = next(made.network.parameters()).device
         room, config = choices.module("latents", made.card.latent["name"]), choices.config("latents", made.card.latent)
-        total = 0.0
+        sums = []
         for first in range(0, NUM_STYLES, _AT_ONCE):
             latents = room.sample(config, streams.key(0, "truncation/mean"), np.arange(first, first + _AT_ONCE)).to(device)
             labels = None if label is None else torch.full((_AT_ONCE,), label, device=device)
-            total = total + made.network.to_styles(latents, labels)[:, 0].double().sum(dim=0)
-        known[label] = (total / NUM_STYLES).to(next(made.network.parameters()).dtype)
+            sums.append(_with_styles(made.network).to_styles(latents, labels)[:, 0].double().sum(dim=0))
+        known[label] = (functools.reduce(torch.add, sums) / NUM_STYLES).to(next(made.network.parameters()).dtype)
     return known[label]

@@ -8,10 +8,13 @@ import contextlib
 import subprocess
 import sys
 import time
+from typing import Any
+from uuid import UUID
 
 from prefect import flow, get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
-from prefect.states import Completed, State
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
 
 from . import checkout, plan
 from .commands import relocation
@@ -41,7 +44,7 @@ def pipeline(
     cause = Cause(trigger, reason)
     try:
         if stale is not None:
-            zombies.mark(str(runtime.flow_run.id))
+            zombies.mark(UUID(runtime.flow_run.id))
             return _run(plan.Stale(stale, tuple(forced)), cause)
         return _retrain(cause, late_limit_s)
     except Exception as error:
@@ -156,7 +159,7 @@ def _may_pass(task, run, state: State) -> bool:
     return isinstance(state.result(raise_on_failure=False), Busy | Away)
 
 
-PATIENT = {
+PATIENT: dict[str, Any] = {
     "cache_policy": NO_CACHE,
     "persist_result": False,
     "retries": len(RETRY_DELAYS_S),

@@ -102,6 +102,7 @@ def stream(
 
 def _output(process: subprocess.Popen, timeout_s: float | None) -> Iterator[str]:
     """Text as it comes, until the process ends: a grandchild that keeps the pipe open does not hold this up."""
+    assert process.stdout is not None, "started with a pipe"
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     reads_after_the_end = 0
     deadline_s = math.inf if timeout_s is None else time.monotonic() + timeout_s

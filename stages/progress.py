@@ -20,8 +20,8 @@ class _Lines:
         sys.stdout.flush()
 
 
-def bar(stage: str, total: float, unit: str, initial: float = 0) -> Any:
-    """A tqdm bar of a stage's work; `total` in `unit`s."""
+def bar(stage: str, total: float | None, unit: str, initial: float = 0) -> Any:
+    """A tqdm bar of a stage's work; `total` in `unit`s, None where it is not known."""
     terminal = sys.stdout.isatty()
     return tqdm(
         desc=stage,

@@ -34,7 +34,7 @@ def _shown(group: Group, metrics: list[str], colours: dict[str, str]) -> dict:
     by, *others = metrics
     made = table.shown(group, [by, *(name for name in others if name in table.SHOWN)])
     more = table.shown(group, [name for name in others if name not in table.SHOWN]).drop(columns=["rank", *group.params, *table.COST])
-    first = [bool(rank) and rank[0] == 1 for rank in group.ranks]
+    first = [rank is not None and rank[0] == 1 for rank in group.ranks]
     tables = [
         {"columns": list(one.columns), "rows": [
             {"cells": row, "colour": colours[run.id], "first": may_be_best}

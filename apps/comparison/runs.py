@@ -70,6 +70,8 @@ def _called(client: "MlflowClient", name: str, experiment: str) -> list[Any]:
             raise models.NotFound(f"{name!r} is no run of this store") from None
     if re.search(r"[/@]", name) and " " not in name:
         _, version = models.find(name)
+        if not version.run_id:
+            raise models.NotFound(f"{name} was registered without a run; name another version, or a run")
         return [client.get_run(version.run_id)]
     everywhere = [one.experiment_id for one in client.search_experiments()]
     quoted = name.replace("'", "")

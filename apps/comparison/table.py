@@ -8,6 +8,7 @@ one ranking.
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -108,7 +109,7 @@ def _group(runs: list[Run], metric: str, params: list[str], called: dict[str, st
 
 
 def _row(run: Run, label: str, place: tuple[int, int] | None, params: list[str]) -> dict:
-    row = {"run": label, "id": run.id, "protocol": run.protocol, "rank": in_words(place)}
+    row: dict[str, Any] = {"run": label, "id": run.id, "protocol": run.protocol, "rank": in_words(place)}
     row |= {key: run.params.get(key) for key in params}
     for name, score in run.scores.items():
         row |= {name: score["mean"]} | {f"{name} {part}": score[part] for part in ("low", "high") if part in score}
@@ -153,7 +154,8 @@ def shown(group: Group, metrics: list[str]) -> pd.DataFrame:
 def fitting(made: pd.DataFrame, first: list[str], width: int) -> tuple[pd.DataFrame, list[str]]:
     """The table with as many columns as a line of `width` characters holds, the `first` before others; and those left out."""
     wanted = [*first, *(name for name in made.columns if name not in first)]
-    kept, used = set(), 1
+    kept: set[str] = set()
+    used = 1
     for name in wanted:
         used += 3 + max(len(str(cell)) for cell in (name, *made[name]))
         if used > width and kept:

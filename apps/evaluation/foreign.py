@@ -8,7 +8,7 @@ import io
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -30,9 +30,9 @@ class Elsewhere:
         self.path, self.shape, self.threads, self.values = path, shape, threads, values
         open_file = {".onnx": _onnx, ".pt2": _exported}.get(path.suffix.lower(), _scripted)
         self.run, size, self.conditional = _in_words(f"{path} cannot be opened", lambda: open_file(path, threads))
-        self.latent_size = latent_size or size
-        if not isinstance(self.latent_size, int):
+        if (size := latent_size or size) is None:
             raise ValueError(f"{path} does not say how many numbers an image is made from; give --latent-size")
+        self.latent_size: int = size
         latents, labels = np.zeros((1, self.latent_size), np.float32), np.zeros(1, np.int64) if self.conditional else None
         given = f"latents (1, {self.latent_size}) float32{' and class numbers (1,) int64' if self.conditional else ''}"
         self._levels(_in_words(f"{path} makes nothing of {given}", lambda: self.run(latents, labels)))
@@ -110,7 +110,8 @@ def _scripted(path: Path, threads: int) -> tuple[Run, int | None, bool]:
         if not _weights.is_torchscript(opened):
             raise ValueError(f"{path} is no TorchScript; a pickle could run any code and is not opened. Export it by torch.export, as .pt2")
         module = _weights.open_torchscript(opened, "cpu").eval()
-    return _of_module(module), None, len(module.forward.schema.arguments) == 3  # self, latents, labels
+    forward: Any = module.forward  # a torch.ScriptMethod
+    return _of_module(module), None, len(forward.schema.arguments) == 3  # self, latents, labels
 
 
 def _of_module(module: torch.nn.Module) -> Run:

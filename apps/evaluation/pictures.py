@@ -37,10 +37,11 @@ def read(path: Path, wanted: form.Form, prepare: bool = False) -> Collection:
             decoded = decoding.decode(job, block)
             columns, usable = decoded.columns, decoded.records == decoding.NEW
             unreadable += [f"{name}: {reason}" for name, reason in zip(columns["path"], columns["reason"]) if reason is not None]
-            other += [_other(columns, number, wanted) for number in np.flatnonzero(usable)]
+            numbers = np.flatnonzero(usable).tolist()
+            other += [_other(columns, number, wanted) for number in numbers]
             pixels.append(decoded.pixels)
             contents.append(decoded.content[usable])
-            classes += [columns["class"][number] for number in np.flatnonzero(usable)]
+            classes += [columns["class"][number] for number in numbers]
             bar.update(len(block.names))
     if unreadable:
         raise ValueError(
@@ -70,9 +71,9 @@ def _other(columns: dict[str, list], number: int, wanted: form.Form) -> str:
 
 def labels(found: Collection, names: list[str]) -> np.ndarray | None:
     """The number (N,) int64 of each image's class among `names`; None where not every image has one of them."""
-    if len(names) < 2 or not set(found.classes) <= set(names):
-        return None
-    return np.array([names.index(name) for name in found.classes], np.int64)
+    numbers = {name: number for number, name in enumerate(names)}
+    labels = [numbers[name] for name in found.classes if name in numbers]
+    return np.array(labels, np.int64) if len(names) > 1 and len(labels) == len(found.classes) else None
 
 
 def draws(found: Collection, measured: reference_set.ReferenceSet, most: int, seed: int) -> list[np.ndarray]:

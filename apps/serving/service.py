@@ -119,7 +119,7 @@ REFUSALS = {
     504: "The images were not made in time.",
 }
 ANY = (400, 401, 408, 413)
-GRID = {"image/png": {}, "application/json": {}}
+GRID: dict[str, dict] = {"image/png": {}, "application/json": {}}
 MADE_BY = {name: {"description": words, "schema": {"type": "string"}} for name, words in {
     "X-Weights-Sha256": "of the weights that made it", "X-Model-Version": "of the registry; none for a folder",
 }.items()}  # fmt: skip

@@ -173,8 +173,7 @@ def check_tracking() -> str:
 def check_place() -> str:
     """MLflow's own paths name the folder where they were written."""
     file = tracking.database(tracking.address())
-    found = relocation.strays(file) if file is not None and file.is_file() else []
-    if found:
+    if file is not None and file.is_file() and (found := relocation.strays(file)):
         raise Broken(
             f"{file.name} has {len(found)} paths of {found[0].place}, from where this checkout was moved or copied", "gan doctor --relocate"
         )

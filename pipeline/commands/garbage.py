@@ -107,7 +107,8 @@ def _copies(versions: list[Version], days: float) -> Iterator[Garbage]:
     """Files of versions that were fetched; the registry gives them again. What it does not hold may be the only copy, and stays."""
     champions = {version.run_id for version in versions if version.is_champion}
     runs, weights = {version.run_id for version in versions} - champions, {version.tags.get("weights_sha256") for version in versions}
-    for place, names in zip(COPIES, (runs, weights - {_init()})):
+    held: tuple[set, set] = (runs, weights - {_init()})
+    for place, names in zip(COPIES, held):
         for path in _folders(place):
             if path.name in names and _age_days(path) >= days:
                 yield _folder(path, "a copy of what the registry holds; fetched again when it is asked for")

@@ -104,11 +104,9 @@ def _resolved(out: str) -> list[str]:
     """The folders that an out of dvc.yaml may be, by the params file and the recipes that may take its place."""
     if not (found := re.search(r"\$\{([^}]+)\}", out)):
         return [out]
-    values = set()
+    values: set[str] = set()
     for path in (door.PARAMS, *sorted(recipe.RECIPES.glob("*.yaml"))):
-        value = dvc.read_yaml(path)
-        for part in found[1].split("."):
-            value = value.get(part) if isinstance(value, dict) else None
+        value = dvc.at(dvc.read_yaml(path), found[1])
         values |= {value} if isinstance(value, str) else set()
     return [one for value in sorted(values) for one in _resolved(out.replace(found[0], value))]
 
@@ -145,7 +143,9 @@ def _params(proposal: dict, place: Path, name: str) -> str:
 
 def _first_key(text: str) -> int:
     """Where a recipe's header of comments ends."""
-    return re.search(r"^[A-Za-z_]", text, re.MULTILINE).start()
+    found = re.search(r"^[A-Za-z_]", text, re.MULTILINE)
+    assert found, "a recipe has sections"
+    return found.start()
 
 
 def _add(asked: Path, root: Path, place: Path) -> None:

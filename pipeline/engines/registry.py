@@ -46,13 +46,11 @@ def versions() -> list[Version]:
 
 def _all(search: Callable) -> list:
     """Every page of a search of MLflow's client."""
-    found, token = [], None
-    while token is not None or not found:
-        page = search(page_token=token)
+    page = search(page_token=None)
+    found = [*page]
+    while page.token:
+        page = search(page_token=page.token)
         found += page
-        token = page.token or None
-        if token is None:
-            break
     return found
 
 

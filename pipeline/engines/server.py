@@ -160,24 +160,26 @@ def answers(url: str) -> bool:
 
 
 def any_free_port() -> int:
-    return _free(0)
+    with socket.socket() as trial:
+        trial.bind((HOST, 0))
+        return trial.getsockname()[1]
 
 
 def port(wanted: int | None, usual: int = USUAL_PORT, option: str = "--port") -> int:
     """The wanted port if it is free; without a wish the usual one, else any free one."""
     if wanted is None:
-        return _free(usual) or _free(0)
-    if _free(wanted) is None:
+        return usual if _is_free(usual) else any_free_port()
+    if not _is_free(wanted):
         raise Mistake(f"port {wanted} of {HOST} is taken; choose another with {option}, or leave {option} out")
     return wanted
 
 
-def _free(port: int) -> int | None:
-    """The port itself if nobody listens there (0: any that is free), else None."""
+def _is_free(port: int) -> bool:
+    """Whether nobody listens there."""
     with socket.socket() as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             trial.bind((HOST, port))
         except OSError:
-            return None
-        return trial.getsockname()[1]
+            return False
+        return True

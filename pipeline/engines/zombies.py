@@ -6,6 +6,7 @@ Prefect's settings are made.
 
 import socket
 from pathlib import Path
+from uuid import UUID
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
@@ -21,7 +22,7 @@ def checkout_tag() -> str:
     return f"checkout:{socket.gethostname()}:{Path.cwd()}"
 
 
-def mark(flow_run_id: str) -> None:
+def mark(flow_run_id: UUID) -> None:
     """Tag the flow run that goes now. (By Prefect's own `tags(…)` its tasks would be tagged too, and ask the server for leave to run.)"""
     with get_client(sync_client=True) as client:
         client.update_flow_run(flow_run_id, tags=[checkout_tag()])

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from gan import addresses
 
 from ..checkout import recall
-from ..engines import known, server, tracking
+from ..engines import known, prefect_server, server, tracking
 from ..errors import Failure
 from . import summary
 
@@ -51,7 +51,7 @@ def tags(flow_run: str, name: str, trigger: str, reason: str) -> dict[str, str]:
 def prefect_page() -> str | None:
     """Where people see the runs of the server that this flow talks to; None of one that lasts as long as one `gan run`."""
     api = os.environ.get("PREFECT_API_URL", "")
-    own = f"http://{server.HOST}:"
+    own = f"http://{prefect_server.HOST}:"
     there = not api.startswith(own) or api == recall(server.ANNOUNCED).get("url")
     return addresses.without_user(api.removesuffix("/api")) if api and there else None
 

@@ -9,6 +9,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Callable
+from typing import Literal
 
 from gan import addresses
 
@@ -16,7 +17,8 @@ from .. import checkout
 from ..params import machine
 
 COMMAND_TIMEOUT_S = 60
-KINDS = {"promoted": "success", "registered": "info", "failed": "failure", "drift": "warning", "age": "warning"}
+Kind = Literal["info", "success", "warning", "failure"]  # apprise's
+KINDS: dict[str, Kind] = {"promoted": "success", "registered": "info", "failed": "failure", "drift": "warning", "age": "warning"}
 
 
 def notify_people(event: str, subject: str, body: str, log: Callable[[str], None]) -> None:

@@ -45,8 +45,7 @@ def in_words(decision: dict) -> str:
 
 def _protocol(metrics: dict) -> str:
     protocol = metrics.get("protocol")
-    known = isinstance(protocol, dict)
-    parts = [f"protocol {protocol.get('name')} {str(protocol.get('hash', ''))[:12]}"] if known else []
+    parts = [f"protocol {protocol.get('name')} {str(protocol.get('hash', ''))[:12]}"] if isinstance(protocol, dict) else []
     return ", ".join([*parts, *([f"{metrics['num_images']:,} images a draw"] if "num_images" in metrics else [])])
 
 

@@ -112,12 +112,11 @@ def _replaced(content: Any, path: list[str], value: Any) -> Any:
     """The content with another value at a key, whose sections are made where they are not there."""
     if not path:
         return value
-    key = int(path[0]) if isinstance(content, list) else path[0]
-    old = content[key] if isinstance(content, list) else (content if isinstance(content, dict) else {}).get(key)
-    new = _replaced(old, path[1:], value)
     if isinstance(content, list):
-        return [*content[:key], new, *content[key + 1 :]]
-    return (content if isinstance(content, dict) else {}) | {key: new}
+        place = int(path[0])
+        return [*content[:place], _replaced(content[place], path[1:], value), *content[place + 1 :]]
+    section = content if isinstance(content, dict) else {}
+    return section | {path[0]: _replaced(section.get(path[0]), path[1:], value)}
 
 
 def _yaml(kind: str, pure: bool = True) -> Any:
@@ -215,8 +214,10 @@ def _written_on_one_line(text: str, section: Any, node: Any, new: str) -> str:
     else:
         key = next(name for name, value in section.value if value is node)
         first = key.start_mark.line
-        head, tail = re.fullmatch(rf"(.{{{key.start_mark.column}}}[^:]*:)[^#]*?(\s*(?:#.*)?\n?)", lines[first]).groups()
-        head, tail = head + " ", re.sub(r"^ +(?=#)", lambda gap: " " * max(1, len(gap[0]) - len(new) - 1), tail)
+        parts = re.fullmatch(rf"(.{{{key.start_mark.column}}}[^:]*:)[^#]*?(\s*(?:#.*)?\n?)", lines[first])
+        assert parts, "a key stands before a colon, and a comment at the end of its line"
+        head, tail = parts[1] + " ", parts[2]
+        tail = re.sub(r"^ +(?=#)", lambda gap: " " * max(1, len(gap[0]) - len(new) - 1), tail)
     return "".join([*lines[:first], head, new, tail, *lines[last + 1 :]])
 
 

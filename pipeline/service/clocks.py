@@ -34,7 +34,7 @@ def changes(zone: zoneinfo.ZoneInfo, now: datetime) -> list[datetime]:
 
 
 def _offset(zone: zoneinfo.ZoneInfo, moment: datetime) -> timedelta:
-    return moment.astimezone(zone).utcoffset()
+    return moment.astimezone(zone).utcoffset() or timedelta()
 
 
 def _in_words(cron: str, timezone: str, change: datetime) -> str | None:
@@ -58,13 +58,14 @@ def _in_words(cron: str, timezone: str, change: datetime) -> str | None:
 
 def _comes_twice(run: datetime, zone: zoneinfo.ZoneInfo) -> bool:
     wall = run.replace(tzinfo=zone)
-    return wall.replace(fold=0).utcoffset() > wall.replace(fold=1).utcoffset()
+    first, second = (wall.replace(fold=fold).utcoffset() or timedelta() for fold in (0, 1))
+    return first > second
 
 
 def _dates(cron: str, timezone: str, begin: datetime, end: datetime) -> list[datetime]:
     from prefect.server.schemas.schedules import CronSchedule
 
-    return asyncio.run(CronSchedule(cron=cron, timezone=timezone).get_dates(start=begin, end=end))
+    return [*asyncio.run(CronSchedule(cron=cron, timezone=timezone).get_dates(start=begin, end=end))]
 
 
 def _times(moments: list[datetime]) -> str:

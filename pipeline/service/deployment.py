@@ -8,13 +8,12 @@ import urllib.error
 import urllib.request
 import zoneinfo
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from gan import proxies
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from prefect.client.schemas.actions import DeploymentScheduleCreate
     from prefect.deployments.runner import RunnerDeployment
 
@@ -26,7 +25,8 @@ KEPT = ("schedules", "paused")  # as they are on the server: Prefect would send 
 def made() -> "RunnerDeployment":
     """One run at a time: one that is due while another goes is cancelled by the server, with that reason."""
     from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
-    from prefect.flows import EntrypointType
+    from prefect.deployments.runner import RunnerDeployment
+    from prefect.types.entrypoint import EntrypointType
 
     from ..engines.zombies import checkout_tag
     from ..flow import pipeline
@@ -38,6 +38,7 @@ def made() -> "RunnerDeployment":
         entrypoint_type=EntrypointType.MODULE_PATH,
         description="Brings new data, runs the stages that are stale, registers, tells. Nothing stale: it ends in seconds.",
     )
+    assert isinstance(found, RunnerDeployment), "called where no loop runs, it gives no coroutine"
     found.model_fields_set.difference_update(KEPT)
     return found
 
@@ -47,6 +48,7 @@ def put_schedules(schedules: "list[DeploymentScheduleCreate]") -> None:
     from prefect.client.orchestration import get_client
 
     own = made().apply()
+    assert isinstance(own, UUID), "called where no loop runs, it gives no coroutine"
     with get_client(sync_client=True) as client:
         for old in client.read_deployment_schedules(own):
             client.delete_deployment_schedule(own, old.id)
@@ -123,8 +125,8 @@ def _zone(schedules: list[dict]) -> zoneinfo.ZoneInfo | None:
     return next((zoneinfo.ZoneInfo(name) for name in named if name), None)
 
 
-def _asked(url: str, content: dict | None = None, lost: dict | None = None) -> dict | list | None:
-    """The server's answer; `lost` where it knows no such thing; None where it does not answer."""
+def _asked(url: str, content: dict | None = None, lost: dict | None = None) -> Any:
+    """The server's answer, JSON; `lost` where it knows no such thing; None where it does not answer."""
     data = None if content is None else json.dumps(content).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
     try:

@@ -97,7 +97,7 @@ def _schedules(asked: Wish) -> list:
     parameters = {"trigger": "schedule", "reason": asked.words, "late_limit_s": asked.late_limit.total_seconds()}
     if asked.cron is not None:
         try:
-            when = CronSchedule(cron=asked.cron, timezone=asked.timezone)
+            when: CronSchedule | IntervalSchedule = CronSchedule(cron=asked.cron, timezone=asked.timezone)
         except ValueError:
             raise Mistake(
                 f"--cron {asked.cron!r} is no cron expression; write minute, hour, day, month and weekday, "
@@ -137,7 +137,7 @@ def _serve(asked: Wish, port: int | None) -> None:
     """Server and runner, until Ctrl-C or SIGTERM; then a run in its middle ends too, and the schedule with them."""
     with checkout.lock(checkout.SERVERS_LOCK), ExitStack() as stack:
         own = None if "PREFECT_API_URL" in os.environ else supervisor.prefect(server.port(port))
-        api = own.api if own else os.environ["PREFECT_API_URL"]
+        api = (own.api if own else None) or os.environ["PREFECT_API_URL"]
         services = [own] if own else []
         _use(api)
         schedules = _schedules(asked)

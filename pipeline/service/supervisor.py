@@ -19,7 +19,7 @@ from datetime import datetime
 import psutil
 
 from .. import checkout
-from ..engines import server
+from ..engines import prefect_server, server
 from ..engines.known import LOGS, STATE
 from ..errors import Failure
 from ..processes import GRACE_S, tethered
@@ -61,16 +61,16 @@ class Service:
             if time.monotonic() >= self._due_s and (self.after is None or self.after.ready):
                 self._start()
         elif self.process.poll() is not None:
-            self._bury()
+            self._bury(self.process.returncode)
         elif not self.ready:
-            self.ready = self.api is None or (self._listens() and server.is_healthy(self.api))
+            self.ready = self.api is None or (self._listens(self.process) and server.is_healthy(self.api))
 
-    def _listens(self) -> bool:
+    def _listens(self, process: subprocess.Popen) -> bool:
         """Whether it is this process that would answer: somebody else may have taken the port since it was found free."""
         port = urllib.parse.urlsplit(self.api).port
         try:
-            own = [leader := psutil.Process(self.process.pid), *leader.children(recursive=True)]
-            sockets = [one for process in own for one in process.net_connections("tcp")]
+            own = [leader := psutil.Process(process.pid), *leader.children(recursive=True)]
+            sockets = [one for each in own for one in each.net_connections("tcp")]
             return any(one.laddr.port == port and one.status == psutil.CONN_LISTEN for one in sockets)
         except psutil.Error:  # it is just ending
             return False
@@ -81,11 +81,11 @@ class Service:
         self.process = self._hold.enter_context(tethered(self.command, self.env, self.grace_s, stdout=log, stderr=log))
         self._started_s = time.monotonic()
 
-    def _bury(self) -> None:
+    def _bury(self, code: int) -> None:
         lived_s = time.monotonic() - self._started_s
         self.deaths = 1 if lived_s > STEADY_S else self.deaths + 1
         rest_s = min(2 ** (self.deaths - 1), LONGEST_REST_S)
-        print_dated(f"{self.name} ended with code {self.process.returncode} after {lived_s:.0f} s; starting it again in {rest_s} s")
+        print_dated(f"{self.name} ended with code {code} after {lived_s:.0f} s; starting it again in {rest_s} s")
         self.end()
         self._due_s = time.monotonic() + rest_s
 
@@ -118,7 +118,7 @@ def prefect(port: int) -> Service:
 
 
 def mlflow(port: int) -> Service:
-    url = f"http://{server.HOST}:{port}"
+    url = f"http://{prefect_server.HOST}:{port}"
     command = [sys.executable, "-m", "pipeline.engines.tracking", str(port)]
     return Service("mlflow", command, checkout.environment(), url=url, api=url)
 
@@ -181,7 +181,7 @@ def main(ports: dict[str, str]) -> None:
     with checkout.lock(checkout.SERVERS_LOCK), ExitStack() as stack:
         services = [mlflow(int(ports["mlflow"]))] if "mlflow" in ports else []
         own = prefect(int(ports["prefect"])) if "prefect" in ports else None
-        api = own.api if own else os.environ["PREFECT_API_URL"]
+        api = (own.api if own else None) or os.environ["PREFECT_API_URL"]
         services += [*([own] if own else []), runner(api, after=own), watcher(api, after=own)]
         stack.enter_context(kept(services))
         print_dated(f"started: {', '.join(service.name for service in services if service.wanted())}")

@@ -139,8 +139,8 @@ class Watcher:
 
     def look(self) -> None:
         """At the files, or at the run that was asked for because of them."""
-        if self.asked:
-            self._follow()
+        if self.asked is not None:
+            self._follow(*self.asked)
             return
         started_s = time.monotonic()
         now = {path: listing(path) for path in dvc.inputs() if "://" not in path}
@@ -180,9 +180,8 @@ class Watcher:
         self.asked = str(run), now
         _emit(run, words)
 
-    def _follow(self) -> None:
+    def _follow(self, run: str, what: dict[str, Listing]) -> None:
         """Once the run has ended: done with, or to be asked for again where it gave way to another."""
-        run, what = self.asked
         end = deployment.end_of(self.api, run)
         if end is None:
             return

@@ -107,14 +107,16 @@ def search_of(axes: list[Choice | Range], asked: str | None, trials: int | None)
         raise Mistake(f"{ranges[0]} is a range, which has no grid; write its values (key=a,b,c), or --search random")
     if asked not in (None, *SEARCHES):
         raise Mistake(f"--search {asked} is none; write grid or random, or leave it out")
-    few_enough = not ranges and (trials is None or math.prod(len(axis.values) for axis in axes) <= trials)
+    sizes = [len(axis.values) for axis in axes if isinstance(axis, Choice)]
+    few_enough = not ranges and (trials is None or math.prod(sizes) <= trials)
     return asked or ("grid" if few_enough else "random")
 
 
 def points(axes: list[Choice | Range], search: str, trials: int | None, seed: int) -> list[dict[str, Any]]:
     """The trials, each {key: value}, no two alike. A larger number of them begins with the same ones."""
-    if all(isinstance(axis, Choice) for axis in axes):
-        grid = [dict(zip((axis.key for axis in axes), values)) for values in itertools.product(*(axis.values for axis in axes))]
+    lists = [axis for axis in axes if isinstance(axis, Choice)]
+    if len(lists) == len(axes):
+        grid = [dict(zip((axis.key for axis in lists), values)) for values in itertools.product(*(axis.values for axis in lists))]
         if search == "random":
             random.Random(seed).shuffle(grid)
             trials = trials or USUAL_TRIALS

@@ -45,8 +45,13 @@ def see(reference: ReferenceSet, blocks: Iterable[np.ndarray], labels: np.ndarra
 class Source(typing.Protocol):
     """What makes images by seed: a trained generator, or a file from elsewhere."""
 
-    conditional: bool
-    threads: int
+    @property
+    def conditional(self) -> bool:
+        """Whether it takes labels."""
+
+    @property
+    def threads(self) -> int:
+        """It computes by so many."""
 
     def blocks(self, seeds: np.ndarray, labels: np.ndarray | None) -> Iterator[np.ndarray]:
         """Images (n, C, H, W) uint8 of seeds (N,) and, where it is conditional, labels (N,), in their order."""
