@@ -72,15 +72,23 @@ def _recipes(incomplete: str) -> list[str]:
     return [name for name in recipe.names() if name.startswith(incomplete)]
 
 
-@app.command(epilog=examples("gan plan"))
-def plan() -> None:
+@app.command(epilog=examples("gan plan", "gan plan --set train.loss.name=hinge --set train.loop.lr=3e-4"))
+def plan(
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="As if that stood in params.yaml, which stays as it is; repeatable."),
+    ] = None,
+) -> None:
     """What `gan run` would run, why, and how long that takes."""
     checkout.enter()
     from . import plan
-    from .params import door
+    from .params import door, recipe
 
-    door.check()
-    plan.show()
+    if settings:
+        plan.show(recipe.as_if(settings))
+    else:
+        door.check()
+        plan.show()
 
 
 @app.command(

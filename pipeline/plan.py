@@ -30,13 +30,15 @@ class Stale:
         return bool(self.reasons)
 
 
-def find(say: Callable[[str], None]) -> Stale:
-    """What is stale now. Mends torn files of DVC first; `say` gets a sentence for each thing worth knowing."""
+def find(say: Callable[[str], None], params: dict | None = None) -> Stale:
+    """What is stale now, or would be with other `params`. Mends torn files of DVC first; `say` gets a sentence for each thing
+    worth knowing."""
     with ThreadPoolExecutor() as pool:
         registry = pool.submit(_registry_check)
         changes = dvc.mended_status(say)
+        changes = changes if params is None else dvc.as_if(params, changes)
         lock = dvc.locked_params() if changes else {}
-        reasons = {stage: _reasons(stage, found, lock) for stage, found in changes.items()}
+        reasons = {stage: _reasons(stage, found, lock, params) for stage, found in changes.items()}
         code, words = registry.result()
     if reasons:
         return Stale(reasons, only_data=all(_of_data(stage, found, lock) for stage, found in changes.items()))
@@ -59,10 +61,10 @@ def _registry_check() -> tuple[int, str]:
     return result.returncode, result.stderr.strip()
 
 
-def _reasons(stage: str, changes: list, lock: dict[str, dict]) -> list[str]:
+def _reasons(stage: str, changes: list, lock: dict[str, dict], params: dict | None) -> list[str]:
     if stage not in lock and not stage.endswith(".dvc"):
         return ["has not run yet"]
-    return in_words(changes, lock.get(stage))
+    return in_words(changes, lock.get(stage), params)
 
 
 def _of_data(stage: str, changes: list, lock: dict[str, dict]) -> bool:
@@ -75,8 +77,9 @@ def _of_data(stage: str, changes: list, lock: dict[str, dict]) -> bool:
     return all(isinstance(state, str) and not path.startswith(dvc.CODE) for path, state in files)
 
 
-def in_words(changes: list, ran_with: dict | None = None) -> list[str]:
-    """What `dvc status` says of one stage, as sentences; `ran_with` are the params it ran with last, by params file.
+def in_words(changes: list, ran_with: dict | None = None, params: dict | None = None) -> list[str]:
+    """What `dvc status` says of one stage, as sentences; `ran_with` are the params it ran with last, by params file, `params`
+    those that params.yaml would hold, if it is not to be read.
 
     [{"changed deps": {"data": "modified", "params.yaml": {"a": "modified"}}}] -> ["data changed", "a.b is 2, was 1"]
     """
@@ -86,15 +89,15 @@ def in_words(changes: list, ran_with: dict | None = None) -> list[str]:
             words.append("its command changed" if change == "changed command" else change)
             continue
         for path, state in (item for files in change.values() for item in files.items()):
-            words += _file_in_words(path, state, (ran_with or {}).get(path, {}))
+            words += _file_in_words(path, state, (ran_with or {}).get(path, {}), params)
     return list(dict.fromkeys(words))
 
 
-def _file_in_words(path: str, state: str | dict, ran_with: dict) -> list[str]:
+def _file_in_words(path: str, state: str | dict, ran_with: dict, params: dict | None) -> list[str]:
     verbs = {"modified": "changed", "deleted": "is missing", "new": "is new", "not in cache": "is not in DVC's cache"}
     if isinstance(state, str):
         return [f"{path} {verbs.get(state, state)}"]
-    params = dvc.read_yaml(Path(path))
+    params = dvc.read_yaml(Path(path)) if params is None else params
     return [
         words
         for key, how in state.items()
@@ -131,13 +134,13 @@ def record(stage: str, duration_s: float) -> None:
         remember(DURATIONS, recall(DURATIONS) | {stage: round(duration_s, 1)})
 
 
-def show() -> None:
-    """`gan plan`: the table."""
+def show(params: dict | None = None) -> None:
+    """`gan plan`: the table, of params.yaml or of other `params`."""
     from rich.console import Console
     from rich.table import Table
 
     console = Console()
-    stale = find(lambda sentence: console.print(sentence, style="yellow"))
+    stale = find(lambda sentence: console.print(sentence, style="yellow"), params)
     if not stale:
         console.print("nothing changed: gan run would run nothing")
         return

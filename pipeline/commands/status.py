@@ -1,5 +1,6 @@
 """`gan status`: what runs now, what is stale, the last version, the last runs, the training that would be resumed."""
 
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,6 +9,7 @@ from .. import checkout
 from ..engines import dvc, known, tracking
 from ..errors import Failure, Mistake
 from ..news import summary
+from ..params import door
 from ..plan import time_in_words
 from ..service import up
 
@@ -19,21 +21,33 @@ def show() -> None:
     """A table of a few lines, within three seconds."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(show_header=False)
     with ThreadPoolExecutor() as pool:
         stale, runs = pool.submit(_stale), pool.submit(_runs)
-        table.add_row("running", checkout.holder() or "nothing")
-        table.add_row("servers", "\n".join(known.lines()) or "none: gan up")
-        table.add_row("schedule", "\n".join(up.schedule()) or "none")
-        table.add_row("stale stages", stale.result())
-        table.add_row("last version", _version())
-        table.add_row("last runs", runs.result())
-        table.add_row("training state", _training_state())
+        rows = {
+            "running": checkout.holder() or "nothing",
+            "servers": "\n".join(known.lines()) or "none: gan up",
+            "schedule": "\n".join(up.schedule()) or "none",
+            "stale stages": stale.result(),
+            "last version": _version(),
+            "last runs": runs.result(),
+            "training state": _training_state(),
+        }
+    table = Table(show_header=False)
+    for name, words in rows.items():
+        table.add_row(name, Text(words))  # as it is: [] in a sentence is no style
     Console().print(table)
 
 
 def _stale() -> str:
+    """The stages' names; a sentence where the door refuses params.yaml, or DVC cannot say."""
+    try:
+        door.check()
+    except Mistake as refusal:
+        first, *more = str(refusal).splitlines()
+        rest = f" (and {len(more)} more: gan plan)" if more else ""
+        return f"not to be known, {door.PARAMS} is refused: {re.sub(rf'^{door.PARAMS}:? ', '', first)}{rest}"
     try:
         return ", ".join(dvc.status()) or "none"
     except (Failure, Mistake) as problem:

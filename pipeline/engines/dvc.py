@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import datetime
 from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psutil
 
@@ -118,12 +118,47 @@ def _resolved(text: str, params: dict) -> str:
     """With the values of params.yaml in place of ${a.b}."""
 
     def value(match: re.Match) -> str:
-        found: object = params
+        found: Any = params
         for part in match[1].split("."):
             found = found[part]
         return str(found)
 
     return re.sub(r"\$\{([^}]+)\}", value, text)
+
+
+def as_if(params: dict, changes: dict[str, list]) -> dict[str, list]:
+    """What `status` would say if params.yaml held these params, by what it says now: what they change is said anew."""
+    now, locked, found = read_yaml(PARAMS), read_yaml(LOCK_FILE).get("stages") or {}, dict(changes)
+    for stage, content in (read_yaml(Path("dvc.yaml")).get("stages") or {}).items():
+        if stage not in locked:
+            continue  # it has not run yet, whatever the params
+        ran_with = (locked[stage].get("params") or {}).get(str(PARAMS)) or {}
+        modified = {key: "modified" for key in content.get("params") or [] if ran_with.get(key) != at(params, key)}
+        said: dict[str, dict[str, Any]] = {"changed deps": {str(PARAMS): modified} if modified else {}, "changed outs": {}}
+        gone = {str(PARAMS)}
+        for kind, listed in (("changed deps", content.get("deps")), ("changed outs", content.get("outs"))):
+            for one in listed or []:
+                template = next(iter(one)) if isinstance(one, dict) else one
+                before, after = _resolved(template, now), _resolved(template, params)
+                if before != after:
+                    gone.add(before)
+                    known = {entry["path"] for entry in locked[stage].get(kind.removeprefix("changed ")) or []}
+                    if not Path(after).exists() or after not in known:
+                        said[kind][after] = "modified" if Path(after).exists() else "deleted"
+        rest = [_without(gone, change) for change in changes.get(stage, [])]
+        entries = [change for change in (*rest, *({kind: files} for kind, files in said.items() if files)) if change]
+        found.pop(stage, None)
+        if entries:
+            found[stage] = entries
+    return found
+
+
+def _without(paths: set[str], change: Any) -> Any:
+    """A change of `dvc status` less what it says of some paths; nothing where no more is left."""
+    if not isinstance(change, dict):
+        return change
+    left = {kind: {path: state for path, state in files.items() if path not in paths} for kind, files in change.items()}
+    return {kind: files for kind, files in left.items() if files}
 
 
 def locked_params() -> dict[str, dict]:
@@ -143,7 +178,7 @@ def read_yaml(path: Path, called: Path | None = None) -> dict:
     return content
 
 
-def at(content: object, key: str) -> object:
+def at(content: Any, key: str) -> Any:
     """The value at "a.b.c"; None if there is none."""
     for part in key.split("."):
         content = content.get(part) if isinstance(content, dict) else None

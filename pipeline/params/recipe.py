@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import re
+import tempfile
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from pathlib import Path
 from stages import yaml_files
 
 from ..checkout import WORK, environment, recall, remember
+from ..engines import dvc
 from ..errors import Mistake
 from ..processes import answer
 from . import choosing, door
@@ -42,6 +44,18 @@ def apply(recipe: str | None, settings: list[str]) -> bool:
         return False
     with replacing(text, loses_edits=asked != before, whole=recipe is not None):
         return True
+
+
+def as_if(settings: list[str]) -> dict:
+    """What params.yaml would hold with settings in it; Mistake where the door refuses that. The file itself stays as it is."""
+    text = params_text()
+    if text is None:
+        raise Mistake(f"{door.PARAMS} does not exist; copy a recipe: gan run --recipe digits (there are: {_listed()})")
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml", dir=WORK, encoding="utf-8") as file:
+        file.write(_with_path_for_url(choosing.put_choices(text, settings)))
+        file.flush()
+        door.check(Path(file.name))
+        return dvc.read_yaml(Path(file.name), door.PARAMS)
 
 
 def _with_path_for_url(text: str) -> str:

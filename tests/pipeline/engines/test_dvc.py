@@ -5,10 +5,13 @@ import subprocess
 import sys
 
 import pytest
-from pipeline_project import call, environment, make
+from pipeline_project import call, environment, gan, make
 
+from pipeline.commands import status
 from pipeline.engines import dvc
 from pipeline.errors import Busy, Failure
+from pipeline.params import recipe
+from pipeline.params import settings as edits
 
 
 @pytest.fixture(scope="module")
@@ -157,3 +160,90 @@ def test_the_outcome_of_a_stage_is_told_apart(project, monkeypatch):
     (project / "params.yaml").write_text(params.replace("seconds: 0        #", "seconds: -1       #"))
     with pytest.raises(Failure, match="stage prepare failed: its command exited with 1"):
         repro()
+
+
+@pytest.fixture(scope="module")
+def templated(tmp_path_factory):
+    """A project that has run, in which a dep and an out of train are called by a param, as in our own dvc.yaml."""
+    folder = make(tmp_path_factory.mktemp("templated"))
+    graph = (folder / "dvc.yaml").read_text()
+    train = "    cmd: python -m stages.work train prepare\n    deps: [artifacts/prepare]\n"
+    graph = graph.replace(
+        train,
+        train.replace("prepare\n", "prepare && touch artifacts/by-hinge artifacts/by-minimax\n", 1).replace(
+            "[artifacts/prepare]", "['losses/${train.loss.name}', artifacts/prepare]"
+        ),
+    ).replace("outs: [artifacts/train]", "outs: ['artifacts/by-${train.loss.name}', artifacts/train]")
+    (folder / "dvc.yaml").write_text(graph)
+    (folder / "losses").mkdir()
+    for name in ("hinge", "minimax"):
+        (folder / "losses" / name).write_text(name)
+    result = call(folder, "dvc", "repro", "-q")
+    assert result.returncode == 0, result.stderr
+    call(folder, "git", "add", "-A")
+    call(folder, "git", "commit", "-qm", "ran")
+    return folder
+
+
+def by_file(changes: dict[str, list]) -> dict[str, dict]:
+    """What `dvc status` says, whatever its order."""
+    return {
+        stage: {(kind, path): state for one in said for kind, files in one.items() for path, state in files.items()}
+        for stage, said in changes.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "beside"),
+    [
+        (["train.loss.name=minimax"], None),
+        (["train.loss.name=wasserstein"], "losses/hinge"),
+        (["prepare.seconds=0.25", "train.loss={name: minimax}"], "data.txt"),
+    ],
+)
+def test_a_plan_of_other_params_is_what_dvc_says_of_them(templated, settings, beside, monkeypatch):
+    monkeypatch.chdir(templated)
+    before = dvc.PARAMS.read_text()
+    if beside is not None:
+        (templated / beside).write_text("other\n")
+    try:
+        foreseen = dvc.as_if(recipe.as_if(settings), dvc.status())
+        assert dvc.PARAMS.read_text() == before
+        dvc.PARAMS.write_text(edits.put_settings(before, settings))
+        assert by_file(foreseen) == by_file(dvc.status())
+    finally:
+        call(templated, "git", "checkout", "-q", ".")
+
+
+def test_gan_plan_takes_settings_and_changes_nothing(templated):
+    before = (templated / "params.yaml").read_bytes()
+    shown = gan(templated, "plan", "--set", "train.loss.name=minimax", COLUMNS="200")
+    assert "train.loss.name is 'minimax', was 'hinge'" in shown.stdout and shown.returncode == 0, shown.stderr
+    refused = gan(templated, "plan", "--set", "tran.x=1")
+    assert refused.returncode == 2 and refused.stderr == "gan: params.yaml: tran is no key\n"
+    assert (templated / "params.yaml").read_bytes() == before
+    assert [path.name for path in (templated / "work").glob("*.yaml")] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("tran: {x: 1}\n", "params.yaml is refused: tran is no key"),
+        ("train: [\n", "params.yaml is refused: "),
+        ("- 1\n", "params.yaml is refused: holds no sections; "),
+    ],
+)
+def test_status_says_in_a_sentence_that_params_are_refused(templated, text, sentence, monkeypatch):
+    monkeypatch.chdir(templated)
+    before = dvc.PARAMS.read_text()
+    try:
+        dvc.PARAMS.write_text(text)
+        assert status._stale().startswith(f"not to be known, {sentence}") and "\n" not in status._stale()
+    finally:
+        dvc.PARAMS.write_text(before)
+
+
+def test_a_sentence_with_brackets_is_shown_whole_by_gan_status(project, monkeypatch, capsys):
+    monkeypatch.setattr(status, "_stale", lambda: "write [low, high], or [/red]")
+    status.show()
+    assert "write [low, high], or [/red]" in capsys.readouterr().out
