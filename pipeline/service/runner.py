@@ -33,9 +33,8 @@ async def patiently(workload: Callable[[], Awaitable], interval: float, **_: obj
 
 def serve() -> None:
     """The deployment as it is, with the schedule that the server keeps of it; a run at a time."""
-    # Both have imported that loop by name, and neither takes another one by any parameter of its own.
-    _scheduled_run_poller.critical_service_loop = patiently  # type: ignore[attr-defined, assignment]
-    observers.critical_service_loop = patiently  # type: ignore[attr-defined, assignment]
+    _scheduled_run_poller.critical_service_loop = patiently  # type: ignore[attr-defined, assignment]  # imported there by name
+    observers.critical_service_loop = patiently  # type: ignore[attr-defined, assignment]  # likewise; neither takes one as a parameter
     runner = Runner(name=deployment.NAME, pause_on_shutdown=False, limit=1, query_seconds=QUERY_S)
     runner.add_deployment(deployment.made())
     asyncio.run(runner.start())
