@@ -38,13 +38,14 @@ def imports(path: Path) -> set[str]:
 
 
 @cache
-def needs_torch(path: Path) -> bool:
-    """Whether a file imports torch, or a module of ours that does; of tests/helpers only what HEAVY names may."""
+def needs_torch(path: Path, by_helpers: bool = False) -> bool:
+    """Whether a file imports torch, or a module of ours that does. `by_helpers`: or one of tests/helpers."""
     names = imports(path)
     if HEAVY & {name.split(".")[0] for name in names}:
         return True
     own = [ROOT / f"{name.replace('.', '/')}.py" for name in names if name.split(".")[0] in PACKAGES]
-    return any(needs_torch(one) for one in own if one.is_file() and one != path)
+    helpers = [ROOT / f"tests/helpers/{name}.py" for name in names] if by_helpers else []
+    return any(needs_torch(one, by_helpers) for one in (*own, *helpers) if one.is_file() and one != path)
 
 
 FREE = sorted(path for path in (ROOT / "tests").rglob("test_*.py") if not needs_torch(path))
@@ -55,6 +56,14 @@ def test_no_test_of_the_pipeline_needs_torch(path):
     assert path in FREE, f"{path.relative_to(ROOT)} imports {HEAVY}, or what does, but pipeline/ does not"
 
 
+@pytest.mark.parametrize("path", FREE, ids=lambda path: path.name)
+def test_no_helper_brings_torch_to_a_file_that_needs_none(path):
+    assert not needs_torch(path, by_helpers=True), (
+        f"{path.relative_to(ROOT)}: its helper imports torch at its top; import it where it is used"
+    )
+
+
+@pytest.mark.slow  # it imports MLflow, Prefect and DVC anew: some fifteen seconds
 def test_files_that_need_no_torch_are_collected_without_it():
     code = (
         "import sys, pytest; code = pytest.main(['--collect-only', '-q', '-p', 'no:cacheprovider', *sys.argv[1:]]); "
