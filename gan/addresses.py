@@ -74,10 +74,10 @@ def secrets_in(address: str) -> list[str]:
     scheme, _, rest = address.partition("://")
     user, rest = _apart(scheme, rest)
     name, colon, password = user.partition(":")
-    found = [password] if colon else [name] if scheme in ("http", "https") else []
+    secrets = [password] if colon else [name] if scheme in ("http", "https") else []
     pairs = [pair.partition("=") for pair in re.split("[&;#]", re.split("[?#]", rest, maxsplit=1)[-1])] if re.search("[?#]", rest) else []
-    found += [value for key, _, value in pairs if _TELLING.search(key)]
-    return [one for one in found if one and not _VARIABLE.fullmatch(one)]
+    secrets += [value for key, _, value in pairs if _TELLING.search(key)]
+    return [one for one in secrets if one and not _VARIABLE.fullmatch(one)]
 
 
 def filled(address: str) -> str:
@@ -96,9 +96,9 @@ def filled(address: str) -> str:
 def of_variable(name: str, user: str, password: str) -> str | None:
     """The address that an environment variable holds, or None. A server's name and password go to the variables where its client looks
     for them too, so that no error and no file has them."""
-    address, found = apart(os.environ.get(name) or "")
-    if found:
-        os.environ |= {name: address, user: found[0], password: found[1]}
+    address, parts = apart(os.environ.get(name) or "")
+    if parts:
+        os.environ |= {name: address, user: parts[0], password: parts[1]}
     return address or None
 
 
@@ -129,9 +129,9 @@ def _apart(scheme: str, rest: str) -> tuple[str, str]:
     return (rest[: found.end() - 1], rest[found.end() :]) if found else ("", rest)
 
 
-def _shown(found: re.Match[str]) -> str:
-    whole = found[0]
-    return whole if whole.startswith(_LOCAL) else f"{found['scheme']}{found['place'].partition('#')[0]}{'?…' if found['query'] else ''}"
+def _shown(match: re.Match[str]) -> str:
+    whole = match[0]
+    return whole if whole.startswith(_LOCAL) else f"{match['scheme']}{match['place'].partition('#')[0]}{'?…' if match['query'] else ''}"
 
 
 def _secrets(known: tuple[str, ...]) -> set[str]:

@@ -56,11 +56,11 @@ class Dataset:
         """Images by number (n,): (n, C, H, W) uint8."""
         numbers = np.asarray(numbers, np.int64)
         shards = np.searchsorted(self._ends, numbers, side="right")
-        found = np.empty((len(numbers), *self.shards[0].shape[1:]), np.uint8)
+        images = np.empty((len(numbers), *self.shards[0].shape[1:]), np.uint8)
         for shard in np.unique(shards):
             here = shards == shard
-            found[here] = self.shards[shard][numbers[here] - (self._ends[shard] - len(self.shards[shard]))]
-        return found
+            images[here] = self.shards[shard][numbers[here] - (self._ends[shard] - len(self.shards[shard]))]
+        return images
 
     def batches(self, batch_size: int) -> Iterator[np.ndarray]:
         """All images in order: (<= batch_size, C, H, W) uint8."""
@@ -75,13 +75,13 @@ def shard(path: Path) -> np.ndarray:
 
 def _array(path: Path, mmap_mode: Literal["r"] | None = None) -> np.ndarray:
     try:
-        found = np.load(path, mmap_mode, allow_pickle=False)
-        reason = None if isinstance(found, np.ndarray) else "it is an archive"
+        array = np.load(path, mmap_mode, allow_pickle=False)
+        reason = None if isinstance(array, np.ndarray) else "it is an archive"
     except (EOFError, ValueError) as error:  # numpy's own words name no file
         reason = str(error)
     if reason:
         raise ValueError(f"{path} is no array of numbers ({reason}); the prepare stage writes it: dvc repro prepare")
-    return found
+    return array
 
 
 def shards(folder: Path, split: str) -> Iterator[np.ndarray]:
@@ -91,7 +91,7 @@ def shards(folder: Path, split: str) -> Iterator[np.ndarray]:
 
 def read(folder: Path, split: str, classes: list[str]) -> Dataset:
     """Open one split of a prepared folder."""
-    found = tuple(shards(folder, split))
-    if not found:
+    files = tuple(shards(folder, split))
+    if not files:
         raise FileNotFoundError(f"{folder} has no {split} shards; the prepare stage writes them: dvc repro prepare")
-    return Dataset(found, _array(folder / f"{split}-labels.npy"), tuple(classes))
+    return Dataset(files, _array(folder / f"{split}-labels.npy"), tuple(classes))

@@ -47,10 +47,10 @@ def read(weights: str, sha256: str) -> dict[str, Tensor]:
                 return safetensors.torch.load(file.read())
             if is_torchscript(file):
                 return open_torchscript(file, "cpu").state_dict()
-            found = torch.load(file, map_location="cpu", weights_only=True)
-            if not isinstance(found, dict):
-                raise TypeError(f"it holds a {type(found).__name__}, not tensors by name")
-            return found
+            tensors = torch.load(file, map_location="cpu", weights_only=True)
+            if not isinstance(tensors, dict):
+                raise TypeError(f"it holds a {type(tensors).__name__}, not tensors by name")
+            return tensors
         except Exception as error:  # torch's, the unpickler's or the zip's: all mean that no tensors were read
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise ValueError(f"{weights}, reference.protocol.weights, is no file of plain tensors: {reason}") from None
@@ -58,9 +58,9 @@ def read(weights: str, sha256: str) -> dict[str, Tensor]:
 
 def is_torchscript(file: BinaryIO) -> bool:
     """Whether a file at its start is a TorchScript archive: a zip that holds code for TorchScript's own interpreter."""
-    found = zipfile.is_zipfile(file) and any(name.split("/")[1:2] == ["code"] for name in zipfile.ZipFile(file).namelist())
+    holds_code = zipfile.is_zipfile(file) and any(name.split("/")[1:2] == ["code"] for name in zipfile.ZipFile(file).namelist())
     file.seek(0)
-    return found
+    return holds_code
 
 
 def open_torchscript(file: BinaryIO, device: torch.device | str) -> nn.Module:
@@ -81,12 +81,12 @@ def opened(weights: str, sha256: str, key: str = "reference.protocol.weights") -
     if not path.is_file():
         raise FileNotFoundError(f"{weights}, {key}, is no file; {_WAYS_OUT.format(key=key)}")
     with open(path, "rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != sha256:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != sha256:
             if fetched:
                 path.unlink(missing_ok=True)
             raise ValueError(
-                f"{weights} has SHA-256 {found}, reference.protocol.sha256 says {sha256}; it was not opened"
+                f"{weights} has SHA-256 {digest}, reference.protocol.sha256 says {sha256}; it was not opened"
                 f"{' and is no longer in the cache' if fetched else ''}. "
                 "Fetch the file again, or give the hash of the file that is meant"
             )

@@ -92,12 +92,12 @@ def distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 def pair_distances(one: np.ndarray, rows: np.ndarray, other: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Distances (P,) float64 of the pairs one[rows[p]], other[columns[p]]."""
-    found = np.empty(len(rows))
+    distances_of_pairs = np.empty(len(rows))
     step = max(_DIFFERENCES // one.shape[1], 1)
     for start in range(0, len(rows), step):
         part = slice(start, start + step)
-        found[part] = distances(one[rows[part]], other[columns[part]])
-    return found
+        distances_of_pairs[part] = distances(one[rows[part]], other[columns[part]])
+    return distances_of_pairs
 
 
 def places(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -116,12 +116,12 @@ def closest(
     for query in blocks(queries, middle, block):
         for reference in blocks(references, middle, block):
             best.offer(query.rows, reference.rows.start, query.lower_bounds(reference))
-    found, numbers = best.by_distance(queries, references)
-    unsure = best.may_lack(found[:, count - 1]) & (best.kept < len(references))
-    found, numbers = found[:, :count], numbers[:, :count]
+    nearest, numbers = best.by_distance(queries, references)
+    unsure = best.may_lack(nearest[:, count - 1]) & (best.kept < len(references))
+    nearest, numbers = nearest[:, :count], numbers[:, :count]
     if unsure.any():
-        found[unsure], numbers[unsure] = closest(queries[unsure], references, count, block, 8 * spare)
-    return found, numbers
+        nearest[unsure], numbers[unsure] = closest(queries[unsure], references, count, block, 8 * spare)
+    return nearest, numbers
 
 
 def closest_others(vectors: np.ndarray, count: int, block: int = BLOCK) -> tuple[np.ndarray, np.ndarray]:
@@ -138,15 +138,15 @@ def closest_others(vectors: np.ndarray, count: int, block: int = BLOCK) -> tuple
             else:
                 best.offer(other.rows, one.rows.start, np.ascontiguousarray(bounds.T))
             best.offer(one.rows, other.rows.start, bounds)
-    found, numbers = best.by_distance(vectors, vectors)
-    unsure = best.may_lack(found[:, count - 1]) & (best.kept < len(vectors) - 1)
-    found, numbers = found[:, :count], numbers[:, :count]
+    nearest, numbers = best.by_distance(vectors, vectors)
+    unsure = best.may_lack(nearest[:, count - 1]) & (best.kept < len(vectors) - 1)
+    nearest, numbers = nearest[:, :count], numbers[:, :count]
     if unsure.any():
         near, these = closest(vectors[unsure], vectors, count + 1, block, 8 * _SPARE)
         others = these != np.flatnonzero(unsure)[:, None]
         others[others.all(axis=1), -1] = False  # copies took the place of the image itself
-        found[unsure], numbers[unsure] = near[others].reshape(-1, count), these[others].reshape(-1, count)
-    return found, numbers
+        nearest[unsure], numbers[unsure] = near[others].reshape(-1, count), these[others].reshape(-1, count)
+    return nearest, numbers
 
 
 class _Best:
@@ -184,11 +184,11 @@ class _Best:
     def by_distance(self, queries: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Distances (N, kept) and numbers of what is kept, the nearest first, at equal distance the lower number."""
         rows = np.repeat(np.arange(len(queries)), self.kept)
-        found = pair_distances(queries, rows, references, self.numbers.ravel()).reshape(self.numbers.shape)
-        found[np.isinf(self.bounds)] = np.inf
-        order = np.lexsort((self.numbers, found))
-        return np.take_along_axis(found, order, axis=1), np.take_along_axis(self.numbers, order, axis=1)
+        exact = pair_distances(queries, rows, references, self.numbers.ravel()).reshape(self.numbers.shape)
+        exact[np.isinf(self.bounds)] = np.inf
+        order = np.lexsort((self.numbers, exact))
+        return np.take_along_axis(exact, order, axis=1), np.take_along_axis(self.numbers, order, axis=1)
 
-    def may_lack(self, found: np.ndarray) -> np.ndarray:
+    def may_lack(self, exact: np.ndarray) -> np.ndarray:
         """Whether a reference that was not kept could be nearer than `found` (N,): (N,) bool."""
-        return (found > 0) & (found**2 * (1 + 1e-9) > self.bounds.max(axis=1, initial=-np.inf))
+        return (exact > 0) & (exact**2 * (1 + 1e-9) > self.bounds.max(axis=1, initial=-np.inf))

@@ -18,9 +18,9 @@ def intra(
             raise ValueError(f"there are {len(given)} labels for {len(features)} images; each image needs its own")
         if len(given) and given.max() >= num_classes:
             raise ValueError(f"class {given.max()} is none of {num_classes}; they are numbered from 0")
-    found: dict[int, float | None] = {}
+    of_class: dict[int, float | None] = {}
     for number in range(num_classes):
         one, other = generated[labels == number], real[real_labels == number]
-        found[number] = frechet.distance(one, other) if min(len(one), len(other)) >= 2 else None
-    known = [value for value in found.values() if value is not None]
-    return {"mean": float(np.mean(known)) if known else None, "of": found}
+        of_class[number] = frechet.distance(one, other) if min(len(one), len(other)) >= 2 else None
+    known = [value for value in of_class.values() if value is not None]
+    return {"mean": float(np.mean(known)) if known else None, "of": of_class}

@@ -49,12 +49,12 @@ def deviation(generated: np.ndarray, real: np.ndarray) -> tuple[float, float]:
     """
     _need_two(generated, real)
     generated, real = _scaled(generated), _scaled(real)
-    found = []
+    variances = []
     for one, other in ((generated, real), (real, generated)):
         own = (_sums(one, one, np.ones((len(one), 1)))[:, 0] - _kernel_of_itself(one)) / (len(one) - 1)
         influence = 2 * (own - _sums(one, other, np.ones((len(other), 1)))[:, 0] / len(other))
-        found.append(float(influence.std(ddof=1) / np.sqrt(len(one))))
-    return found[0], found[1]
+        variances.append(float(influence.std(ddof=1) / np.sqrt(len(one))))
+    return variances[0], variances[1]
 
 
 def likeness(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -89,7 +89,7 @@ def _distance(one: np.ndarray, other: np.ndarray, ones: np.ndarray, others: np.n
 
 def _sums(one: np.ndarray, other: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Σ_j k(x_i, y_j) w_js: (N, S) of scaled features (N, D), (M, D) and weights (M, S), a block of the kernel at a time."""
-    found = np.zeros((len(one), weights.shape[1]))
+    sums = np.zeros((len(one), weights.shape[1]))
     same = one is other  # then each pair is met once
     for start in range(0, len(one), _BLOCK):
         rows = slice(start, start + _BLOCK)
@@ -98,7 +98,7 @@ def _sums(one: np.ndarray, other: np.ndarray, weights: np.ndarray) -> np.ndarray
             kernel = one[rows] @ other[columns].T
             kernel += 1
             kernel *= kernel * kernel
-            found[rows] += kernel @ weights[columns]
+            sums[rows] += kernel @ weights[columns]
             if same and rows != columns:
-                found[columns] += kernel.T @ weights[rows]
-    return found
+                sums[columns] += kernel.T @ weights[rows]
+    return sums

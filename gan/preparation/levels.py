@@ -56,15 +56,15 @@ def _not_numbers(picture: np.ndarray) -> str | None:
 
 def _misfit(low: float, high: float, own: Range | None, dtype: np.dtype) -> str | None:
     """Why levels are not what their type stands for."""
-    found = f"has levels from {words(low)} to {words(high)}"
+    reach = f"has levels from {words(low)} to {words(high)}"
     way_out = "name the levels that are black and white in prepare.range"
     if own is None:
-        return f"{found} in {8 * dtype.itemsize} bits, where nothing says what is black and what is white; {way_out}"
+        return f"{reach} in {8 * dtype.itemsize} bits, where nothing says what is black and what is white; {way_out}"
     beyond = ROUNDING if dtype.kind == "f" else 0
     if not (own[0] - beyond <= low and high <= own[1] + beyond):
-        return f"{found}, beyond the [{words(own[0])}, {words(own[1])}] that it is taken as; {way_out}"
+        return f"{reach}, beyond the [{words(own[0])}, {words(own[1])}] that it is taken as; {way_out}"
     if own[0] + beyond < high < own[0] + (own[1] - own[0]) * LEAST_SHARE:
-        return f"{found}, and would come out black as a part of [{words(own[0])}, {words(own[1])}]; {way_out}"
+        return f"{reach}, and would come out black as a part of [{words(own[0])}, {words(own[1])}]; {way_out}"
     return None
 
 

@@ -39,15 +39,15 @@ def _seen(pixels: np.ndarray) -> np.ndarray:
 
 
 def _colours(pixels: np.ndarray) -> np.ndarray:
-    found = np.full((len(pixels), 4), 255, np.uint8)
+    means = np.full((len(pixels), 4), 255, np.uint8)
     if pixels.shape[1] < 4:
-        found[:, :3] = _means(pixels)
-        return found
+        means[:, :3] = _means(pixels)
+        return means
     alpha = pixels[:, 3:].astype(np.int64)
     shown = alpha.sum(axis=(2, 3))
-    found[:, :3] = (pixels[:, :3] * alpha).sum(axis=(2, 3)) // np.maximum(shown, 1)
-    found[:, 3:] = _means(pixels[:, 3:])
-    return found
+    means[:, :3] = (pixels[:, :3] * alpha).sum(axis=(2, 3)) // np.maximum(shown, 1)
+    means[:, 3:] = _means(pixels[:, 3:])
+    return means
 
 
 def _means(pixels: np.ndarray) -> np.ndarray:

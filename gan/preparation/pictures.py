@@ -112,11 +112,11 @@ def _in_eight_bits(image: Image.Image, deep: _Deep, form: Form) -> tuple[Image.I
     """A decoded picture of more than 8 bits as one of 8, or the reason why there is none, and its lowest and highest level."""
     array = np.asarray(image)[None]
     if not deep.halved:
-        found = levels.to_eight_bits(array, deep.own, form.range)
-        facts = {"lowest": found.lowest[0], "highest": found.highest[0]}
-        if reason := found.reasons[0]:
+        scaled = levels.to_eight_bits(array, deep.own, form.range)
+        facts = {"lowest": scaled.lowest[0], "highest": scaled.highest[0]}
+        if reason := scaled.reasons[0]:
             return image, reason, facts
-        return Image.fromarray(found.pixels[0] ^ np.uint8(255 * deep.inverted)), None, facts
+        return Image.fromarray(scaled.pixels[0] ^ np.uint8(255 * deep.inverted)), None, facts
     colours = array[..., : len(image.getbands()) - (image.mode in ("LA", "RGBA"))]
     low, high = int(colours.min()) << 8, int(colours.max()) << 8 | 255
     facts = {"lowest": float(low), "highest": float(high)}

@@ -94,10 +94,10 @@ def _passes(height: int, width: int, new_height: int, new_width: int, filter: st
     noise = np.random.default_rng(0).integers(0, 256, (height, width)).astype(np.uint8)
     wanted = _by_pillow(noise, new_height, new_width, filter)
     for passes in ((_along_rows, _along_columns), (_along_columns, _along_rows)):
-        found = noise
+        resized = noise
         for along in passes:
-            found = along(found, new_height, new_width, filter)
-        if np.array_equal(found, wanted):
+            resized = along(resized, new_height, new_width, filter)
+        if np.array_equal(resized, wanted):
             return passes
     return None
 

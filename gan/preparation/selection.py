@@ -142,15 +142,15 @@ def shards(prefixes: np.ndarray, most: int) -> list[tuple[str, int, int]]:
     A shard holds the images whose content starts with its bits; one that grows too large is cut in two by the next bit,
     so the others stay as they are.
     """
-    found: list[tuple[str, int, int]] = []
+    sized: list[tuple[str, int, int]] = []
     waiting = [("", 0, len(prefixes))]
     while waiting:
         bits, start, stop = waiting.pop()
         if stop - start <= most or len(bits) == 64:
             if stop > start:
-                found.append((bits, start, stop))
+                sized.append((bits, start, stop))
             continue
         middle = int(bits + "1", 2) << (63 - len(bits))
         cut = start + int(np.searchsorted(prefixes[start:stop], np.uint64(middle)))
         waiting += [(bits + "1", cut, stop), (bits + "0", start, cut)]
-    return found
+    return sized

@@ -59,10 +59,10 @@ class Records:
 
     def read(self, numbers: np.ndarray) -> np.ndarray:
         """Records by number (n,): (n, C, H, W) uint8. Read, not mapped, so that memory stays flat."""
-        found = np.empty((len(numbers), *self.shape), np.uint8)
+        images = np.empty((len(numbers), *self.shape), np.uint8)
         for place, number in enumerate(numbers.tolist()):
-            os.preadv(self._file, [found[place]], number * self.size)
-        return found
+            os.preadv(self._file, [images[place]], number * self.size)
+        return images
 
     def close(self) -> None:
         os.close(self._file)
@@ -105,12 +105,12 @@ class Reader:
 
     def find(self, keys: list[bytes]) -> dict[bytes, Known]:
         """Those of the keys that are known."""
-        found: dict[bytes, Known] = {}
+        known: dict[bytes, Known] = {}
         for start in range(0, len(keys), _ASKED_AT_ONCE):
             asked = keys[start : start + _ASKED_AT_ONCE]
             rows = self._index.execute(f"SELECT * FROM decoded WHERE sha256 IN ({','.join('?' * len(asked))})", asked)
-            found |= {row[0]: Known(*row[1:]) for row in rows}
-        return found
+            known |= {row[0]: Known(*row[1:]) for row in rows}
+        return known
 
 
 def index_of(folder: Path) -> Path:

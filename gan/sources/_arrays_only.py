@@ -169,15 +169,15 @@ def _made(called: object, arguments: object) -> _Array | _Type:
     raise _Refused("is a pickle that calls something; only arrays are read, nothing is called")
 
 
-def _built(made: object, state: Any) -> _Type | np.ndarray:
+def _built(instance: object, state: Any) -> _Type | np.ndarray:
     """A type with its byte order, from (3, order, …), or an array, from (1, shape, type, whether Fortran order, bytes)."""
-    if isinstance(made, _Type):
-        made.order = _text(state[1])
-        if made.order not in "<>|=" or any(state[2:5]):
+    if isinstance(instance, _Type):
+        instance.order = _text(state[1])
+        if instance.order not in "<>|=" or any(state[2:5]):
             raise _Refused("is a pickle with an array of records; only arrays of numbers are read")
-        return made
-    if not isinstance(made, _Array):
-        raise _Refused(f"is a pickle that sets the state of a {type(made).__name__}; only arrays are built")
+        return instance
+    if not isinstance(instance, _Array):
+        raise _Refused(f"is a pickle that sets the state of a {type(instance).__name__}; only arrays are built")
     _, shape, kind, fortran, data = state
     if not isinstance(kind, _Type) or not isinstance(data, bytes):
         raise _Refused("is a pickle with an array of objects; only arrays of numbers are read")
@@ -186,8 +186,8 @@ def _built(made: object, state: Any) -> _Type | np.ndarray:
         raise ValueError(f"an array of {len(shape)} axes or of negative size")
     if math.prod(shape) * dtype.itemsize != len(data):
         raise ValueError(f"an array of shape {shape} has {len(data):,} bytes")
-    made.array = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
-    return made.array
+    instance.array = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
+    return instance.array
 
 
 def _text(value: object) -> str:

@@ -57,11 +57,11 @@ class Classes:
         class_name, part = self.layout.of(name)
         if not self.files:
             return class_name if self.by_folder else None, part
-        found = self.listed.pop(_key(name), None) or self.listed.pop(_key(_stem(name)), None)
-        self.num_found += found is not None
-        if found is None and len(self.unlisted) < _MOST_REMEMBERED:
+        listed = self.listed.pop(_key(name), None) or self.listed.pop(_key(_stem(name)), None)
+        self.num_found += listed is not None
+        if listed is None and len(self.unlisted) < _MOST_REMEMBERED:
             self.unlisted.append(name)
-        own_class, own_part, _ = found or (None, None, "")
+        own_class, own_part, _ = listed or (None, None, "")
         return class_name if self.by_folder else own_class, own_part or part
 
     def missing(self) -> Iterator[tuple[str, str | None, _inputs.Refusal, str | None]]:
@@ -124,25 +124,25 @@ def find(read: Callable[[str], bytes | None], where: str, column: str | None, la
     `column` is the column of the labels, where it is not to be guessed; "": there are to be no classes. ValueError says what is wrong,
     and in which line.
     """
-    found = _tables(read, "", where, column)
-    for folder in () if found else layout.parts:
-        found |= _tables(read, folder, where, column)
-    if not found and column:
+    tables = _tables(read, "", where, column)
+    for folder in () if tables else layout.parts:
+        tables |= _tables(read, folder, where, column)
+    if not tables and column:
         raise ValueError(f"label is {column!r}, a column of a labels file, but {where} has none of {', '.join(FILES)}")
-    listed = {name: (*one, file) for file, table in found.items() for name, one in table.listed.items()}
-    by_folder = column != "" and all(table.by_folder for table in found.values())
-    return Classes(layout, list(found), listed, by_folder, where)
+    listed = {name: (*one, file) for file, table in tables.items() for name, one in table.listed.items()}
+    by_folder = column != "" and all(table.by_folder for table in tables.values())
+    return Classes(layout, list(tables), listed, by_folder, where)
 
 
 def _tables(read: Callable[[str], bytes | None], folder: str, where: str, column: str | None) -> dict[str, _Table]:
     """The labels file in a folder ("train/", or "" for the root), if there is one, by its name."""
-    found = {}
+    tables = {}
     for file in (folder + name for name in FILES):
         if (content := read(file)) is not None and (table := _parse(content, file, where, column)) is not None:
-            found[file] = _Table({folder + name: one for name, one in table.listed.items()}, table.by_folder)
-    if len(found) > 1:
-        raise ValueError(f"{where} has {' and '.join(found)}; keep only the one that is to give the classes")
-    return found
+            tables[file] = _Table({folder + name: one for name, one in table.listed.items()}, table.by_folder)
+    if len(tables) > 1:
+        raise ValueError(f"{where} has {' and '.join(tables)}; keep only the one that is to give the classes")
+    return tables
 
 
 def _parse(content: bytes, file: str, where: str, column: str | None) -> _Table | None:

@@ -54,9 +54,9 @@ def _files(filesystem: Any, root: str, url: str) -> dict[str, tuple[str, _Info]]
         return {"": (root, filesystem.info(root))}
     if not _is_http(url) and (info := filesystem.info(root))["type"] == "file":
         return {"": (root, info)}
-    found = filesystem.find(root, detail=True)
+    listing = filesystem.find(root, detail=True)
     prefix = root.rstrip("/") + "/"
-    files = {_inside(path.removeprefix(prefix)): (path, info) for path, info in found.items() if info["type"] == "file"}
+    files = {_inside(path.removeprefix(prefix)): (path, info) for path, info in listing.items() if info["type"] == "file"}
     if not files:
         raise FileNotFoundError("it is a folder without files")
     if _is_http(url):  # a page of links tells no sizes

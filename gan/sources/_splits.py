@@ -126,13 +126,13 @@ def _named(name: str) -> _Named | None:
 
 def _level(names: list[str], place: str, where: str, wanted: bool | None) -> dict[str, PartAndClass] | None:
     """Part and class by the name of each folder; None where these are no parts; ValueError where they may be."""
-    found = {name: named for name in names if (named := _named(name))}
-    if wanted and found:
-        by_name = _agreed(found) or {name: (named.part, None) for name, named in found.items()}
+    parts = {name: named for name in names if (named := _named(name))}
+    if wanted and parts:
+        by_name = _agreed(parts) or {name: (named.part, None) for name, named in parts.items()}
         return {name: by_name.get(name, (None, None)) for name in names}
-    if len(found) == len(names) and (agreed := _agreed(found)):
+    if len(parts) == len(names) and (agreed := _agreed(parts)):
         return agreed
-    if some := _fitting(found):
+    if some := _fitting(parts):
         others = [name for name in names if name not in some]
         raise ValueError(
             f"{where} has the folders {_listed(place, some)}, which look like published parts, beside "
@@ -142,27 +142,27 @@ def _level(names: list[str], place: str, where: str, wanted: bool | None) -> dic
     return None
 
 
-def _fitting(found: dict[str, _Named]) -> list[str]:
+def _fitting(parts: dict[str, _Named]) -> list[str]:
     """The folders that would be parts without the others beside them: none if they say too little."""
-    plain = {name: named for name, named in found.items() if not named.rest}
+    plain = {name: named for name, named in parts.items() if not named.rest}
     if len({named.part for named in plain.values()}) > 1:
         return list(plain)
-    return list(found) if _is_cut(found) and _agreed(found) else []
+    return list(parts) if _is_cut(parts) and _agreed(parts) else []
 
 
-def _is_cut(found: dict[str, _Named]) -> bool:
+def _is_cut(parts: dict[str, _Named]) -> bool:
     """Whether the same names stand in two parts: trainA and testA."""
-    return len({named.rest for named in found.values()}) < len(found) and len({named.part for named in found.values()}) > 1
+    return len({named.rest for named in parts.values()}) < len(parts) and len({named.part for named in parts.values()}) > 1
 
 
-def _agreed(found: dict[str, _Named]) -> dict[str, PartAndClass] | None:
+def _agreed(parts: dict[str, _Named]) -> dict[str, PartAndClass] | None:
     """Part and class of folders that all have a word for a part, if the rest of their names fits."""
-    rests = {named.rest for named in found.values()}
+    rests = {named.rest for named in parts.values()}
     if len(rests) == 1:
-        return {name: (named.part, None) for name, named in found.items()}
-    if () not in rests and rests == {named.rest for named in found.values() if named.part == "train"} and _is_cut(found):
-        class_names = {named.rest: named.class_name for named in found.values() if named.part == "train"}
-        return {name: (named.part, class_names[named.rest]) for name, named in found.items()}
+        return {name: (named.part, None) for name, named in parts.items()}
+    if () not in rests and rests == {named.rest for named in parts.values() if named.part == "train"} and _is_cut(parts):
+        class_names = {named.rest: named.class_name for named in parts.values() if named.part == "train"}
+        return {name: (named.part, class_names[named.rest]) for name, named in parts.items()}
     return None
 
 
@@ -171,14 +171,14 @@ def _with_wrappers(level: dict[str, PartAndClass], folders: Callable[[str], list
 
     All parts have to agree: train/photos/ beside train/sketch/ is a class, and so is test/photos/ then.
     """
-    found, inner = dict(level), {folder: folder for folder, (part, _) in level.items() if part}
+    layout, inner = dict(level), {folder: folder for folder, (part, _) in level.items() if part}
     while below := {folder: names for folder, place in inner.items() if (names := folders(place))}:
         if not all(_wraps(names, level[folder][0]) for folder, names in below.items()):
             break
         for folder, (name,) in below.items():
             inner[folder] += f"{name}/"
-            found[inner[folder]] = level[folder]
-    return found
+            layout[inner[folder]] = level[folder]
+    return layout
 
 
 def _wraps(names: list[str], part: str | None) -> bool:

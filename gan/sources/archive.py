@@ -399,9 +399,9 @@ def _opened_zip(file: BinaryIO) -> zipfile.ZipFile:
     size = file.seek(0, 2)
     file.seek(max(0, size - (1 << 16) - 22))
     end = file.read()
-    found, said = len(archive.infolist()), struct.unpack_from("<H", end, end.rfind(_END) + 10)[0]
-    if said not in (found % (1 << 16), 0xFFFF):  # that: a 64-bit count stands elsewhere
-        raise ValueError(f"its directory has {found:,} of {said:,} members")
+    count, said = len(archive.infolist()), struct.unpack_from("<H", end, end.rfind(_END) + 10)[0]
+    if said not in (count % (1 << 16), 0xFFFF):  # that: a 64-bit count stands elsewhere
+        raise ValueError(f"its directory has {count:,} of {said:,} members")
     infos = sorted(archive.infolist(), key=lambda info: info.header_offset)
     if infos and infos[0].header_offset != 0:
         raise ValueError("its directory does not fit what stands before it")

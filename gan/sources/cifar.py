@@ -95,10 +95,10 @@ def _class_names(config: Config, path: Path) -> tuple[list[str], _inputs.Picture
 def _pickled(file: IO[bytes], num_bytes: int) -> dict[Any, Any]:
     if num_bytes > _MOST_BATCH_BYTES:
         raise ValueError(f"has {num_bytes:,} bytes; a batch of CIFAR has at most {_MOST_BATCH_BYTES:,}")
-    found = _arrays_only.read(file, num_bytes)
-    if not isinstance(found, dict):
-        raise ValueError(f"holds a {type(found).__name__} instead of a dict")
-    return found
+    content = _arrays_only.read(file, num_bytes)
+    if not isinstance(content, dict):
+        raise ValueError(f"holds a {type(content).__name__} instead of a dict")
+    return content
 
 
 def _files(path: Path) -> Iterator[tuple[str, int, IO[bytes] | str]]:
@@ -138,11 +138,11 @@ def _stream(file: _arrays.Sound) -> tarfile.TarFile:
 
 def _folder(path: Path) -> Path | None:
     """The folder of batches, itself or one level below; ValueError if there are both."""
-    found = [folder for folder in (path, *(path / name for name in _FOLDERS)) if _is_folder_of_batches(folder)]
-    if len(found) > 1:
-        names = " and ".join(folder.name for folder in found)
+    folders = [folder for folder in (path, *(path / name for name in _FOLDERS)) if _is_folder_of_batches(folder)]
+    if len(folders) > 1:
+        names = " and ".join(folder.name for folder in folders)
         raise ValueError(f"{path} holds more than one CIFAR: {names}; give the folder of one")
-    return found[0] if found else None
+    return folders[0] if folders else None
 
 
 def _is_folder_of_batches(folder: Path) -> bool:

@@ -40,9 +40,9 @@ def files(path: Path) -> list[Path]:
 
 def blocks(config: Config, path: Path) -> Iterator[_inputs.Block]:
     """Every image of every file; ValueError if the labels beside a file are those of another."""
-    if not (found := files(path)):
+    if not (images_files := files(path)):
         raise ValueError(f"{path} holds no *images*idx3* file; MNIST's are named train-images-idx3-ubyte.gz")
-    for file in found:
+    for file in images_files:
         yield from blocks_of(file)
 
 

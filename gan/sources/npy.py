@@ -56,20 +56,20 @@ def recognises(path: Path) -> bool:
 def blocks(config: Config, path: Path) -> Iterator[_inputs.Block]:
     """Every image of every array; ValueError where an array is none of images, or its labels do not belong to it."""
     with ExitStack() as stack:
-        for found in _found(config, path, stack):
-            images = found.arrays[found.images](stack)
-            yield from images_of(images, found.part).blocks(_labels(found.arrays[found.labels](stack), images) if found.labels else None)
+        for array in _found(config, path, stack):
+            images = array.arrays[array.images](stack)
+            yield from images_of(images, array.part).blocks(_labels(array.arrays[array.labels](stack), images) if array.labels else None)
 
 
 def notes(config: Config, path: Path) -> list[str]:
     """What a person should know of the labels: arrays with a row for each image that are not read."""
     with ExitStack() as stack:
         try:
-            found = _found(config, path, stack)
+            arrays = _found(config, path, stack)
         except ValueError:  # `blocks` says so
             return []
         said = []
-        for one in found if config.label is None else ():
+        for one in arrays if config.label is None else ():
             if one.others:
                 read = f"the classes of {one.images} are {one.labels}" if one.labels else f"no array gives {one.images} classes"
                 said.append(f"{read}, not {', '.join(one.others[:5])} ({path.name}): {_CHOOSE}")

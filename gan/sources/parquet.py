@@ -44,13 +44,13 @@ def recognises(path: Path) -> bool:
 
 def blocks(config: Config, path: Path) -> Iterator[_inputs.Pictures]:
     """Every row of every file, sorted by the files' names; a row or a file that cannot be read is an input with the reason."""
-    gatherer, found = _inputs.Gatherer(), False
+    gatherer, any_file = _inputs.Gatherer(), False
     for name, file in _files(path):
-        found = True
+        any_file = True
         for row in _rows(config, name, file):
             yield from gatherer.add(*row)
     yield from gatherer.rest()
-    if not found:
+    if not any_file:
         raise ValueError(f"{path} is no Parquet file and holds no *.parquet that starts with {_MAGIC!r}")
 
 
@@ -85,14 +85,14 @@ def notes(config: Config, path: Path) -> list[str]:
     import pyarrow
     from pyarrow import parquet
 
-    found: dict[str, None] = {}
+    said: dict[str, None] = {}
     for name, file in _files(path):
         with contextlib.suppress(pyarrow.ArrowException, OSError, ValueError):  # `blocks` says so
             columns = _columns(config, parquet.read_schema(file))
             if columns.others and config.label is None:
                 read = f"the classes are its column {columns.label!r}" if columns.label else "no column gives classes"
-                found[f"{read}, not {', '.join(map(repr, columns.others))} ({name}): {_CHOOSE}"] = None
-    return list(found)[:_MOST_NOTES]
+                said[f"{read}, not {', '.join(map(repr, columns.others))} ({name}): {_CHOOSE}"] = None
+    return list(said)[:_MOST_NOTES]
 
 
 Row = tuple[str, str | None, bytes | _inputs.Refusal, str | None]  # name, class, content, published part
@@ -253,10 +253,10 @@ def _named(label: object, names: list[str]) -> object:
 def _features(schema: "pyarrow.Schema") -> dict[str, Any]:
     """The types of the columns as `datasets` knows them; none if it has not written the file."""
     try:
-        found = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
+        features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return features if isinstance(features, dict) else {}
 
 
 def _holds_pictures(kind: "pyarrow.DataType") -> bool:
@@ -286,8 +286,8 @@ def _is_plain(kind: "pyarrow.DataType") -> bool:
 
 
 def _content(value: Any) -> bytes | _inputs.Refusal:
-    found = value.get("bytes") if isinstance(value, dict) else value
-    if found:
-        return found
+    content = value.get("bytes") if isinstance(value, dict) else value
+    if content:
+        return content
     path = value.get("path") if isinstance(value, dict) else None
     return _inputs.Refusal(f"has no bytes, only the path {str(path)[:100]!r}" if path else "has no bytes", 0)

@@ -44,13 +44,13 @@ class State:
 
     def tensors(self) -> dict[str, Tensor]:
         """All tensors by name, not copied."""
-        found = {f"best.{name}": tensor for name, tensor in self.best.items()}
+        tensors = {f"best.{name}": tensor for name, tensor in self.best.items()}
         for part, network in self._modules().items():
-            found |= {f"{part}.{name}": tensor for name, tensor in network.state_dict().items()}
+            tensors |= {f"{part}.{name}": tensor for name, tensor in network.state_dict().items()}
         for turn, optimizer in self.optimizers.items():
             for number, slots in optimizer.state_dict()["state"].items():
-                found |= {f"optimizers.{turn}.{number}.{name}": tensor for name, tensor in slots.items()}
-        return found
+                tensors |= {f"optimizers.{turn}.{number}.{name}": tensor for name, tensor in slots.items()}
+        return tensors
 
     def _modules(self) -> dict[str, nn.Module]:
         networks = {f"networks.{name}": network for name, network in self.networks.items()}
