@@ -6,12 +6,13 @@ import shutil
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeGuard
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, this user's share of it, the largest file allowed
 WAY_OUT = "make room there (gan gc lists what may go) and run the same command again: what was finished is kept"
 
 
-def is_full(error: BaseException) -> bool:
+def is_full(error: BaseException) -> TypeGuard[OSError]:
     """Whether something could not be written for want of room."""
     return isinstance(error, OSError) and error.errno in FULL
 

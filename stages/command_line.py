@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 
 import typer
-from typer.completion import completion_init
+from typer.completion import completion_init  # type: ignore[attr-defined]  # which it imports, and names in no __all__
 
 MOST_SHOWN = 40  # characters of a number that is none
 COMPLETE = "_GAN_COMPLETE"  # the variable by which a shell asks what may come next; the scripts of --show-completion set it

@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+import numpy as np
+
 from gan import dataset, generator
 from stages import artifacts, exit_codes, guard, numerics, params
 from stages.evaluation import appraisal, reference_set, report, score_files, scoring
@@ -37,7 +39,7 @@ def _discriminator(folder: Path, scores: scoring.Scores) -> dict[str, float]:
     for split in dataset.SPLITS:
         images = dataset.read(artifacts.ROOT / "prepare", split, scores.reference.data["classes"])
         count = min(len(images), reference_set.MOST_COMPARED)
-        found[split] = judge.probability(images.pixels(range(count)), images.labels[:count])
+        found[split] = judge.probability(images.pixels(np.arange(count)), images.labels[:count])
     draw = scores.draws[0]
     found["generated"] = judge.probability(draw.pixels, None if draw.labels is None else draw.labels[: len(draw.pixels)])
     return {name: score_files.rounded(float(probability.mean())) for name, probability in found.items()}

@@ -9,9 +9,10 @@ import re
 import sys
 import urllib.parse
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pydantic
 
@@ -75,9 +76,18 @@ def _chosen(room: str, section: Any) -> dict:
     return {"name": section["name"], **config.model_dump(mode="json")}
 
 
-def choice(room: str) -> Any:
-    """The type of a section that chooses a file of a room."""
-    return Annotated[dict, choices.Room(room), pydantic.PlainValidator(lambda section: _chosen(room, section))]
+def _choice(room: str) -> pydantic.PlainValidator:
+    """What makes a section one that chooses a file of a room."""
+    return pydantic.PlainValidator(partial(_chosen, room))
+
+
+Task = Annotated[dict, choices.Room("tasks"), _choice("tasks")]
+Network = Annotated[dict, choices.Room("networks"), _choice("networks")]
+Latent = Annotated[dict, choices.Room("latents"), _choice("latents")]
+Loss = Annotated[dict, choices.Room("losses"), _choice("losses")]
+Penalty = Annotated[dict, choices.Room("penalties"), _choice("penalties")]
+Augmentation = Annotated[dict, choices.Room("augment"), _choice("augment")]
+Extractor = Annotated[dict, choices.Room("extractors"), _choice("extractors")]
 
 
 class Fetch(Config):
@@ -145,7 +155,7 @@ class Reference(Config):
     seed: Seed
     device: Device = "cpu"
     threads: Threads
-    protocol: choice("extractors")
+    protocol: Extractor
 
 
 class Init(Config):
@@ -171,12 +181,12 @@ class Train(Config):
     conditional: bool
     labels: Literal["data", "balanced"] = "data"
     init: Init | None = None
-    task: choice("tasks")
-    network: choice("networks")
-    latent: choice("latents")
-    loss: choice("losses")
-    penalties: Annotated[list[choice("penalties")], pydantic.AfterValidator(_each_once)]
-    augment: Annotated[list[choice("augment")], pydantic.AfterValidator(_each_once)] = []
+    task: Task
+    network: Network
+    latent: Latent
+    loss: Loss
+    penalties: Annotated[list[Penalty], pydantic.AfterValidator(_each_once)]
+    augment: Annotated[list[Augmentation], pydantic.AfterValidator(_each_once)] = []
     loop: LoopConfig
     ema: AverageConfig
     guards: GuardConfig = GuardConfig()
@@ -284,8 +294,12 @@ class Notice(Config):
     @pydantic.model_validator(mode="after")
     def no_secret(self) -> "Notice":
         if self.url is not None and _may_tell(self.url):
-            raise _At("url", addresses.kind(self.url), "it may hold a password or a token, and this file goes to git and to MLflow; write $NAME, and set "
-                      "NAME to the address in the environment of what runs the flow")  # fmt: skip
+            raise _At(
+                "url",
+                addresses.kind(self.url),
+                "it may hold a password or a token, and this file goes to git and to MLflow; write $NAME, and set NAME to the address "
+                "in the environment of what runs the flow",
+            )
         return self
 
     @pydantic.model_validator(mode="after")
@@ -316,8 +330,13 @@ with warnings.catch_warnings():  # pydantic's metaclass has a method `register`,
         evaluate: Evaluate
         register: Register
 
-    Timeouts = pydantic.create_model("Timeouts", __base__=Config, **dict.fromkeys(Sections.model_fields, (Duration | None, None)))
-    Timeouts.__doc__ = """The longest a stage may take, by its name; null: as long as it takes."""
+    if TYPE_CHECKING:
+
+        class Timeouts(Config):
+            """By the names of the sections, which no type checker can know."""
+    else:
+        Timeouts = pydantic.create_model("Timeouts", __base__=Config, **dict.fromkeys(Sections.model_fields, (Duration | None, None)))
+        Timeouts.__doc__ = """The longest a stage may take, by its name; null: as long as it takes."""
 
     class Machine(Config):
         save_interval_s: Annotated[float, pydantic.Field(ge=0)] = 20
@@ -361,7 +380,10 @@ def _secret_ones(value: Any, key: str = "") -> Iterator[str]:
         for name, item in value.items() if isinstance(value, dict) else enumerate(value):
             yield from _secret_ones(item, f"{key}.{name}".strip("."))
     elif isinstance(value, str) and addresses.secrets_in(value):
-        yield f"{key} is {addresses.in_words(value)!r} with a password, a key or a signature, and this file goes to git and to MLflow; leave it to the environment, or fetch what it names and name the file"
+        yield (
+            f"{key} is {addresses.in_words(value)!r} with a password, a key or a signature, and this file goes to git and to MLflow; "
+            "leave it to the environment, or fetch what it names and name the file"
+        )
 
 
 def machine(path: Path = Path("params.yaml")) -> Machine | None:
@@ -384,7 +406,7 @@ def _content(path: Path) -> dict:
     return content
 
 
-def _sentences(error: dict, model: type[Config], place: tuple = ()) -> Iterator[str]:
+def _sentences(error: Mapping[str, Any], model: type[Config], place: tuple = ()) -> Iterator[str]:
     """A sentence for a pydantic error, or several where it lies inside a chosen file's section."""
     inside = error.get("ctx", {}).get("error")
     if isinstance(inside, _Inside):
@@ -397,9 +419,9 @@ def _sentences_inside(inside: _Inside, place: tuple) -> Iterator[str]:
     """About a chosen section. Keys of another choice, and the lack of its own, are one mistake: its name was changed alone."""
     own, key, name = choices.fields(inside.room, inside.name), ".".join(map(str, place)), inside.name
     others = {field for other in choices.names(inside.room) for field in choices.fields(inside.room, other)} - set(own)
-    extra = [one["loc"][0] for one in inside.errors if one["type"] == "extra_forbidden" and len(one["loc"]) == 1]
+    extra = [str(one["loc"][0]) for one in inside.errors if one["type"] == "extra_forbidden" and len(one["loc"]) == 1]
     meant = {near for one in extra if one not in others for near in difflib.get_close_matches(str(one), own, n=1)}
-    lacking = [one["loc"][0] for one in inside.errors if one["type"] == "missing" and len(one["loc"]) == 1]
+    lacking = [str(one["loc"][0]) for one in inside.errors if one["type"] == "missing" and len(one["loc"]) == 1]
     lacking, foreign = [one for one in lacking if one not in meant], [one for one in extra if one in others]
     known = choices.defaults(inside.room, name, choices.Fit(shape=(3, 32, 32)))
     unknown = [one for one in lacking if one not in known]
@@ -411,17 +433,17 @@ def _sentences_inside(inside: _Inside, place: tuple) -> Iterator[str]:
     else:
         for one in unknown:
             yield f"{key}.{one} is missing, and only you can know it: gan run --set {key}.name={name} --set {key}.{one}=…"
-    for one in inside.errors:
-        if not (len(one["loc"]) == 1 and one["loc"][0] in {*lacking, *foreign} and one["type"] in ("missing", "extra_forbidden")):
-            yield from _sentences(one, inside.model, place)
+    for error in inside.errors:
+        if not (len(error["loc"]) == 1 and error["loc"][0] in {*lacking, *foreign} and error["type"] in ("missing", "extra_forbidden")):
+            yield from _sentences(error, inside.model, place)
 
 
-def _sentence(error: dict, model: type[Config], place: tuple) -> str:
+def _sentence(error: Mapping[str, Any], model: type[Config], place: tuple) -> str:
     """The key, the value, the valid ones and the nearest."""
     key, value = ".".join(map(str, (*place, *error["loc"]))), error.get("input")
     if error["type"] in ("extra_forbidden", "invalid_key"):
         valid = _keys(model, error["loc"][:-1])
-        return f"{key} is no key; {_listed(valid)}{choices.did_you_mean(error['loc'][-1], valid)}"
+        return f"{key} is no key; {_listed(valid)}{choices.did_you_mean(str(error['loc'][-1]), valid)}"
     if error["type"] == "missing":
         return f"{key} is missing; add it, or copy it from recipes/digits.yaml"
     if isinstance(at := error.get("ctx", {}).get("error"), _At):
@@ -430,7 +452,7 @@ def _sentence(error: dict, model: type[Config], place: tuple) -> str:
         key, value = f"{key}.name", value["name"]
     message = error["msg"].removeprefix("Value error, ")
     valid = re.findall(r"'([^']+)'", str(error.get("ctx", {}).get("expected", "")))
-    hint = _as_it_is_meant(error["type"], value) or choices.did_you_mean(value, valid)
+    hint = _as_it_is_meant(error["type"], value) or choices.did_you_mean(str(value), valid)
     return f"{key} is {_shown(value)}: {message[0].lower() + message[1:]}{hint}"
 
 

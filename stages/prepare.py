@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import inspect
 import json
 import math
 import os
@@ -74,13 +75,21 @@ def _prepare(chosen: params.Params, workers: executors.Workers | None) -> None:
             print(f"prepare: {note}")
         if inputs.deep.count:
             print(
-                f"prepare: {inputs.deep.count} inputs with more than 8 bits hold levels from {inputs.deep.reach}; prepare.range decides what they become"
+                f"prepare: {inputs.deep.count} inputs with more than 8 bits hold levels from {inputs.deep.reach}; "
+                "prepare.range decides what they become"
             )
         print(f"prepare: {counts['train']} train and {counts['heldout']} {heldout}, {counts['set_aside']} set aside")
 
 
 class Inputs:
     """All inputs of a source, decoded: their rows and pixels on disk, and a few bytes of each in memory."""
+
+    records: np.ndarray  # (n,) int64: negative ones lie in the scratch file
+    content: np.ndarray  # (n, 2) uint64: the start of the SHA-256 of the prepared pixels
+    perceptual: np.ndarray  # (n,) uint64
+    colour: np.ndarray  # (n, 4) uint8
+    class_numbers: np.ndarray  # (n,) int32 of `classes`, -1: none
+    published: np.ndarray  # (n,) int8 of the parts, -1: none
 
     def __init__(self, wanted: form.Form):
         self.form = wanted
@@ -91,9 +100,9 @@ class Inputs:
         self.splits: bool | None = True  # whether the user said that there are parts: None where the source found out
         self.classes_are_made = False  # by the source: however few images each has, they are no captions
         self.tables: list[str] = []  # the first inputs that are no pictures and may have been meant to give the classes
-        self.columns = {
+        self.columns: dict[str, list[np.ndarray]] = {
             "records": [np.empty(0, np.int64)], "content": [np.empty((0, 2), np.uint64)], "perceptual": [np.empty(0, np.uint64)],
-            "colour": [np.empty((0, 4), np.uint8)], "class": [np.empty(0, np.int32)], "published": [np.empty(0, np.int8)],
+            "colour": [np.empty((0, 4), np.uint8)], "class_numbers": [np.empty(0, np.int32)], "published": [np.empty(0, np.int8)],
         }  # fmt: skip
 
     def __enter__(self) -> "Inputs":
@@ -137,11 +146,11 @@ class Inputs:
     def _take(self, decoded: decoding.Decoded) -> None:
         """Keep a block's pixels: negative records lie in the scratch file, -2 is its first."""
         records, new = decoded.records.copy(), np.flatnonzero(decoded.records == decoding.NEW)
-        remembered = [number for number, key in enumerate(decoded.keys) if key is not None]
+        remembered = {number: key for number, key in enumerate(decoded.keys) if key is not None}
         if remembered:
             records[new] = self.store.records.append(decoded.pixels) + np.arange(len(new))
             known = _known_inputs(decoded, records)
-            self.store.add([decoded.keys[number] for number in remembered], [known[number] for number in remembered])
+            self.store.add(list(remembered.values()), [known[number] for number in remembered])
         elif len(new):
             records[new] = -2 - (self.scratch.append(decoded.pixels) + np.arange(len(new)))
         numbers = [-1 if name is None else self.classes.setdefault(name, len(self.classes)) for name in decoded.columns["class"]]
@@ -151,7 +160,7 @@ class Inputs:
         self.columns["content"].append(decoded.content.view(">u8").astype(np.uint64))
         self.columns["perceptual"].append(decoded.perceptual)
         self.columns["colour"].append(decoded.colour)
-        self.columns["class"].append(np.array(numbers, np.int32))
+        self.columns["class_numbers"].append(np.array(numbers, np.int32))
         parts = [-1 if part is None else _PARTS.index(part) for part in decoded.columns["published"]]
         self.columns["published"].append(np.array(parts, np.int8))
 
@@ -234,7 +243,7 @@ class Choice:
         self.notes = list(inputs.notes)
         self.classes = self._classes()
         ranks = {name: rank for rank, name in enumerate(self.classes)}
-        self.label = np.append([ranks.get(name, -1) for name in inputs.classes], -1).astype(np.int32)[getattr(inputs, "class")]
+        self.label = np.append([ranks.get(name, -1) for name in inputs.classes], -1).astype(np.int32)[inputs.class_numbers]
         count = len(self.label)
         self.without_class = (inputs.records != decoding.NONE) & (self.label < 0) & bool(self.classes)
         usable = (inputs.records != decoding.NONE) & ~self.without_class
@@ -250,7 +259,7 @@ class Choice:
         if self.part:
             heldout = inputs.published[usable] == _PARTS.index(self.part)
         else:
-            heldout = selection.to_heldout(prints.content[:, 0], config.heldout)
+            heldout = selection.to_heldout(prints.content[:, 0], float(config.heldout))
         found = selection.select(prints, heldout, config.near_duplicates)
         self.twin, self.near = np.full(count, -1, np.int32), np.zeros(count, bool)
         has_twin = found.twin >= 0
@@ -264,7 +273,7 @@ class Choice:
 
     def _classes(self) -> list[str]:
         """The classes' names in order; none where the labels tell no classes apart, which a note says."""
-        numbers = getattr(self.inputs, "class")[self.inputs.records != decoding.NONE]
+        numbers = self.inputs.class_numbers[self.inputs.records != decoding.NONE]
         number, labelled = len(np.unique(numbers[numbers >= 0])), int((numbers >= 0).sum())
         asked_for = self.inputs.classes_are_made or self.config.source.get("label")
         if not asked_for and not selection.are_classes(number, labelled):
@@ -330,7 +339,7 @@ class Choice:
             )
 
     def _examples(self) -> str:
-        found = []
+        found: list[str] = []
         for _, batch in self._rows():
             rows = batch.select(["path", "reason"]).filter(pa.compute.is_valid(batch["reason"])).slice(0, 3 - len(found))
             found += [f"{row['path']} {row['reason']}" for row in rows.to_pylist()]
@@ -355,8 +364,8 @@ class Choice:
             laid = f", and {colour} shapes need another prepare.alpha" if on_alike and self.config.alpha != "keep" else ""
             raise ValueError(
                 f"all {len(self.order)} different images of {self.config.source['path']} come out {colour}: their levels reach from "
-                f"{low[:3].min()} to {high[:3].max()} of 255.{self.inputs.deep.words} Name black and white of pictures with more than 8 bits "
-                f"in prepare.range; those of 8 bits have to be stretched before{laid}"
+                f"{low[:3].min()} to {high[:3].max()} of 255.{self.inputs.deep.words} Name black and white of pictures with more than "
+                f"8 bits in prepare.range; those of 8 bits have to be stretched before{laid}"
             )
 
     def _of_split(self, split: str) -> np.ndarray:
@@ -396,7 +405,7 @@ class Choice:
         for first, batch in self.inputs.rows():
             numbers = np.arange(first, first + len(batch))
             reasons = batch["reason"].to_pylist()
-            twin = [None] * len(batch)
+            twin: list[str | None] = [None] * len(batch)
             aside = (self.twin[numbers] >= 0) | self.without_class[numbers] | self.left_out[numbers]
             for place in np.flatnonzero(aside).tolist():
                 twin[place] = twins.get(int(self.twin[numbers[place]]))
@@ -515,7 +524,10 @@ def _versions() -> dict[str, str]:
 
 def _key(wanted: form.Form) -> str:
     """A name for what was decoded: by which form, code and versions."""
-    code = [artifacts.sha256_of_file(Path(module.__file__)) for module in (form, levels, pictures, resampling, perceptual, store, decoding)]
+    code = [
+        artifacts.sha256_of_file(Path(inspect.getfile(module)))
+        for module in (form, levels, pictures, resampling, perceptual, store, decoding)
+    ]
     content = json.dumps([wanted.model_dump(mode="json"), _versions(), np.__version__, code], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:24]
 

@@ -186,8 +186,9 @@ def _decided(client, version, evaluated: str) -> dict | None:
     if version.tags.get("settled") == evaluated:
         return before
     last = next((one for one in reversed(aliases.history(client, version.name)) if one.alias == before["alias"]), None)
-    carried_out = last is not None and (last.version, last.why) == (before["version"], before["decision"])
-    return before if carried_out and aliases.holder(client, version.name, last.alias) == last.version else None
+    if last is None or (last.version, last.why) != (before["version"], before["decision"]):
+        return None
+    return before if aliases.holder(client, version.name, last.alias) == last.version else None
 
 
 def _judge(uri: str, version, champion, limits: params.Gate, metrics: Metrics, scores: dict) -> gate.Verdict:
@@ -200,7 +201,7 @@ def _judge(uri: str, version, champion, limits: params.Gate, metrics: Metrics, s
     return gate.verdict(rules, better, is_champion)
 
 
-def _better(uri: str, version, champion, metric: str, scores: dict) -> gate.Rule:
+def _better(uri: str, version, champion, metric: str, scores: dict) -> gate.Comparison:
     """By a duel on the reference of now; where that cannot be, by what was recorded under one protocol."""
     from stages.evaluation import reference_set, scoring
     from stages.registry import duel, models  # open torch: --check does without
@@ -212,9 +213,8 @@ def _better(uri: str, version, champion, metric: str, scores: dict) -> gate.Rule
         sides = [models.generator(folder) for folder in (artifacts.ROOT / "train", models.fetched(uri, champion))]
         _alike(sides[1].card, measured.data)
         seed = duel.seed(version.tags["weights_sha256"], champion.tags["weights_sha256"])
-        fought = duel.fight(
-            metric, *(scoring.Trained(one, measured.device) for one in sides), measured, config.model_copy(update={"seed": seed})
-        )
+        challenger, holder = (scoring.Trained(one, measured.device) for one in sides)
+        fought = duel.fight(metric, challenger, holder, measured, config.model_copy(update={"seed": seed}))
     except (
         duel.Impossible,
         models.NotFound,

@@ -1,8 +1,8 @@
 """YAML as DVC reads it, within bounds: of params, recipes, the graph, and what DVC writes.
 
 DVC compares params.yaml by its own parser, so that one decides here too: what it holds for a number, a text or a boolean is what
-a stage gets (`off` and `12:30` are texts, `1e-3` is a number, `017` is seventeen; YAML 1.1 has it otherwise). What would not end, or end in a
-library's exception, is refused before anything is built from it. It imports nothing of ours, since both stages and pipeline
+a stage gets (`off` and `12:30` are texts, `1e-3` is a number, `017` is seventeen; YAML 1.1 has it otherwise). What would not end,
+or end in a library's exception, is refused before anything is built from it. It imports nothing of ours, since both stages and pipeline
 read by it.
 """
 
@@ -48,7 +48,8 @@ def decoded(content: bytes, name: Any) -> str:
 
 def parse(text: str, name: Any, most_values: int = MOST_VALUES) -> Any:
     """YAML text as plain values; `name` is what Unreadable calls it."""
-    from ruamel.yaml import YAML, YAMLError
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
 
     if half := re.search("[\ud800-\udfff]", text):
         raise Unreadable(f"{name} holds {half[0]!a}, half a character; write it in UTF-8")
@@ -59,7 +60,7 @@ def parse(text: str, name: Any, most_values: int = MOST_VALUES) -> Any:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}" if mark else ""
         problem = " ".join(str(getattr(error, "problem", None) or error).split())
-        problem = f"{error.context}, {problem}" if problem.startswith("but ") else problem
+        problem = f"{getattr(error, 'context', None)}, {problem}" if problem.startswith("but ") else problem
         way_out = "; put text that holds a colon in quotes" if "':'" in problem else ""
         raise Unreadable(f"{name}{place}: DVC cannot read this: {problem}{way_out}") from None
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:  # of what makes numbers and dates

@@ -1,5 +1,7 @@
 """Images on the way from one seed to another, by the latent space's own interpolation."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,7 +15,8 @@ def between(made: Generator, first: int, second: int, count: int) -> Tensor:
 
     What a network draws besides latents (noise) is normal, and goes by normal's way.
     """
-    room, config = choices.module("latents", made.card.latent["name"]), choices.config("latents", made.card.latent)
+    room = choices.module("latents", made.card.latent["name"])
+    config: Any = choices.config("latents", made.card.latent)  # of every latent space: it has a size
     size = room.raw_size(config) if hasattr(room, "raw_size") else config.size
     normal = choices.module("latents", "normal")
     start, end = (made.given(np.array([seed], np.uint64), None)["latents"] for seed in (first, second))

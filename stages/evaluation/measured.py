@@ -54,13 +54,17 @@ class Measured:
         floor: float,
         real: float = 0.0,
         alone: Callable[[], float] | None = None,
-        **ends: float,
+        most: float = math.inf,
+        least: float = -math.inf,
     ) -> Interval:
         """The interval of a score over draws. `real`: its deviation by the real images; `alone`: by the images of one draw, where
-        there is one, else by drawing them again."""
-        values = score if isinstance(score, list) else [score(draw) for draw in self.draws]
-        own = (alone or self.resampled(score))() if len(self.draws) == 1 else None
-        return Interval(**rounded(uncertainty.interval(values, real, own, **ends) | {"floor": floor}))
+        there is one, else by drawing them again, for which the score must be a function."""
+        if isinstance(score, list):
+            values = score
+        else:
+            values, alone = [score(draw) for draw in self.draws], alone or self.resampled(score)
+        own = alone() if alone is not None and len(self.draws) == 1 else None
+        return Interval(**rounded(uncertainty.interval(values, real, own, most, least) | {"floor": floor}))
 
     def resampled(self, score: Callable[[Draw], float]) -> Callable[[], float]:
         """The deviation of a score of the first draw, by drawing its images again: the bootstrap."""
@@ -105,23 +109,26 @@ class Measured:
         real = self.reference
         return manifold.realism(self.draws[0].features, real.train.features, real.radii(self.config.neighborhood))
 
-    def share(self, name: str, terms: str, floor: manifold.Manifold, of_real: bool, **ends: float) -> Interval:
+    def share(self, name: str, terms: str, floor: manifold.Manifold, of_real: bool, most: float = math.inf) -> Interval:
         """A mean over images, of generated or of real ones; the manifolds count as given."""
         spread = np.asarray(getattr(self.manifolds[0], terms), np.float64)
         deviation = float(spread.std() / math.sqrt(len(spread)))
         by_real, by_generated = (deviation, 0.0) if of_real else (0.0, deviation)
         values = [getattr(one, name) for one in self.manifolds]
-        return self.interval(values, getattr(floor, name), by_real, lambda: by_generated, least=0.0, **ends)
+        return self.interval(values, getattr(floor, name), by_real, lambda: by_generated, most, least=0.0)
 
     @cached_property
     def by_class(self) -> list[dict] | None:
         """FID inside each class of each draw, and of the held-out images last; None without labels."""
         if not self.has("labels"):
             return None
-        return [self.inside_classes(one.features, one.labels) for one in (*self.draws, self.reference.heldout)]
+        heldout = self.reference.heldout
+        sides = [*((draw.features, draw.labels) for draw in self.draws), (heldout.features, heldout.labels)]
+        return [self.inside_classes(features, labels) for features, labels in sides]
 
-    def inside_classes(self, features: np.ndarray, labels: np.ndarray) -> dict:
+    def inside_classes(self, features: np.ndarray, labels: np.ndarray | None) -> dict:
         """FID of features (N, D) inside each class, and its mean."""
+        assert labels is not None, "a score that looks into classes needs labels"
         real = self.reference
         return classwise.intra(features, labels, real.train.features, real.train.labels, len(real.data["classes"]))
 

@@ -60,11 +60,13 @@ def features(network: torch.nn.Module, blocks: Iterable[np.ndarray], batch_size:
 def _what_fits(network: torch.nn.Module, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """A batch at once, or in halves of halves where a GPU has no room for it."""
     try:
-        return tuple(part.float().cpu() for part in network(pixels))
+        features, logits = (part.float().cpu() for part in network(pixels))
+        return features, logits
     except torch.OutOfMemoryError:
         if len(pixels) == 1:
             raise
-    return tuple(torch.cat(parts) for parts in zip(*(_what_fits(network, half) for half in pixels.chunk(2))))
+    halves = [_what_fits(network, half) for half in pixels.chunk(2)]
+    return torch.cat([half[0] for half in halves]), torch.cat([half[1] for half in halves])
 
 
 def _regrouped(blocks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:

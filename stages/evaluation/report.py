@@ -99,7 +99,7 @@ def _ways(made: generator.Generator) -> Image.Image:
     """Interpolations between neighbouring seeds, a row each."""
     labels = np.arange(WAYS) % len(made.card.classes) if made.card.conditional else [None] * WAYS
     rows = [
-        made.from_latents(interpolation.between(made, 2 * number, 2 * number + 1, STEPS), None if label is None else [label] * STEPS)
+        made.from_latents(interpolation.between(made, 2 * number, 2 * number + 1, STEPS), None if label is None else np.full(STEPS, label))
         for number, label in enumerate(labels)
     ]
     return images.grid(np.concatenate(rows), STEPS)

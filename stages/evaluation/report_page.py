@@ -20,7 +20,8 @@ PICTURES = {
     "ways": ("Interpolations", "From one seed to the next, by the latent space's own way; a row each."),
     "map": (
         "Precision and recall, as a map",
-        "Features on the plane where real images spread most: real ones grey, generated ones blue where they lie among real ones, red where not.",
+        "Features on the plane where real images spread most: real ones grey, generated ones blue where they lie among real ones, "
+        "red where not.",
     ),
 }
 _WIDTH, _HEIGHT = 300, 80  # of a curve

@@ -9,8 +9,6 @@ from typing import Literal, overload
 
 from stages.evaluation import scores
 
-SHARE = {"most": 1.0, "least": 0.0}  # the ends of a score that is a share
-
 
 @dataclass(frozen=True)
 class Says:

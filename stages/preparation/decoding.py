@@ -141,7 +141,7 @@ class _Pictures:
         places: list[int] = []
         remembered: dict[int, store.Known] = {}
         for number, (content, digest, key) in enumerate(zip(contents, digests, keys)):
-            if content is None:
+            if content is None or digest is None:
                 continue
             self.columns["sha256"][number] = digest.hex()
             if key in known:
@@ -156,8 +156,8 @@ class _Pictures:
                 places.append(number)
         pixels = np.stack(new) if new else np.empty((0, *self.job.form.shape), np.uint8)
         prints = _fingerprints(len(contents), places, pixels)
-        for number, fact in remembered.items():
-            self._remember(number, fact, *prints)
+        for number, before in remembered.items():
+            self._remember(number, before, *prints)
         return Decoded(self.columns, *prints, pixels, self.keys)
 
     def _read(self, number: int, content: bytes | str | _inputs.Refusal) -> bytes | None:
@@ -167,25 +167,25 @@ class _Pictures:
             self.columns["reason"][number], self.columns["bytes"][number] = _fact(content.reason), size
             return None
         try:
-            if isinstance(content, str):
-                content = _bytes_of(content)
+            found = _bytes_of(content) if isinstance(content, str) else content
         except OSError as error:
             self.columns["reason"][number] = f"cannot be read: {error.strerror}"
             return None
-        if content is None or len(content) > LARGEST_FILE:
+        if found is None or len(found) > LARGEST_FILE:
             self.columns["reason"][number] = f"is too large: more than {LARGEST_FILE >> 20} MB"
             return None
-        self.columns["bytes"][number] = len(content)
-        return content
+        self.columns["bytes"][number] = len(found)
+        return found
 
     def _remember(self, number: int, known: store.Known, records, content, hashes, colours) -> None:
         for fact in FACTS:
             self.columns[fact][number] = getattr(known, fact)
-        if known.record is not None:
-            records[number] = known.record
-            content[number] = np.frombuffer(known.content, np.uint8)
-            hashes[number] = np.frombuffer(known.perceptual, np.uint64)[0]
-            colours[number] = np.frombuffer(known.colour, np.uint8)
+        if known.record is None or known.content is None or known.perceptual is None or known.colour is None:  # set aside: none of them
+            return
+        records[number] = known.record
+        content[number] = np.frombuffer(known.content, np.uint8)
+        hashes[number] = np.frombuffer(known.perceptual, np.uint64)[0]
+        colours[number] = np.frombuffer(known.colour, np.uint8)
 
 
 def _decode_pixels(job: Job, block: _inputs.Pixels) -> Decoded:
@@ -195,10 +195,13 @@ def _decode_pixels(job: Job, block: _inputs.Pixels) -> Decoded:
     if reason := _size_reason(height, width, job.form):
         refused = [_inputs.Refusal(reason, block.array[0].nbytes)] * count
         return _Pictures(job, _inputs.Pictures(block.names, block.classes, refused, block.parts)).decoded()
-    array, lowest, highest, reasons = block.array, [None] * count, [None] * count, [None] * count
+    array = block.array
+    lowest: list[float | None] = [None] * count
+    highest: list[float | None] = [None] * count
+    reasons: list[str | None] = [None] * count
     if array.dtype != np.uint8:
         found = levels.to_eight_bits(array, block.own or levels.own_range(array.dtype), job.form.range)
-        array, lowest, highest, reasons = found.pixels, found.lowest, found.highest, found.reasons
+        array, lowest, highest, reasons = found.pixels, [*found.lowest], [*found.highest], [*found.reasons]
     places = [number for number, reason in enumerate(reasons) if reason is None]
     pixels = resampling.arrays(array, job.form) if places else np.empty((0, *job.form.shape), np.uint8)
     digests = [hashlib.sha256(picture.tobytes()).hexdigest() for picture in block.array]

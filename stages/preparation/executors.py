@@ -13,8 +13,10 @@ import types
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
+P = ParamSpec("P")
+T = TypeVar("T")
 Function = Callable[[Any], Any]
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _MOST_ENDED_IN_A_ROW = 5
@@ -27,14 +29,14 @@ _ENDLESS = (
 class Workers(concurrent.futures.ProcessPoolExecutor):
     """Processes that are started at once and make themselves ready."""
 
-    def __init__(self, count: int, ready: Callable[[], None] = int):
+    def __init__(self, count: int, ready: Callable[[], object] = int):
         super().__init__(count, multiprocessing.get_context("spawn"), _begin_worker, (ready,))
         for _ in range(count):
             self.submit(int)  # starts a process, as long as none is idle
 
-    def submit(self, function: Function, *arguments: Any) -> concurrent.futures.Future:
+    def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> concurrent.futures.Future[T]:
         with _lean():
-            return super().submit(function, *arguments)
+            return super().submit(function, *args, **kwargs)
 
 
 @contextmanager
@@ -138,7 +140,7 @@ class _Local:
         try:
             return self.pool.submit(self.function, block)
         except BrokenProcessPool as error:  # by a block before it: found out when its turn comes
-            job = concurrent.futures.Future()
+            job: concurrent.futures.Future[Any] = concurrent.futures.Future()
             job.set_exception(error)
             return job
 
@@ -169,12 +171,13 @@ class _Local:
             alone.shutdown()
 
 
-def _begin_worker(ready: Callable[[], None]) -> None:
+def _begin_worker(ready: Callable[[], object]) -> None:
     """A worker waits for work without looking whether anybody is left to give it some."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     ready()
 
 
 def _end_with_parent() -> None:
-    multiprocessing.parent_process().join()
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
     os._exit(1)

@@ -1,6 +1,8 @@
 """The report of a prepared data set as one HTML file (stages/page.py)."""
 
 import io
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -28,10 +30,15 @@ def data_uri(pixels: np.ndarray) -> str:
 
 def html(content: dict, pictures: dict) -> str:
     """`content` of report.json; `pictures`: {examples: {row or path: (own, twin)}, montage: [(class, data URIs)]}."""
-    filters = {"share": share, "bytes": in_bytes, "reason": lambda text: visible(text, _LONGEST_REASON), "curve": curve}
+    filters: dict[str, Callable[..., Any]] = {
+        "share": share,
+        "bytes": in_bytes,
+        "reason": lambda text: visible(text, _LONGEST_REASON),
+        "curve": curve,
+    }
     return page.template("stages/preparation/report_page.html.j2", **filters).render(
-        content=content, pictures=pictures, source=_source(content["source"]), findings=findings(content), classes=_classes(content["classes"]),
-        form=_form(content["form"]), heat=_heat(content["sizes"]["octaves"]), most_kinds=_MOST_KINDS,
+        content=content, pictures=pictures, source=_source(content["source"]), findings=findings(content),
+        classes=_classes(content["classes"]), form=_form(content["form"]), heat=_heat(content["sizes"]["octaves"]), most_kinds=_MOST_KINDS,
     )  # fmt: skip
 
 
@@ -45,7 +52,7 @@ def share(part: int, whole: int) -> str:
     return "> 99.9 %" if percent > 99.9 else f"{percent:.1f} %" if percent else "0 %"
 
 
-def in_bytes(size: int) -> str:
+def in_bytes(size: float) -> str:
     """1,536 -> 1.5 kB."""
     if size < 1000:
         return f"{size} bytes"

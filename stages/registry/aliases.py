@@ -109,7 +109,8 @@ def unfinished(client: "MlflowClient", name: str) -> str | None:
     if (one.version if one else None) == held:
         return None
     said = f"the last move gave it to version {one.version}" if one else "no move was written down"
-    return f"{name}@{versions.CHAMPION} is held by {_in_words(held)}, and {said}: a move was cut short, or made in MLflow itself; gan promote settles it"
+    what = f"{name}@{versions.CHAMPION} is held by {_in_words(held)}, and {said}"
+    return f"{what}: a move was cut short, or made in MLflow itself; gan promote settles it"
 
 
 @contextlib.contextmanager

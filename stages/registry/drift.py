@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -72,7 +72,7 @@ def _against_champion(name: str) -> dict:
 
 
 def _answer(champion: "ModelVersion", **figures: object) -> dict:
-    nothing = {
+    nothing: dict[str, Any] = {
         "num_images": 0, "distance": 0.0, "floor": None, "ratio": 0.0, "channels": [],
         "classes": {"distance": 0.0, "new": [], "gone": []},
     }  # fmt: skip
@@ -88,7 +88,7 @@ def _fetched(client: "MlflowClient", uri: str, champion: "ModelVersion") -> Path
         kept.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=kept.parent) as temporary, store.answers(uri):
             whole = Path(temporary) / "whole"
-            for path in _listed(client, champion):
+            for path in _listed(client, champion, champion.run_id):
                 (whole / path).parent.mkdir(parents=True, exist_ok=True)
                 os.replace(client.download_artifacts(champion.run_id, path, temporary), whole / path)
             with contextlib.suppress(OSError):  # another process was faster
@@ -97,9 +97,9 @@ def _fetched(client: "MlflowClient", uri: str, champion: "ModelVersion") -> Path
     return kept
 
 
-def _listed(client: "MlflowClient", champion: "ModelVersion") -> list[str]:
+def _listed(client: "MlflowClient", champion: "ModelVersion", run_id: str) -> list[str]:
     """Those of the wanted files that the champion's run has; Incomparable if one is missing that is needed."""
-    there = {one.path for folder in ("reference", "prepare") for one in client.list_artifacts(champion.run_id, folder)}
+    there = {one.path for folder in ("reference", "prepare") for one in client.list_artifacts(run_id, folder)}
     if missing := [path for path in NEEDED if path not in there]:
         raise Incomparable(
             f"the run of champion version {champion.version} does not hold {', '.join(missing)}: it is older than this "

@@ -90,8 +90,8 @@ def by_duel(duel: dict) -> Comparison:
     gap = duel["difference"]
     words = (
         f"{duel['metric'].upper()} {duel['challenger']:.4g}, champion version {duel['version']} {duel['champion']:.4g}: difference "
-        f"{gap['mean']:+.4g} [{gap['low']:+.4g}, {gap['high']:+.4g}], both measured now by {duel['draws']} × {duel['num_images']:,} images, "
-        f"protocol {duel['protocol'][:12]}{' (the champion was scored by another before)' if duel['was_other'] else ''}"
+        f"{gap['mean']:+.4g} [{gap['low']:+.4g}, {gap['high']:+.4g}], both measured now by {duel['draws']} × {duel['num_images']:,} "
+        f"images, protocol {duel['protocol'][:12]}{' (the champion was scored by another before)' if duel['was_other'] else ''}"
     )
     return _standing(gap["mean"], gap["high"] < 0, gap["low"] > 0, words)
 

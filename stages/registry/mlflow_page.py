@@ -20,7 +20,8 @@ COPIED = ("mlflow.source.name", "mlflow.source.type", "mlflow.user")  # tags of 
 
 
 def fill(client: "MlflowClient", version: Any, run_id: str | None, scores: dict) -> None:
-    """`version`: of the registry, of the weights in artifacts/train; `run_id`: of this execution, if there is one; `scores`: registry.scores_of."""
+    """`version`: of the registry, of the weights in artifacts/train; `run_id`: of this execution, if there is one; `scores`:
+    versions.scores_of."""
     run = _active(client, run_id) or _active(client, version.run_id)
     card = model_card.description(version.tags)
     if not version.description:

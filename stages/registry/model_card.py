@@ -78,11 +78,15 @@ def _what(card: Card) -> str:
         if card.conditional
         else ""
     )
-    return f"A generative adversarial network (`{card.network['name']}`): a seed becomes an image of {width} × {height} pixels in {channels} channel{'s' if channels > 1 else ''}{classes}."
+    size = f"{width} × {height} pixels in {channels} channel{'s' if channels > 1 else ''}"
+    return f"A generative adversarial network (`{card.network['name']}`): a seed becomes an image of {size}{classes}."
 
 
 def _use(card: Card) -> str:
-    return "## Intended use\n\nImages like those of its training set: to look at, to augment other data, to compare generators. It knows nothing that the training set does not show, and its images are no evidence of anything."
+    return (
+        "## Intended use\n\nImages like those of its training set: to look at, to augment other data, to compare generators. "
+        "It knows nothing that the training set does not show, and its images are no evidence of anything."
+    )
 
 
 def _data(tags: dict[str, str], card: Card) -> str:
@@ -92,7 +96,8 @@ def _data(tags: dict[str, str], card: Card) -> str:
         for key, words in (("train", "for training"), ("heldout", "held out"), ("set_aside", "set aside"))
         if counts.get(key) is not None
     )
-    return f"## Data\n\n{numbers or 'Not known'}. Licence: {tags.get('data_licence', 'not given')}. Identity (SHA-256 of the prepared set's card): `{card.data}`."
+    licence = tags.get("data_licence", "not given")
+    return f"## Data\n\n{numbers or 'Not known'}. Licence: {licence}. Identity (SHA-256 of the prepared set's card): `{card.data}`."
 
 
 def _scored(metrics: Metrics, protocol: dict) -> str:
@@ -103,7 +108,8 @@ def _scored(metrics: Metrics, protocol: dict) -> str:
     return (
         "## Scores\n\n"
         + "\n".join(rows)
-        + f"\n\nProtocol {protocol['name']} `{protocol['hash']}`, {asked.get('num_images', 'unknown')} images a draw. Scores of another protocol cannot be compared with these."
+        + f"\n\nProtocol {protocol['name']} `{protocol['hash']}`, {asked.get('num_images', 'unknown')} images a draw. "
+        + "Scores of another protocol cannot be compared with these."
     )
 
 
@@ -119,8 +125,10 @@ def _beware(metrics: Metrics) -> str:
 def _load(card: Card) -> str:
     label = ', "label": [0, 1]' if card.conditional else ""
     return (
-        "## How to load\n\nThis folder is an MLflow model; the packages it needs are in `requirements.txt`, and nothing in it is a pickle.\n\n"
-        f'```python\nimport mlflow\n\nmodel = mlflow.pyfunc.load_model("path/to/this/folder")\nimages = model.predict({{"seed": [0, 1]{label}}})  # (N, H, W, C) uint8\n```\n\n'
+        "## How to load\n\nThis folder is an MLflow model; the packages it needs are in `requirements.txt`, "
+        "and nothing in it is a pickle.\n\n"
+        '```python\nimport mlflow\n\nmodel = mlflow.pyfunc.load_model("path/to/this/folder")\n'
+        f'images = model.predict({{"seed": [0, 1]{label}}})  # (N, H, W, C) uint8\n```\n\n'
         "The same seed is the same image on the same kind of processor."
     )
 

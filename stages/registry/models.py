@@ -85,7 +85,8 @@ def fetched(uri: str, version: "ModelVersion") -> Path:
 
 
 def made_from(uri: str, version: "ModelVersion") -> Path:
-    """The folder with the files that tell how a version was made (stages/registry/provenance.py); store.Refused or OSError if it is not there."""
+    """The folder with the files that tell how a version was made (stages/registry/provenance.py); store.Refused or OSError if it is
+    not there."""
     kept = artifacts.WORK / "models" / version.tags.get("weights_sha256", "") / provenance.FOLDER
     found = kept if kept.is_dir() else _download(uri, version, kept)
     if not found.is_dir():
@@ -97,21 +98,22 @@ def _download(uri: str, version: "ModelVersion", kept: Path) -> Path:
     """A folder of the version's, `kept` named as there: where it lies if that is here, else fetched into `kept`."""
     from mlflow.artifacts import download_artifacts
 
-    if ".." in Path(urllib.parse.unquote(urllib.parse.urlparse(version.source).path)).parts:
+    source = version.source or ""
+    if ".." in Path(urllib.parse.unquote(urllib.parse.urlparse(source).path)).parts:
         raise NotFound(
             f"{version.name} version {version.version} lies at {version.source}, which leads out of its folder by ..: not opened"
         )
-    local = version.source.startswith(("file:", "/"))
+    local = source.startswith(("file:", "/"))
     if not local:
         kept.parent.mkdir(parents=True, exist_ok=True)
     inside = _INSIDE if kept.name == Path(_INSIDE).name else kept.name
-    if local and not Path(urllib.parse.unquote(urllib.parse.urlparse(version.source).path)).is_dir():
+    if local and not Path(urllib.parse.unquote(urllib.parse.urlparse(source).path)).is_dir():
         raise NotFound(
             f"{version.name} version {version.version} lies at {version.source}, which is not there; if this checkout was moved "
             "from there: gan doctor --relocate"
         )
     with store.answers(uri):
-        return Path(download_artifacts(f"{version.source}/{inside}", dst_path=None if local else str(kept.parent), tracking_uri=uri))
+        return Path(download_artifacts(f"{source}/{inside}", dst_path=None if local else str(kept.parent), tracking_uri=uri))
 
 
 def _check(version: "ModelVersion", kept: Path, expected: str) -> None:

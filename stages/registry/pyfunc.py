@@ -61,7 +61,7 @@ def signature(card: Card):
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
-    columns = [ColSpec(DataType.long, "seed")]
+    columns: list[ColSpec | TensorSpec] = [ColSpec(DataType.long, "seed")]
     if card.conditional:
         columns.append(ColSpec(DataType.long, "label", required=False))
     channels, height, width = card.shape

@@ -14,7 +14,7 @@ from types import ModuleType
 import mlflow
 import numpy as np
 import pandas as pd
-from mlflow.pyfunc import PythonModel
+from mlflow.pyfunc.model import PythonModel
 
 
 def import_code(folder: Path) -> ModuleType:
@@ -26,6 +26,8 @@ def import_code(folder: Path) -> ModuleType:
     name = f"ganline_{digest.hexdigest()[:16]}"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, folder / "__init__.py", submodule_search_locations=[str(folder)])
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{folder} holds no code that Python can import")
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
         spec.loader.exec_module(module)

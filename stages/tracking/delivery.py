@@ -50,6 +50,13 @@ class _Delivery:
             raise
         return self.state.run_id
 
+    @property
+    def run_id(self) -> str:
+        """Of the run that is told; the first entry of a journal finds or makes it."""
+        if self.state.run_id is None:
+            raise store.Refused(f"{self.journal.folder} speaks of a run before it names one")
+        return self.state.run_id
+
     def _send(self, batch: list[dict]) -> None:
         """Entries of one kind. What MLflow will never take is noted and passed over: it must not block the rest."""
         if "file" in batch[0] and not self._copy(batch[0]).is_file():
@@ -103,21 +110,21 @@ class _Delivery:
 
         points = [Metric(key, value, one["time_ms"], step) for one in batch for key, value, step in one["points"]]
         for start in range(0, len(points), MOST_POINTS):
-            self.client.log_batch(self.state.run_id, metrics=points[start : start + MOST_POINTS])
+            self.client.log_batch(self.run_id, metrics=points[start : start + MOST_POINTS])
 
     def _send_params(self, batch: list[dict]) -> None:
         from mlflow.entities import Param
 
         params = [Param(key, value) for one in batch for key, value in _short(one["params"]).items()]
         for start in range(0, len(params), 100):
-            self.client.log_batch(self.state.run_id, params=params[start : start + 100])
+            self.client.log_batch(self.run_id, params=params[start : start + 100])
 
     def _send_tags(self, batch: list[dict]) -> None:
         from mlflow.entities import RunTag
 
         tags = [RunTag(key, value) for one in batch for key, value in _short(one["tags"]).items()]
         for start in range(0, len(tags), 100):
-            self.client.log_batch(self.state.run_id, tags=tags[start : start + 100])
+            self.client.log_batch(self.run_id, tags=tags[start : start + 100])
 
     def _send_image(self, batch: list[dict]) -> None:
         from PIL import Image
@@ -127,14 +134,14 @@ class _Delivery:
             return
         with Image.open(self._copy(entry)) as image, store.named(self._copy(entry), f"{self._artifacts()}/images"):
             self.client.log_image(
-                self.state.run_id, image.copy(), key=entry["key"], step=entry["step"], timestamp=entry["time_ms"],
+                self.run_id, image.copy(), key=entry["key"], step=entry["step"], timestamp=entry["time_ms"],
                 synchronous=True,
             )  # fmt: skip
 
     def _has_image(self, entry: dict) -> bool:
         """Whether the run has both files of this picture, the whole and the small one: MLflow would add it again."""
         if self.pictures is None:
-            self.pictures = {one.path for one in self.client.list_artifacts(self.state.run_id, "images")}
+            self.pictures = {one.path for one in self.client.list_artifacts(self.run_id, "images")}
         start = f"images/{entry['key']}+step+{entry['step']}+timestamp+{entry['time_ms']}+"
         return {path.rpartition(".")[2] for path in self.pictures if path.startswith(start)} >= {"png", "webp"}
 
@@ -144,15 +151,15 @@ class _Delivery:
             named = Path(temporary) / entry["name"]  # MLflow names an artifact after its file
             os.link(self._copy(entry), named)
             with store.named(named, f"{self._artifacts()}/{entry['place']}"):
-                self.client.log_artifact(self.state.run_id, str(named), entry["place"] or None)
+                self.client.log_artifact(self.run_id, str(named), entry["place"] or None)
 
     def _send_data(self, batch: list[dict]) -> None:
-        self.client.log_inputs(self.state.run_id, [publication.as_input(batch[0])])
+        self.client.log_inputs(self.run_id, [publication.as_input(batch[0])])
 
     def _send_published(self, batch: list[dict]) -> None:
         """Name a stage's out, and the run in which it was made."""
         stage, out, how = (batch[0][key] for key in ("stage", "out", "how"))
-        maker = self.state.run_id if how == "executed" else self._maker(stage, out)
+        maker = self.run_id if how == "executed" else self._maker(stage, out)
         tags = {f"out.{stage}": out, **({f"produced_by.{stage}": maker} if maker else {})}
         self._send_tags([{"tags": tags}])
 
@@ -167,27 +174,27 @@ class _Delivery:
         stage = batch[0]["stage"]
         asked = f"""attributes.status != 'FINISHED' AND tags."stage.{stage}" != 'executed'"""
         found = self.client.search_runs([self._experiment()], asked, max_results=50, order_by=["attributes.start_time DESC"])
-        mine = _params_of_stages(self.client.get_run(self.state.run_id), stage)
+        mine = _params_of_stages(self.client.get_run(self.run_id), stage)
         for run in found:
-            if run.info.run_id != self.state.run_id and _params_of_stages(run, stage) == mine and not alive(run):
+            if run.info.run_id != self.run_id and _params_of_stages(run, stage) == mine and not alive(run):
                 self._send_tags([{"tags": {"resumed_from": run.info.run_id}}])
                 return
 
     def _send_status(self, batch: list[dict]) -> None:
         status, time_ms = batch[0]["status"], batch[0]["time_ms"]
         if status == "RUNNING":
-            self.client.update_run(self.state.run_id, status=status)
+            self.client.update_run(self.run_id, status=status)
         else:
-            self.client.set_terminated(self.state.run_id, status, end_time=time_ms)
+            self.client.set_terminated(self.run_id, status, end_time=time_ms)
 
     def _artifacts(self) -> str:
         """Where the run's artifacts lie."""
         if self.place is None:
-            self.place = self.client.get_run(self.state.run_id).info.artifact_uri
+            self.place = self.client.get_run(self.run_id).info.artifact_uri
         return self.place
 
     def _experiment(self) -> str:
-        return self.client.get_run(self.state.run_id).info.experiment_id
+        return self.client.get_run(self.run_id).info.experiment_id
 
 
 def _batches(entries: Iterable[tuple[dict, int]]) -> Iterator[tuple[list[dict], int]]:
@@ -235,12 +242,12 @@ def reap(uri: str, reaper: str | None = None) -> list[str]:
     with store.answers(uri):
         experiments = [one.experiment_id for one in client.search_experiments()]
         running = client.search_runs(experiments, "attributes.status = 'RUNNING'", max_results=1000) if experiments else []
-        dead = [run for run in running if run.info.run_id != reaper and not alive(run)]
-        for run in dead:
-            owner = session.owner_in(run.data.tags)
+        others = [(run, session.owner_in(run.data.tags)) for run in running if run.info.run_id != reaper]
+        dead = [(run, owner) for run, owner in others if owner is not None and not alive(run)]
+        for run, owner in dead:
             client.set_tag(run.info.run_id, REAPED, f"process {owner.pid} on {owner.host} is gone; nobody else said how this run ended")
             client.set_terminated(run.info.run_id, "KILLED", end_time=_last_word_ms(run))
-    return [run.info.run_id for run in dead]
+    return [run.info.run_id for run, _ in dead]
 
 
 def _last_word_ms(run: Any) -> int:
@@ -261,6 +268,7 @@ def over() -> Iterator[Journal]:
         opening, said = journal.of_kind("run"), journal.of_kind("status")
         if not opening or not said or not journal.delivered():
             continue
+        owner = session.owner_in(opening[0]["tags"])
         with journal.follower_lock() as free:
-            if free and (said[-1].get("last") or not session.owner_in(opening[0]["tags"]).alive()):
+            if free and (said[-1].get("last") or (owner is not None and not owner.alive())):
                 yield journal

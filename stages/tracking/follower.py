@@ -26,7 +26,10 @@ class _Follower:
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
         self.opening = journal.of_kind("run")[0]
-        self.owner = session.owner_in(self.opening["tags"])
+        owner = session.owner_in(self.opening["tags"])
+        if owner is None:
+            raise ValueError(f"{journal.path} names no process whose session it is; nothing can follow it")
+        self.owner = owner
         self.read = 0  # bytes of the journal read for
         self.said: list[dict] = []  # status entries
         self.size = 0  # bytes of the journal when it was last delivered

@@ -5,7 +5,7 @@ history.csv becomes metrics by step, images/*.png the steps of a series, metrics
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ def image_key(key: str) -> str:
 def flat(content: Any, between: str, key: str = "") -> dict[str, Any]:
     """Nested dicts, and lists of dicts, as one level; other lists as JSON text."""
     if isinstance(content, dict):
-        items = content.items()
+        items: Iterable[tuple[Any, Any]] = content.items()
     elif isinstance(content, list) and content and all(isinstance(item, dict) for item in content):
         items = enumerate(content)
     else:
@@ -83,7 +83,7 @@ def _belongs(stage: str) -> bool:
     return stage in stages and all(made.get(path, md5) == md5 for path, md5 in used.items())
 
 
-def publish(journal: Journal, stage: str, how: str, said: set[tuple[str, int]] = frozenset()) -> None:
+def publish(journal: Journal, stage: str, how: str, said: Set[tuple[str, int]] = frozenset()) -> None:
     """Journal everything that artifacts/<stage> holds, less the points already `said`; `how`: executed or reused."""
     folder = artifacts.ROOT / stage
     sealed = (folder / "card.json").is_file()
@@ -119,7 +119,7 @@ def as_input(data: dict[str, Any]) -> "DatasetInput":
     return DatasetInput(Dataset(data["name"], data["digest"], "local", source, schema=None, profile=profile), tags=[])
 
 
-def _history(journal: Journal, path: Path, said: set[tuple[str, int]]) -> None:
+def _history(journal: Journal, path: Path, said: Set[tuple[str, int]]) -> None:
     """The rows of a table whose first column is the step; an empty cell was not measured."""
     if not path.is_file():
         return
@@ -129,7 +129,7 @@ def _history(journal: Journal, path: Path, said: set[tuple[str, int]]) -> None:
             journal.append("metrics", points=points)
 
 
-def _pictures(journal: Journal, folder: Path, said: set[tuple[str, int]]) -> None:
+def _pictures(journal: Journal, folder: Path, said: Set[tuple[str, int]]) -> None:
     for path in sorted(folder.glob("*.png")):
         if path.stem.isdigit() and (image_key(SAMPLES), int(path.stem)) not in said:
             journal.append_file("image", path, key=SAMPLES, step=int(path.stem))

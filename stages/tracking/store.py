@@ -6,6 +6,7 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlparse
@@ -101,9 +102,11 @@ def experiment_id(opened: "MlflowClient", uri: str, name: str) -> str:
         if made is not None:
             return made
         found = opened.get_experiment_by_name(name)
+    if found is None:
+        raise Unreachable(f"the experiment {name} was made by another process, and is gone again. Run the same command again.")
     _refuse_another_place(found.artifact_location, database_of(uri), name)
     if found.lifecycle_stage == "deleted":
-        whoever_is_first(lambda: opened.restore_experiment(found.experiment_id))
+        whoever_is_first(partial(opened.restore_experiment, found.experiment_id))
     return found.experiment_id
 
 

@@ -1,9 +1,11 @@
 """What a generator's self-attention looks at, as pictures: a row an image; first the image, then a map for each chosen pixel."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import nn
 
 from gan import generator, images
@@ -16,11 +18,13 @@ _MARK = np.array([255, 48, 48], np.uint8)  # the chosen pixel
 
 def draw(made: generator.Generator, folder: Path) -> list[Path]:
     """A picture `<pixels>.png` for each attention layer, whose features have that shorter side; none without such a layer."""
-    layers = [module for network in made.networks.values() for module in network.modules() if hasattr(module, "attention_map")]
+    layers: list[Any] = [module for network in made.networks.values() for module in network.modules() if hasattr(module, "attention_map")]
+    if not layers:
+        return []
     seen: dict[nn.Module, torch.Tensor] = {}
     hooks = [layer.register_forward_pre_hook(lambda module, inputs: seen.update({module: inputs[0]})) for layer in layers]
     try:
-        pixels = made.sample(np.arange(min(NUM_IMAGES, made.card.block_size))) if layers else None
+        pixels = made.sample(np.arange(min(NUM_IMAGES, made.card.block_size)))
     finally:
         for hook in hooks:
             hook.remove()
@@ -32,7 +36,7 @@ def draw(made: generator.Generator, folder: Path) -> list[Path]:
     return written
 
 
-def _picture(layer: nn.Module, features: torch.Tensor, pixels: np.ndarray):
+def _picture(layer: Any, features: torch.Tensor, pixels: np.ndarray) -> Image.Image:
     height, width = features.shape[2:]
     places = [(int(row * height), int(column * width)) for row, column in PLACES]
     with torch.inference_mode():

@@ -95,8 +95,8 @@ def test_a_version_whose_code_knows_no_tasks_is_used_as_todays_are(registered, m
     """Code of before has network, latents (stream, indices), sample and blocks; its bytes stay its own."""
     folder = models.folder("digits")
     made = generator.load(folder)
-    before = SimpleNamespace(card={key: value for key, value in made.card.content().items() if key != "task"} | {"version": 1}, network=made.network,
-                             latents=_latent.sampler(made.card, made.network))  # fmt: skip
+    card = {key: value for key, value in made.card.content().items() if key != "task"} | {"version": 1}
+    before = SimpleNamespace(card=card, network=made.network, latents=_latent.sampler(made.card, made.network))
     monkeypatch.setattr(models, "_code", lambda folder: SimpleNamespace(load=lambda folder: before))
     older = models.generator(folder)
     assert older.card == made.card

@@ -6,7 +6,7 @@ import numpy as np
 
 from gan.metrics import modes
 from stages.evaluation.metrics import Classes, Part
-from stages.evaluation.score_files import SHARE, Says
+from stages.evaluation.score_files import Says
 
 if TYPE_CHECKING:
     from stages.evaluation.measured import Measured
@@ -37,5 +37,7 @@ def measure(measured: "Measured") -> dict[str, Part]:
     }
     if measured.draws[0].labels is not None:
         floor = float((heldout == real.heldout.labels).mean())
-        found["agreement"] = measured.interval(lambda draw: float((draw.logits.argmax(axis=1) == draw.labels).mean()), floor, **SHARE)
+        found["agreement"] = measured.interval(
+            lambda draw: float((draw.logits.argmax(axis=1) == draw.labels).mean()), floor, most=1.0, least=0.0
+        )
     return found

@@ -8,7 +8,7 @@ import numpy as np
 from gan.metrics import memorisation as metric
 from gan.metrics import uncertainty
 from stages.evaluation.metrics import Copying, Distance, Interval, Memorisation
-from stages.evaluation.score_files import SHARE, Says, rounded
+from stages.evaluation.score_files import Says, rounded
 
 if TYPE_CHECKING:
     from stages.evaluation.measured import Measured
@@ -28,7 +28,7 @@ def measure(measured: "Measured") -> dict[str, Memorisation]:
     heldout = reference.heldout_nearest
     floor = float(np.median(heldout["distance"]))
     share, real = (metric.authenticity(*one) for one in ((distance, place, own), (heldout["distance"], slice(None), heldout["own"])))
-    authentic = uncertainty.interval([share], 0.0, math.sqrt(share * (1 - share) / len(distance)), **SHARE)
+    authentic = uncertainty.interval([share], 0.0, math.sqrt(share * (1 - share) / len(distance)), most=1.0, least=0.0)
     return {
         "memorisation": Memorisation(
             distance=Distance(**rounded({"median": float(np.median(distance)), "floor": floor})),
