@@ -27,15 +27,15 @@ SCHEDULES = {"train.loop.lr_schedule": 0.03, "train.loop.penalty_schedule": 0.1}
 Place = tuple[str | int, ...]
 
 
-def written_out(before: dict, after: dict, asked: list[str], prepared: dict | None = None) -> list[dict]:
+def written_out(before: dict, after: dict, keys: list[str], prepared: dict | None = None) -> list[dict]:
     """What the settings `asked` also mean: {key, value}. `prepared`: the card of the prepare stage, if it has run."""
     fit = fit_of(after, prepared or {})
-    found = [*_schedules(before, after, asked)]
+    settings = [*_schedules(before, after, keys)]
     for place, room in sections(params.Params, after):
-        if (section := _section(room, place, before, after, asked, fit)) is not None:
-            found.append({"key": _dotted(place), "value": section})
-    found += _source(before, after, asked)
-    return [one for one in found if one["value"] != _at(after, one["key"].split("."))]
+        if (section := _section(room, place, before, after, keys, fit)) is not None:
+            settings.append({"key": _dotted(place), "value": section})
+    settings += _source(before, after, keys)
+    return [one for one in settings if one["value"] != _at(after, one["key"].split("."))]
 
 
 def fit_of(content: dict, prepared: dict) -> choices.Fit:
@@ -84,24 +84,24 @@ def _inside(kind: Any, metadata: typing.Sequence, value: Any, place: Place) -> I
         yield from sections(kind, value, place)
 
 
-def _section(room: str, place: Place, before: dict, after: dict, asked: list[str], fit: choices.Fit) -> dict | None:
+def _section(room: str, place: Place, before: dict, after: dict, keys: list[str], fit: choices.Fit) -> dict | None:
     """The whole section at a place; None where its name was not asked for, or is none that the room has.
 
     Where the name was there before, with all that it cannot do without, nothing is added.
     """
-    dotted, found, earlier = _dotted(place), _at(after, place), _name(_at(before, place))
-    name, anew = _name(found), _is_typed(dotted, asked)
-    if not (anew or f"{dotted}.name" in asked) or name not in _names(room):
+    dotted, section, earlier = _dotted(place), _at(after, place), _name(_at(before, place))
+    name, anew = _name(section), _is_typed(dotted, keys)
+    if not (anew or f"{dotted}.name" in keys) or name not in _names(room):
         return None
-    found = found if isinstance(found, dict) else {}
-    typed = {key for key in found if _is_typed(f"{dotted}.{key}", asked)}
+    section = section if isinstance(section, dict) else {}
+    typed = {key for key in section if _is_typed(f"{dotted}.{key}", keys)}
     own = {*_own(room, name), *_own(room, earlier)} if earlier != name else set()
     others = {key for other in _names(room) for key in _fields(room, other)} - set(_fields(room, name))
-    kept = found.keys() - typed - own - others
+    kept = section.keys() - typed - own - others
     defaults = choices.defaults(room, name, fit) if _fields(room, name) else {"name": name}
-    if name == earlier and not anew and _needed(room, name) <= found.keys():
+    if name == earlier and not anew and _needed(room, name) <= section.keys():
         defaults = {"name": name}
-    whole = defaults | {key: found[key] for key in found if key in kept | typed} | {"name": name}
+    whole = defaults | {key: section[key] for key in section if key in kept | typed} | {"name": name}
     return whole | {key: defaults[key] for key in _illegal(room, whole) & kept & defaults.keys()}
 
 
@@ -116,30 +116,30 @@ def _illegal(room: str, section: dict) -> set[str]:
     return set()
 
 
-def _schedules(before: dict, after: dict, asked: list[str]) -> Iterator[dict]:
+def _schedules(before: dict, after: dict, keys: list[str]) -> Iterator[dict]:
     """A schedule that was constant gets an end, and one that becomes constant has none."""
     names = typing.get_args(ScheduleConfig.model_fields["name"].annotation)
     for key, final in SCHEDULES.items():
-        found, earlier = _at(after, key.split(".")), _name(_at(before, key.split(".")))
-        name, anew = _name(found), _is_typed(key, asked)
-        if name not in names or not (anew or (f"{key}.name" in asked and name != earlier)):
+        schedule, earlier = _at(after, key.split(".")), _name(_at(before, key.split(".")))
+        name, anew = _name(schedule), _is_typed(key, keys)
+        if name not in names or not (anew or (f"{key}.name" in keys and name != earlier)):
             continue
-        given = found if isinstance(found, dict) else {}
+        given = schedule if isinstance(schedule, dict) else {}
         if "constant" in (name, earlier):
-            given = {one: given[one] for one in given if _is_typed(f"{key}.{one}", asked)}
+            given = {one: given[one] for one in given if _is_typed(f"{key}.{one}", keys)}
         yield {"key": key, "value": {"name": name} | ({} if name == "constant" else {"final": final}) | given}
 
 
-def _source(before: dict, after: dict, asked: list[str]) -> Iterator[dict]:
+def _source(before: dict, after: dict, keys: list[str]) -> Iterator[dict]:
     """The path follows another embedded example, where it named the one before."""
     key, (old, new) = "prepare.source.path", (_at(one, ["fetch", "name"]) for one in (before, after))
-    if new != old and isinstance(new, str) and not _is_typed(key, asked) and _at(after, key.split(".")) == f"data/{old}":
+    if new != old and isinstance(new, str) and not _is_typed(key, keys) and _at(after, key.split(".")) == f"data/{old}":
         yield {"key": key, "value": f"data/{new}"}
 
 
-def _is_typed(key: str, asked: list[str]) -> bool:
+def _is_typed(key: str, keys: list[str]) -> bool:
     """Whether a key was set itself, or as a part of what was."""
-    return any(f"{key}.".startswith(f"{one}.") for one in asked)
+    return any(f"{key}.".startswith(f"{one}.") for one in keys)
 
 
 def _names(room: str) -> list[str]:

@@ -65,8 +65,8 @@ def _groups(named: list[str], by: str, protocol: str | None, pictures: bool) -> 
 
     uri, client = answer.tracking_store("nothing has run yet")
     with store.answers(uri):
-        found = runs.found(client, named, _experiment())
-        read = [runs.read(client, run, pictures) for run in found]
+        runs_ = runs.found(client, named, _experiment())
+        read = [runs.read(client, run, pictures) for run in runs_]
     kept = [run for run in read if protocol is None or (run.protocol or "").startswith(protocol)]
     if not kept:
         known = ", ".join(sorted({run.protocol[:12] for run in read if run.protocol})) or "none: nothing of it was evaluated"
@@ -124,14 +124,14 @@ def _print(groups: list["Group"]) -> None:
     for place, group in enumerate(groups):
         if place and group.protocol is not None:
             console.print("another protocol: never to be compared with those above", style="yellow")
-        made, missing = table.fitting(
+        columns, missing = table.fitting(
             table.shown(group, _metrics(groups, False)), ["run", "rank", group.metric, *group.params], console.width
         )
         left_out += missing
         drawn = Table(title=group.title(), title_justify="left")
-        for name in made.columns:
+        for name in columns.columns:
             drawn.add_column(Text(str(name)), justify="left" if name in ("run", *group.params) else "right")
-        for row, rank in zip(made.values.tolist(), group.ranks):
+        for row, rank in zip(columns.values.tolist(), group.ranks):
             drawn.add_row(*(Text(str(cell)) for cell in row), style="bold" if rank and rank[0] == 1 else None)
         console.print(drawn)
         console.print(group.verdict(), markup=False, highlight=False, soft_wrap=True)

@@ -28,14 +28,14 @@ def drift(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inste
     name = params.load().register.name
     from stages.registry import drift
 
-    found = drift.against_champion(name)
-    drift.record(found)
-    sentence = drift.sentence(found)
+    answered = drift.against_champion(name)
+    drift.record(answered)
+    sentence = drift.sentence(answered)
     if as_json:
-        print(json.dumps(found | {"sentence": sentence}, indent=2, sort_keys=True))
+        print(json.dumps(answered | {"sentence": sentence}, indent=2, sort_keys=True))
     else:
         print(sentence)
-        for figure, value in drift.points(found).items():
+        for figure, value in drift.points(answered).items():
             print(f"  {figure.removeprefix('drift/'):24}{value:12.4g}")
 
 

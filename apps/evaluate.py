@@ -104,9 +104,9 @@ def _reference(data: Path | None) -> "reference_set.ReferenceSet":
     if (data / "artifacts" / "reference").is_dir():
         return reference_set.read(data / "artifacts")
     ours = reference_set.read()
-    found = pictures.read(data, form.Form.model_validate(ours.data["form"]), prepare=True)
+    collection = pictures.read(data, form.Form.model_validate(ours.data["form"]), prepare=True)
     share = ours.data["counts"]["heldout"] / (ours.data["counts"]["train"] + ours.data["counts"]["heldout"])
-    return pictures.as_reference(found, ours, share)
+    return pictures.as_reference(collection, ours, share)
 
 
 def _scores(
@@ -147,13 +147,13 @@ def _of_pictures(path: Path, prepare: bool, measured: "reference_set.ReferenceSe
     from stages import progress
     from stages.evaluation import scoring
 
-    found = pictures.read(path, form.Form.model_validate(measured.data["form"]), prepare)
-    labels = pictures.labels(found, list(measured.data["classes"]))
-    numbers = pictures.draws(found, measured, config.draws, config.seed)
+    collection = pictures.read(path, form.Form.model_validate(measured.data["form"]), prepare)
+    labels = pictures.labels(collection, list(measured.data["classes"]))
+    numbers = pictures.draws(collection, measured, config.draws, config.seed)
     draws = []
     with progress.bar("evaluate", sum(map(len, numbers)), "images") as bar:
         for part in numbers:
-            blocks = (found.pixels[part[start : start + 256]] for start in range(0, len(part), 256))
+            blocks = (collection.pixels[part[start : start + 256]] for start in range(0, len(part), 256))
             draws.append(scoring.see(measured, progress.counted(blocks, bar), None if labels is None else labels[part]))
     asked = {"labels": "none" if labels is None else "given"} | ({"prepared": True} if prepare else {})
     return scoring.Scores(measured, draws, asked, config)

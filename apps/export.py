@@ -37,17 +37,17 @@ def export(
     from apps import formats
 
     folder = models.folder(model)
-    made = models.generator(folder)
+    product = models.generator(folder)
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=output.parent) as temporary:
         unchecked = Path(temporary) / output.name
-        opened = formats.FORMATS[kind](made, folder, unchecked)
-        found = formats.difference(made, opened)
-        said = formats.difference_in_words(found)
-        if not found["max_abs_difference"] <= formats.TOLERANCE:
+        opened = formats.FORMATS[kind](product, folder, unchecked)
+        differs = formats.difference(product, opened)
+        said = formats.difference_in_words(differs)
+        if not differs["max_abs_difference"] <= formats.TOLERANCE:
             print(f"gan export: {said}; more than {formats.TOLERANCE:.3g} is refused, so {output} was not kept", file=sys.stderr)
             raise typer.Exit(1)
-        artifacts.write_json(unchecked.with_name(f"{output.name}.json"), formats.description(made, kind, unchecked, found))
+        artifacts.write_json(unchecked.with_name(f"{output.name}.json"), formats.description(product, kind, unchecked, differs))
         for file in Path(temporary).iterdir():  # large ONNX models have a second file with their weights
             os.replace(file, output.parent / file.name)
     print(f"{output}: {said} (tolerance {formats.TOLERANCE:.3g}); {output}.json describes it")

@@ -52,51 +52,51 @@ class Bounded(nn.Module):
         return self.network(latents, labels).clamp(-1, 1)
 
 
-def inputs(made: "Generator", count: int) -> tuple[Tensor, ...]:
+def inputs(product: "Generator", count: int) -> tuple[Tensor, ...]:
     """What `count` images are made from: latents (N, Z) and, with classes, labels (N,), each class in turn."""
-    latents = made.given(np.arange(count), None)["latents"].float()
-    return (latents, torch.arange(count) % len(made.card.classes)) if made.card.conditional else (latents,)
+    latents = product.given(np.arange(count), None)["latents"].float()
+    return (latents, torch.arange(count) % len(product.card.classes)) if product.card.conditional else (latents,)
 
 
-def difference(made: "Generator", opened: Opened) -> dict:
+def difference(product: "Generator", opened: Opened) -> dict:
     """How far what was written is from the model, over 16 images at once and the first alone (N may be anything)."""
     from gan import generator, images
 
-    given = inputs(made, NUM_COMPARED)
-    with torch.no_grad(), generator.threads(made.card.threads):
-        expected = Bounded(made.network)(*given)
-        found, alone = opened(*given), opened(*(one[:1] for one in given))
-    if found.shape != expected.shape or alone.shape != expected[:1].shape:
-        raise ValueError(f"images of {tuple(expected.shape)} became {tuple(found.shape)}, the first alone {tuple(alone.shape)}")
-    largest = max((found - expected).abs().max().item(), (alone - expected[:1]).abs().max().item())
-    pixels = images.images_to_pixels(found) != images.images_to_pixels(expected)
+    given = inputs(product, NUM_COMPARED)
+    with torch.no_grad(), generator.threads(product.card.threads):
+        expected = Bounded(product.network)(*given)
+        theirs, alone = opened(*given), opened(*(one[:1] for one in given))
+    if theirs.shape != expected.shape or alone.shape != expected[:1].shape:
+        raise ValueError(f"images of {tuple(expected.shape)} became {tuple(theirs.shape)}, the first alone {tuple(alone.shape)}")
+    largest = max((theirs - expected).abs().max().item(), (alone - expected[:1]).abs().max().item())
+    pixels = images.images_to_pixels(theirs) != images.images_to_pixels(expected)
     return {
         "images": NUM_COMPARED, "max_abs_difference": largest, "tolerance": TOLERANCE, "pixels": pixels.numel(),
         "pixels_that_differ": int(pixels.sum()),
     }  # fmt: skip
 
 
-def difference_in_words(found: dict) -> str:
+def difference_in_words(differs: dict) -> str:
     return (
-        f"largest difference of {found['images']} images in [-1, +1]: {found['max_abs_difference']:.3g}, "
-        f"{found['pixels_that_differ']} of {found['pixels']} pixels differ"
+        f"largest difference of {differs['images']} images in [-1, +1]: {differs['max_abs_difference']:.3g}, "
+        f"{differs['pixels_that_differ']} of {differs['pixels']} pixels differ"
     )
 
 
-def description(made: "Generator", kind: str, path: Path, found: dict) -> dict:
+def description(product: "Generator", kind: str, path: Path, differs: dict) -> dict:
     """What stands beside an export: the card, hashes, versions, inputs and outputs, and how far it is from the model."""
-    latents, *labels = inputs(made, 1)
+    latents, *labels = inputs(product, 1)
     shapes = [("latents", "float32", ["N", latents.shape[1]]), *[("labels", "int64", ["N"]) for _ in labels]]
     packages = ("torch", "numpy", "safetensors", *(ONNX_PACKAGES if kind == "onnx" else ()))
     return {
         "format": kind,
-        "card": made.card.content(),
-        "weights_sha256": made.card.files["generator.safetensors"],
+        "card": product.card.content(),
+        "weights_sha256": product.card.files["generator.safetensors"],
         "files": {file.relative_to(path.parent).as_posix(): artifacts.sha256_of_file(file) for file in _files(path)},
         "versions": {name: importlib.metadata.version(name) for name in packages},
         "inputs": [{"name": name, "dtype": dtype, "shape": shape} for name, dtype, shape in shapes],
-        "output": {"name": "images", "dtype": "float32", "shape": ["N", *made.card.shape], "range": [-1, 1]},
-        "parity": found,
+        "output": {"name": "images", "dtype": "float32", "shape": ["N", *product.card.shape], "range": [-1, 1]},
+        "parity": differs,
     }
 
 
@@ -104,12 +104,12 @@ def _files(path: Path) -> list[Path]:
     return sorted(file for file in path.parent.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
 
 
-def program(made: "Generator") -> torch.export.ExportedProgram:
+def program(product: "Generator") -> torch.export.ExportedProgram:
     """The network as torch.export sees it, N left open. Attention is written out: converters do not know the fused one."""
-    given = inputs(made, NUM_COMPARED)
+    given = inputs(product, NUM_COMPARED)
     count = torch.export.Dim("N", min=1)
     with torch.no_grad():  # strict: else len() of a tensor would fix N
-        found = torch.export.export(Bounded(made.network).eval(), given, dynamic_shapes=tuple({0: count} for _ in given), strict=True)
+        found = torch.export.export(Bounded(product.network).eval(), given, dynamic_shapes=tuple({0: count} for _ in given), strict=True)
     return found.run_decompositions({torch.ops.aten.scaled_dot_product_attention.default: _attention})
 
 
@@ -119,24 +119,24 @@ def _attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False
     return (query @ key.transpose(-2, -1) * scale).softmax(dim=-1) @ value
 
 
-def write_torch_export(made: "Generator", folder: Path, path: Path) -> Opened:
+def write_torch_export(product: "Generator", folder: Path, path: Path) -> Opened:
     """A .pt2 archive: weights as raw bytes, the graph as JSON; without the example inputs, which would be a pickle."""
     if path.suffix != ".pt2":
         raise ValueError(f"-o {path.name} does not end with .pt2, by which torch.export knows its files")
-    found = program(made)
-    found.example_inputs = None
-    torch.export.save(found, path)
+    exported = program(product)
+    exported.example_inputs = None
+    torch.export.save(exported, path)
     return torch.export.load(path).module()
 
 
-def write_onnx(made: "Generator", folder: Path, path: Path) -> Opened:
+def write_onnx(product: "Generator", folder: Path, path: Path) -> Opened:
     """An ONNX model with the inputs `latents` and `labels` and the output `images`."""
     if missing := [name for name in ONNX_PACKAGES if importlib.util.find_spec(name) is None]:
         raise ValueError(f"--format onnx needs {', '.join(missing)}, not installed: pip install 'ganline[onnx]'")
     import onnxruntime
 
-    names = ["latents", "labels"][: len(inputs(made, 1))]
-    written = torch.onnx.export(program(made), dynamo=True, input_names=names, output_names=["images"], verbose=False)
+    names = ["latents", "labels"][: len(inputs(product, 1))]
+    written = torch.onnx.export(program(product), dynamo=True, input_names=names, output_names=["images"], verbose=False)
     assert written is not None, "dynamo=True gives a program"
     written.save(path)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -147,7 +147,7 @@ def write_onnx(made: "Generator", folder: Path, path: Path) -> Opened:
     return opened
 
 
-def write_safetensors(made: "Generator", folder: Path, path: Path) -> Opened:
+def write_safetensors(product: "Generator", folder: Path, path: Path) -> Opened:
     """A folder with weights, card, the code that opens them, and how."""
     path.mkdir()
     for name in ("generator.safetensors", "card.json"):
@@ -155,7 +155,7 @@ def write_safetensors(made: "Generator", folder: Path, path: Path) -> Opened:
     if (folder / "code").is_dir():  # of a version: what it was registered with
         shutil.copytree(folder / "code", path / PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
     else:
-        pyfunc.copy_code(made.card, path / PACKAGE)
+        pyfunc.copy_code(product.card, path / PACKAGE)
     (path / "README.md").write_text(HOW_TO_LOAD, "utf-8")
     return Bounded(_import_beside(path).load(path).network)
 

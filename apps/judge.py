@@ -58,9 +58,9 @@ def _print(judged: "list[Judged]", skipped: list[dict[str, str]], as_json: bool)
     if as_json:
         print(json.dumps({"judged": [asdict(one) for one in judged], "skipped": skipped}, indent=2))
     else:
-        for one in judged:
-            as_class = "" if one.label is None else f"  as {one.label}"
-            print(f"{one.probability:.4f}  {one.image}{as_class}")
+        for verdict in judged:
+            as_class = "" if verdict.label is None else f"  as {verdict.label}"
+            print(f"{verdict.probability:.4f}  {verdict.image}{as_class}")
     for left_out in skipped:
         print(f"skipped {left_out['image']}: {left_out['reason']}", file=sys.stderr)
 

@@ -41,13 +41,13 @@ def read(paths: Sequence[Path], card: Card) -> tuple[list[tuple[Path, np.ndarray
     read, skipped = [], []
     for path in paths:
         try:
-            found = pictures.decode(path.read_bytes(), wanted, path.name)
+            picture = pictures.decode(path.read_bytes(), wanted, path.name)
         except OSError as error:
-            found = pictures.Decoded(None, str(error).replace(f" '{path}'", ""))
-        if found.pixels is None:
-            skipped.append({"image": str(path), "reason": found.reason})
+            picture = pictures.Decoded(None, str(error).replace(f" '{path}'", ""))
+        if picture.pixels is None:
+            skipped.append({"image": str(path), "reason": picture.reason})
         else:
-            read.append((path, found.pixels))
+            read.append((path, picture.pixels))
     return read, skipped
 
 
@@ -60,9 +60,9 @@ def judged(judge: "Discriminator", batch: list[tuple[Path, np.ndarray]], label: 
         return [Judged(name, float(value), None) for name, value in zip(names, judge.probability(pixels), strict=True)]
     classes = judge.card.classes
     by_class = np.stack([judge.probability(pixels, np.full(len(pixels), number)) for number in range(len(classes))])
-    found = []
+    verdicts = []
     for place, (path, _) in enumerate(batch):
         by_folder = classes.index(path.parent.name) if path.parent.name in classes else int(by_class[:, place].argmax())
         number = by_folder if label is None else label
-        found.append(Judged(str(path), float(by_class[number, place]), classes[number]))
-    return found
+        verdicts.append(Judged(str(path), float(by_class[number, place]), classes[number]))
+    return verdicts

@@ -35,13 +35,13 @@ def show(
 ) -> None:
     """The chain from a version to its run, commit, data, params and code, each step looked up."""
     uri, version = models.find(model)
-    found = lineage(uri, version)
+    tree = lineage(uri, version)
     if as_json:
-        print(json.dumps(found, indent=2, sort_keys=True))
+        print(json.dumps(tree, indent=2, sort_keys=True))
     else:
-        for step in found["steps"]:
+        for step in tree["steps"]:
             print(f"{step['step']:8}{'' if step['found'] else 'NOT FOUND  '}{step['what']}")
-    raise typer.Exit(0 if all(step["found"] for step in found["steps"]) else 1)
+    raise typer.Exit(0 if all(step["found"] for step in tree["steps"]) else 1)
 
 
 def main(arguments: list[str]) -> int:

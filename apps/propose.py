@@ -237,15 +237,15 @@ def _opened(name: str, content: object, wanted: form.Form) -> tuple[pictures.Dec
 def _deep(opened: list[pictures.Decoded]) -> Deep | None:
     """What the levels of pictures with more than 8 bits stand for, by all of them; None where there are none, or it is what
     their types say."""
-    found = [one for one in opened if one.highest is not None and (one.mode or "")[:1] in ("I", "F")]
-    if not found:
+    deep = [one for one in opened if one.highest is not None and (one.mode or "")[:1] in ("I", "F")]
+    if not deep:
         return None
-    low = min(one.lowest for one in found if one.lowest is not None)
-    high = max(one.highest for one in found if one.highest is not None)
-    floats = any(one.mode == "F" for one in found)
+    low = min(one.lowest for one in deep if one.lowest is not None)
+    high = max(one.highest for one in deep if one.highest is not None)
+    floats = any(one.mode == "F" for one in deep)
     reach = _range_of_floats(low, high) if floats else _range_of_whole_numbers(int(low), int(high))
-    by_type = reach == ((0, 1) if floats else (0, 65535)) and all(one.pixels is not None for one in found)
-    return None if by_type else Deep(len(found), low, high, reach)
+    by_type = reach == ((0, 1) if floats else (0, 65535)) and all(one.pixels is not None for one in deep)
+    return None if by_type else Deep(len(deep), low, high, reach)
 
 
 def _range_of_floats(low: float, high: float) -> levels.Range:
@@ -262,16 +262,16 @@ def _range_of_whole_numbers(low: int, high: int) -> levels.Range:
     return 0, 2 ** max(8, high.bit_length()) - 1
 
 
-def _look(found: pictures.Decoded, jpeg: bool) -> Look | str:
+def _look(picture: pictures.Decoded, jpeg: bool) -> Look | str:
     """A picture, or why it cannot be read."""
-    if found.pixels is None or found.mode is None:
-        return found.reason or "cannot be read"
-    pixels = found.pixels.astype(int)
+    if picture.pixels is None or picture.mode is None:
+        return picture.reason or "cannot be read"
+    pixels = picture.pixels.astype(int)
     colours, alpha = pixels[:3] * (pixels[3] / 255), pixels[3]
     grey = bool((colours.max(axis=0) - colours.min(axis=0)).max() <= GREY_REACH)
     step = LOOK.shape[1] // MIRROR_SIDE
     small = np.concatenate([colours, alpha[None]]).reshape(-1, MIRROR_SIDE, step, MIRROR_SIDE, step).mean(axis=(2, 4))
-    return Look(min(found.width, found.height), found.mode, jpeg, grey, float((alpha < 255).mean()), small - small[:, :, ::-1])
+    return Look(min(picture.width, picture.height), picture.mode, jpeg, grey, float((alpha < 255).mean()), small - small[:, :, ::-1])
 
 
 def handedness(mirrored: np.ndarray, classes: np.ndarray) -> float:
@@ -315,9 +315,9 @@ def propose(facts: Facts, device: str, resolution: int | list[int] | None = None
     ]  # fmt: skip
 
 
-def _resolution(facts: Facts, device: str, asked: int | list[int] | None) -> Choice:
-    if asked is not None:
-        return Choice("resolution", asked, "as asked")
+def _resolution(facts: Facts, device: str, size: int | list[int] | None) -> Choice:
+    if size is not None:
+        return Choice("resolution", size, "as asked")
     tenth, largest = facts.short_side["tenth"], LARGEST_SIDE[device]
     fitting = max(8, 2 ** int(math.log2(tenth)))
     if fitting <= largest:

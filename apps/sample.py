@@ -62,16 +62,16 @@ def sample(
 
     from apps import shards, truncation
 
-    made = models.generator(models.folder(model))
+    product = models.generator(models.folder(model))
     if psi is not None:
         if to_shards:
             raise ValueError("--truncation is for pictures to look at, --shards for the model's own images as data: leave one out")
-        made = truncation.truncated(made, psi)
-    number = None if label is None else models.label_number(label, made.card)
+        product = truncation.truncated(product, psi)
+    number = None if label is None else models.label_number(label, product.card)
     if to_shards:
-        _write_shards(Path(output), made, shards.Order(seed, count, number, shard_size))
+        _write_shards(Path(output), product, shards.Order(seed, count, number, shard_size))
         return
-    blocks = _with_progress(made.blocks(np.arange(seed, seed + count), None if number is None else np.full(count, number)), count)
+    blocks = _with_progress(product.blocks(np.arange(seed, seed + count), None if number is None else np.full(count, number)), count)
     if to_folder:
         _write_folder(Path(output), blocks, seed)
     else:
@@ -83,12 +83,12 @@ def main(arguments: list[str]) -> int:
     return command_line.run(app, "gan sample", arguments)
 
 
-def _write_shards(folder: Path, made: "Generator", order: "shards.Order") -> None:
+def _write_shards(folder: Path, product: "Generator", order: "shards.Order") -> None:
     from apps import shards
     from stages import progress
 
     with progress.bar("sample", order.count, "images") as bar:
-        kept = shards.write(folder, made, order, bar.update)
+        kept = shards.write(folder, product, order, bar.update)
     went_on = f", {kept} of them there before" if kept else ""
     print(f"{order.count} images of seeds {order.first_seed} to {order.first_seed + order.count - 1}{went_on}: {folder}")
 

@@ -37,12 +37,12 @@ class Order:
     shard_size: int
 
 
-def write(folder: Path, made: "Generator", order: Order, progress: Callable[[int], object]) -> int:
+def write(folder: Path, product: "Generator", order: Order, progress: Callable[[int], object]) -> int:
     """Make all that is not there yet; how many were. ValueError where the folder holds something else, or was changed."""
     folder.mkdir(parents=True, exist_ok=True)
-    manifest = _begun(folder, made, order)
-    arrays: dict[str, Array] = {"images": ((order.count, *made.card.shape), np.uint8)}
-    if made.card.conditional:
+    manifest = _begun(folder, product, order)
+    arrays: dict[str, Array] = {"images": ((order.count, *product.card.shape), np.uint8)}
+    if product.card.conditional:
         arrays["labels"] = ((order.count,), np.int64)
     files = {name: _opened(folder / f"{name}.npy", *array) for name, array in arrays.items()}
     try:
@@ -52,7 +52,7 @@ def write(folder: Path, made: "Generator", order: Order, progress: Callable[[int
         kept = sum(shard["count"] for shard in manifest["shards"])
         for start in range(kept, order.count, order.shard_size):
             count = min(order.shard_size, order.count - start)
-            manifest["shards"].append(_write_shard(files, arrays, made, order, start, count, progress))
+            manifest["shards"].append(_write_shard(files, arrays, product, order, start, count, progress))
             _write_manifest(folder, manifest)
     finally:
         for file in files.values():
@@ -60,20 +60,20 @@ def write(folder: Path, made: "Generator", order: Order, progress: Callable[[int
     return kept
 
 
-def _begun(folder: Path, made: "Generator", order: Order) -> dict:
+def _begun(folder: Path, product: "Generator", order: Order) -> dict:
     """The manifest that is there, if it is of the same images; else a new one in an empty folder."""
     wanted = {
-        "format": FORMAT, "version": VERSION, "weights_sha256": made.card.files["generator.safetensors"],
+        "format": FORMAT, "version": VERSION, "weights_sha256": product.card.files["generator.safetensors"],
         "first_seed": order.first_seed, "count": order.count, "label": order.label, "shard_size": order.shard_size,
-        "shape": list(made.card.shape), "classes": list(made.card.classes) if made.card.conditional else [],
+        "shape": list(product.card.shape), "classes": list(product.card.classes) if product.card.conditional else [],
     }  # fmt: skip
     path = folder / "manifest.json"
     if path.is_file():
-        found = artifacts.read_json(path)
-        if other := [key for key, value in wanted.items() if found.get(key) != value]:
-            said = ", ".join(f"{key} {found.get(key)!r} in place of {wanted[key]!r}" for key in other)
+        begun = artifacts.read_json(path)
+        if other := [key for key, value in wanted.items() if begun.get(key) != value]:
+            said = ", ".join(f"{key} {begun.get(key)!r} in place of {wanted[key]!r}" for key in other)
             raise ValueError(f"{folder} holds other images ({said}); name another folder, or remove this one")
-        return found
+        return begun
     if any(one.name != _UNFINISHED for one in folder.iterdir()):
         raise ValueError(f"{folder} has files, but no manifest.json of generated images; name an empty folder")
     _write_manifest(folder, wanted | {"shards": []})
@@ -103,7 +103,7 @@ def _place(array: Array, start: int) -> int:
     return HEADER_BYTES + start * int(np.prod(shape[1:], dtype=np.int64)) * np.dtype(dtype).itemsize
 
 
-def _write_shard(files: dict, arrays: dict, made: "Generator", order: Order, start: int, count: int, progress: Callable) -> dict:
+def _write_shard(files: dict, arrays: dict, product: "Generator", order: Order, start: int, count: int, progress: Callable) -> dict:
     """Images `start` to `start + count - 1` and their labels, on the disk when this returns."""
     hashes = {name: hashlib.sha256() for name in files}
     for name, file in files.items():
@@ -117,9 +117,9 @@ def _write_shard(files: dict, arrays: dict, made: "Generator", order: Order, sta
     seeds = np.arange(order.first_seed + start, order.first_seed + start + count)
     labels = None
     if "labels" in files:
-        labels = made.labels(seeds) if order.label is None else np.full(count, order.label)
+        labels = product.labels(seeds) if order.label is None else np.full(count, order.label)
         put("labels", labels)
-    for block in made.blocks(seeds, labels):
+    for block in product.blocks(seeds, labels):
         put("images", block)
         progress(len(block))
     for file in files.values():

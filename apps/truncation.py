@@ -21,20 +21,20 @@ _AT_ONCE = 1_000
 _MEANS: weakref.WeakKeyDictionary[nn.Module, dict[int | None, Tensor]] = weakref.WeakKeyDictionary()
 
 
-def untruncatable(made: Generator) -> str | None:
+def untruncatable(product: Generator) -> str | None:
     """Why truncation means nothing to a generator, or None."""
-    name = made.card.latent["name"]
-    if hasattr(made.network, "to_styles") or name in CENTRED:
+    name = product.card.latent["name"]
+    if hasattr(product.network, "to_styles") or name in CENTRED:
         return None
     return f"truncation scales latents, which leaves the space {name!r} of this model; leave it out"
 
 
-def truncated(made: Generator, psi: float) -> Generator:
+def truncated(product: Generator, psi: float) -> Generator:
     """The generator with psi in (0, 1] of the way from the mean kept (1: its own images). ValueError where that means nothing."""
-    if reason := untruncatable(made):
+    if reason := untruncatable(product):
         raise ValueError(reason)
-    styled = hasattr(made.network, "to_styles")
-    return made.replaced(generator=_Styled(made, psi) if styled else _Scaled(made.network, psi))
+    styled = hasattr(product.network, "to_styles")
+    return product.replaced(generator=_Styled(product, psi) if styled else _Scaled(product.network, psi))
 
 
 class _Network(Protocol):
@@ -66,10 +66,10 @@ class _Scaled(nn.Module):
 class _Styled(nn.Module):
     """A network whose styles are drawn to the mean of their class: that of all would make another class of an image."""
 
-    def __init__(self, made: Generator, psi: float):
+    def __init__(self, product: Generator, psi: float):
         super().__init__()
-        self.made, self.psi = made, psi
-        self.network = made.network  # registered, so that its device is found
+        self.made, self.psi = product, psi
+        self.network = product.network  # registered, so that its device is found
 
     def draws(self, *given: Any) -> Tensor:
         return _with_styles(self.network).draws(*given)
@@ -83,16 +83,16 @@ class _Styled(nn.Module):
         return _with_styles(self.network).from_styles(torch.lerp(means, styles_NLS, self.psi), latents)
 
 
-def mean_style(made: Generator, label: int | None) -> Tensor:
+def mean_style(product: Generator, label: int | None) -> Tensor:
     """The mean (S,) of a class's styles, by latents of a fixed stream: a function of the weights alone, computed once."""
-    known = _MEANS.setdefault(made.network, {})
+    known = _MEANS.setdefault(product.network, {})
     if label not in known:
-        device = next(made.network.parameters()).device
-        room, config = choices.module("latents", made.card.latent["name"]), choices.config("latents", made.card.latent)
+        device = next(product.network.parameters()).device
+        room, config = choices.module("latents", product.card.latent["name"]), choices.config("latents", product.card.latent)
         sums = []
         for first in range(0, NUM_STYLES, _AT_ONCE):
             latents = room.sample(config, streams.key(0, "truncation/mean"), np.arange(first, first + _AT_ONCE)).to(device)
             labels = None if label is None else torch.full((_AT_ONCE,), label, device=device)
-            sums.append(_with_styles(made.network).to_styles(latents, labels)[:, 0].double().sum(dim=0))
-        known[label] = (functools.reduce(torch.add, sums) / NUM_STYLES).to(next(made.network.parameters()).dtype)
+            sums.append(_with_styles(product.network).to_styles(latents, labels)[:, 0].double().sum(dim=0))
+        known[label] = (functools.reduce(torch.add, sums) / NUM_STYLES).to(next(product.network.parameters()).dtype)
     return known[label]

@@ -131,10 +131,10 @@ def _held(path: Path) -> dict | None:
     return None
 
 
-def _described(found: dict) -> str:
-    if not found:
+def _described(holder: dict) -> str:
+    if not holder:
         return "another process"
-    return f"{found['command']} (process {found['pid']} on {found['host']}, since {found['since']})"
+    return f"{holder['command']} (process {holder['pid']} on {holder['host']}, since {holder['since']})"
 
 
 def _write(file, content: dict) -> None:

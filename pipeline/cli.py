@@ -46,10 +46,10 @@ class Forwarded(TyperCommand):
         return super().make_context(info_name, args, *more, **options)
 
 
-def _without_first_word(asked: Mapping[str, str]) -> dict[str, str]:
+def _without_first_word(words: Mapping[str, str]) -> dict[str, str]:
     """The variables by which shells hand over the words of a line (bash; zsh, fish and PowerShell), of a line without `gan`."""
-    shorter = {name: asked[name].split(maxsplit=1)[1] for name in ("COMP_WORDS", "_TYPER_COMPLETE_ARGS") if name in asked}
-    return shorter | ({"COMP_CWORD": str(int(asked["COMP_CWORD"]) - 1)} if "COMP_CWORD" in asked else {})
+    shorter = {name: words[name].split(maxsplit=1)[1] for name in ("COMP_WORDS", "_TYPER_COMPLETE_ARGS") if name in words}
+    return shorter | ({"COMP_CWORD": str(int(words["COMP_CWORD"]) - 1)} if "COMP_CWORD" in words else {})
 
 
 def _add_app(name: str, about: str) -> None:

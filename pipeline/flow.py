@@ -169,10 +169,10 @@ PATIENT: dict[str, Any] = {
 
 
 @task(name="data", **PATIENT)
-def bring_data(what: str, one: incoming.Tracked) -> None:
+def bring_data(what: str, tracked: incoming.Tracked) -> None:
     """Data that came, or are not here: `dvc update`, `dvc pull` or `dvc checkout` of a .dvc file."""
-    get_run_logger().info(f"dvc {what} {one.file}")
-    dvc.patiently(lambda: incoming.bring_tracked(what, one), _log_and_print)
+    get_run_logger().info(f"dvc {what} {tracked.file}")
+    dvc.patiently(lambda: incoming.bring_tracked(what, tracked), _log_and_print)
 
 
 @task(**PATIENT)

@@ -144,10 +144,10 @@ class Lines:
             self._end(self.rest)
         self.rest = ""
 
-    def _end(self, one: str) -> None:
-        last_form = COLOUR.sub("", one).rstrip().rpartition("\r")[2]
+    def _end(self, line: str) -> None:
+        last_form = COLOUR.sub("", line).rstrip().rpartition("\r")[2]
         if self.shown or not self.chatter.fullmatch(last_form):
-            self._show(one)
+            self._show(line)
         if not self.chatter.fullmatch(last_form):
             self.line(last_form)
         self.shown = 0

@@ -32,7 +32,7 @@ def html(groups: list[Group], metrics: list[str]) -> str:
 
 def _shown(group: Group, metrics: list[str], colours: dict[str, str]) -> dict:
     by, *others = metrics
-    made = table.shown(group, [by, *(name for name in others if name in table.SHOWN)])
+    columns = table.shown(group, [by, *(name for name in others if name in table.SHOWN)])
     more = table.shown(group, [name for name in others if name not in table.SHOWN]).drop(columns=["rank", *group.params, *table.COST])
     first = [rank is not None and rank[0] == 1 for rank in group.ranks]
     tables = [
@@ -40,7 +40,7 @@ def _shown(group: Group, metrics: list[str], colours: dict[str, str]) -> dict:
             {"cells": row, "colour": colours[run.id], "first": may_be_best}
             for row, run, may_be_best in zip(one.values.tolist(), group.runs, first)
         ]}
-        for one in (made, more)
+        for one in (columns, more)
     ]  # fmt: skip
     return {"title": group.title(), "verdict": group.verdict(), "scored": group.protocol is not None, "tables": tables}
 

@@ -37,14 +37,14 @@ class Run:
     grid: bytes | None = None
 
 
-def found(client: "MlflowClient", asked: list[str], experiment: str) -> list[Any]:
+def found(client: "MlflowClient", words: list[str], experiment: str) -> list[Any]:
     """MLflow's runs by their names, in the order asked for; without names the newest finished ones, the newest first."""
-    if not asked:
+    if not words:
         runs = _of_experiment(client, experiment)
         if not runs:
             raise models.NotFound(f"the experiment {experiment!r} has no finished run yet: gan run")
         return runs
-    runs = [run for name in asked for run in _called(client, name, experiment)]
+    runs = [run for name in words for run in _called(client, name, experiment)]
     return list({run.info.run_id: run for run in runs}.values())
 
 
@@ -53,9 +53,9 @@ def _of_experiment(client: "MlflowClient", name: str) -> list[Any]:
     return [] if place is None else _search(client, [place.experiment_id], "attributes.status = 'FINISHED'")[:NEWEST]
 
 
-def _search(client: "MlflowClient", experiments: list[str], asked: str) -> list[Any]:
+def _search(client: "MlflowClient", experiments: list[str], words: str) -> list[Any]:
     """The newest first; without the runs of sweeps themselves, which made nothing."""
-    runs = client.search_runs(experiments, asked, order_by=["attributes.start_time DESC"], max_results=1000)
+    runs = client.search_runs(experiments, words, order_by=["attributes.start_time DESC"], max_results=1000)
     return [run for run in runs if run.data.tags.get("ganline.kind") != "sweep"]
 
 

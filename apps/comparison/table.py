@@ -140,31 +140,31 @@ def cost_in_words(run: Run, name: str) -> str:
 
 def shown(group: Group, metrics: list[str]) -> pd.DataFrame:
     """The table as people read it: figures with their intervals in one cell."""
-    made = pd.DataFrame({"run": group.table["run"], "rank": group.table["rank"].fillna("–")})
+    frame = pd.DataFrame({"run": group.table["run"], "rank": group.table["rank"].fillna("–")})
     for key in group.params:
-        made[key] = group.table[key].fillna("–")
+        frame[key] = group.table[key].fillna("–")
     for metric in metrics:
         if any(metric in run.scores for run in group.runs):
-            made[metric] = [score_in_words(run, metric) for run in group.runs]
+            frame[metric] = [score_in_words(run, metric) for run in group.runs]
     for name in COST:
-        made[name] = [cost_in_words(run, name) for run in group.runs]
-    return made
+        frame[name] = [cost_in_words(run, name) for run in group.runs]
+    return frame
 
 
-def fitting(made: pd.DataFrame, first: list[str], width: int) -> tuple[pd.DataFrame, list[str]]:
+def fitting(frame: pd.DataFrame, first: list[str], width: int) -> tuple[pd.DataFrame, list[str]]:
     """The table with as many columns as a line of `width` characters holds, the `first` before others; and those left out."""
-    wanted = [*first, *(name for name in made.columns if name not in first)]
+    wanted = [*first, *(name for name in frame.columns if name not in first)]
     kept: set[str] = set()
     used = 1
     for name in wanted:
-        used += 3 + max(len(str(cell)) for cell in (name, *made[name]))
+        used += 3 + max(len(str(cell)) for cell in (name, *frame[name]))
         if used > width and kept:
             break
         kept.add(name)
-    return made[[name for name in made.columns if name in kept]], [name for name in wanted if name not in kept]
+    return frame[[name for name in frame.columns if name in kept]], [name for name in wanted if name not in kept]
 
 
-def markdown(made: pd.DataFrame) -> str:
+def markdown(frame: pd.DataFrame) -> str:
     """A table of GitHub's Markdown."""
-    rows = [list(made.columns), ["---"] * len(made.columns), *made.astype(str).values.tolist()]
+    rows = [list(frame.columns), ["---"] * len(frame.columns), *frame.astype(str).values.tolist()]
     return "\n".join("| " + " | ".join(str(cell).replace("|", r"\|") for cell in row) + " |" for row in rows)

@@ -45,19 +45,19 @@ class Elsewhere:
             latents = streams.normal(stream, np.asarray(seeds[here], np.uint64), self.latent_size)
             yield self._levels(self.run(latents, None if labels is None else labels[here]))
 
-    def _levels(self, made: np.ndarray) -> np.ndarray:
-        if not isinstance(made, np.ndarray):
-            raise ValueError(f"{self.path} makes no tensor but a {type(made).__name__}; export what gives images (N, C, H, W) alone")
-        if made.ndim != 4 or made.shape[1:] != self.shape:
+    def _levels(self, images: np.ndarray) -> np.ndarray:
+        if not isinstance(images, np.ndarray):
+            raise ValueError(f"{self.path} makes no tensor but a {type(images).__name__}; export what gives images (N, C, H, W) alone")
+        if images.ndim != 4 or images.shape[1:] != self.shape:
             raise ValueError(
-                f"{self.path} makes {made.shape[1:]}, the reference's images are (C, H, W) {self.shape}; another reference fits it"
+                f"{self.path} makes {images.shape[1:]}, the reference's images are (C, H, W) {self.shape}; another reference fits it"
             )
-        if made.dtype == np.uint8:
-            return made
-        if not np.isfinite(made).all():
+        if images.dtype == np.uint8:
+            return images
+        if not np.isfinite(images).all():
             raise ValueError(f"{self.path} makes values that are no numbers")
         factor, offset = RANGES[self.values]
-        return (made.astype(np.float32) * factor + offset).round().clip(0, 255).astype(np.uint8)
+        return (images.astype(np.float32) * factor + offset).round().clip(0, 255).astype(np.uint8)
 
 
 def _in_words(what: str, open_or_run: Callable[[], T]) -> T:

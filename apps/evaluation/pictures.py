@@ -69,33 +69,33 @@ def _other(columns: dict[str, list], number: int, wanted: form.Form) -> str:
     return f"{columns['path'][number]} is {width}×{height}, {mode}"
 
 
-def labels(found: Collection, names: list[str]) -> np.ndarray | None:
+def labels(collection: Collection, names: list[str]) -> np.ndarray | None:
     """The number (N,) int64 of each image's class among `names`; None where not every image has one of them."""
     numbers = {name: number for number, name in enumerate(names)}
-    labels = [numbers[name] for name in found.classes if name in numbers]
-    return np.array(labels, np.int64) if len(names) > 1 and len(labels) == len(found.classes) else None
+    labels = [numbers[name] for name in collection.classes if name in numbers]
+    return np.array(labels, np.int64) if len(names) > 1 and len(labels) == len(collection.classes) else None
 
 
-def draws(found: Collection, measured: reference_set.ReferenceSet, most: int, seed: int) -> list[np.ndarray]:
+def draws(collection: Collection, measured: reference_set.ReferenceSet, most: int, seed: int) -> list[np.ndarray]:
     """Numbers of images (n,) for each of at most `most` draws as large as the held-out set; all of them where there are fewer.
 
     Folders stand in the order of their classes, so images are taken in an order that is drawn by the seed.
     """
-    size = min(len(measured.heldout.labels), len(found.pixels))
-    order = np.argsort(streams.words(streams.key(seed, "collection/order"), np.arange(len(found.pixels)), 1)[:, 0], kind="stable")
+    size = min(len(measured.heldout.labels), len(collection.pixels))
+    order = np.argsort(streams.words(streams.key(seed, "collection/order"), np.arange(len(collection.pixels)), 1)[:, 0], kind="stable")
     return [np.sort(order[start : start + size]) for start in range(0, min(most, len(order) // size) * size, size)]
 
 
-def as_reference(found: Collection, ours: reference_set.ReferenceSet, heldout: float) -> reference_set.ReferenceSet:
+def as_reference(collection: Collection, ours: reference_set.ReferenceSet, heldout: float) -> reference_set.ReferenceSet:
     """These images as the real ones, by the extractor of this checkout's protocol; split by content as prepare splits."""
-    content, fresh = np.unique(found.content, axis=0, return_index=True)
+    content, fresh = np.unique(collection.content, axis=0, return_index=True)
     away = selection.to_heldout(content[:, :8].copy().view(">u8")[:, 0].astype(np.uint64), heldout)
-    given = {name for name in found.classes if name is not None}
+    given = {name for name in collection.classes if name is not None}
     known = given <= set(ours.data["classes"])
     names = ours.data["classes"] if known else sorted(given)
-    numbers = np.array([-1 if name is None else names.index(name) for name in found.classes], np.int64)
+    numbers = np.array([-1 if name is None else names.index(name) for name in collection.classes], np.int64)
     splits = {
-        split: dataset.Dataset((found.pixels[part],), numbers[part], tuple(names))
+        split: dataset.Dataset((collection.pixels[part],), numbers[part], tuple(names))
         for split, part in (("train", fresh[~away]), ("heldout", fresh[away]))
     }
     for split, images in splits.items():

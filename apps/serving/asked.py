@@ -84,37 +84,37 @@ class Images:
         return np.concatenate(blocks)
 
 
-def to_images(asked: Asked, made: Generator) -> Images:
+def to_images(wanted: Asked, product: Generator) -> Images:
     """What is asked for of a generator; Refused says what it does not have."""
-    labels = _labels(asked, made)
-    using = made if asked.truncation is None else _truncated(made, asked.truncation)
-    if asked.between is not None:
-        if labels is None and made.card.conditional:
-            labels = made.labels([asked.between.first]).repeat(asked.count)  # a way through one class
-        latents = interpolation.between(made, asked.between.first, asked.between.second, asked.count)
+    labels = _labels(wanted, product)
+    using = product if wanted.truncation is None else _truncated(product, wanted.truncation)
+    if wanted.between is not None:
+        if labels is None and product.card.conditional:
+            labels = product.labels([wanted.between.first]).repeat(wanted.count)  # a way through one class
+        latents = interpolation.between(product, wanted.between.first, wanted.between.second, wanted.count)
         return Images(lambda: using.made(using.of_latents(latents, labels)), None, labels)
-    first = asked.seed or 0
-    seeds = asked.seeds if asked.seeds is not None else list(range(first, first + asked.count))
-    if labels is None and made.card.conditional:
-        labels = made.labels(seeds)
+    first = wanted.seed or 0
+    seeds = wanted.seeds if wanted.seeds is not None else list(range(first, first + wanted.count))
+    if labels is None and product.card.conditional:
+        labels = product.labels(seeds)
     return Images(lambda: using.blocks(np.array(seeds, np.uint64), labels), seeds, labels)
 
 
-def _labels(asked: Asked, made: Generator) -> np.ndarray | None:
-    named = [asked.label] * asked.count if asked.label is not None else asked.labels
+def _labels(wanted: Asked, product: Generator) -> np.ndarray | None:
+    named = [wanted.label] * wanted.count if wanted.label is not None else wanted.labels
     if named is None:
         return None
-    if len(named) != asked.count:
-        raise Refused(f"labels are {len(named)} for {asked.count} images; give one for each, or label for all")
+    if len(named) != wanted.count:
+        raise Refused(f"labels are {len(named)} for {wanted.count} images; give one for each, or label for all")
     try:
-        numbers = {one: models.label_number(str(one), made.card) for one in set(named)}
+        numbers = {one: models.label_number(str(one), product.card) for one in set(named)}
     except ValueError as error:
         raise Refused(str(error).replace("--label", "label")) from None
     return np.array([numbers[one] for one in named], np.int64)
 
 
-def _truncated(made: Generator, psi: float) -> Generator:
+def _truncated(product: Generator, psi: float) -> Generator:
     try:
-        return truncation.truncated(made, psi)
+        return truncation.truncated(product, psi)
     except ValueError as error:
         raise Refused(str(error)) from None

@@ -30,12 +30,12 @@ class Following:
         self.model, self.every_s = model, every_s
         self.trouble: str | None = None  # why the last look at the registry failed
         folder = models.folder(model)  # its sentences, where there is no such model
-        asked = model.removeprefix("models:/")
-        self.follows = not Path(model).is_dir() and "/" not in asked
-        self.name, _, alias = asked.partition("@")
+        name = model.removeprefix("models:/")
+        self.follows = not Path(model).is_dir() and "/" not in name
+        self.name, _, alias = name.partition("@")
         self.alias = alias or versions.CHAMPION
         held = self._held() if self.follows else None
-        number = held.version if held else None if Path(model).is_dir() else asked.rpartition("/")[2]
+        number = held.version if held else None if Path(model).is_dir() else name.rpartition("/")[2]
         self.served = _opened(folder, number)
         if held and held.tags.get("weights_sha256") != self.served.weights_sha256:  # the alias moved while we looked
             self.served = self._opened_version(held)

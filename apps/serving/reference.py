@@ -49,15 +49,15 @@ def _kind(schema: dict, field: dict, required: bool) -> str:
     return " or ".join(kinds) + (", required" if required else f", {default} if not given" if default is not None else "")
 
 
-def _kind_of(schema: dict, one: dict) -> str:
-    if "enum" in one:
-        return " or ".join(map(str, one["enum"]))
-    if one.get("type") == "array":
-        return f"list of {_kind(schema, one['items'], False)}" + (f", at least {one['minItems']}" if "minItems" in one else "")
+def _kind_of(schema: dict, field: dict) -> str:
+    if "enum" in field:
+        return " or ".join(map(str, field["enum"]))
+    if field.get("type") == "array":
+        return f"list of {_kind(schema, field['items'], False)}" + (f", at least {field['minItems']}" if "minItems" in field else "")
     bounds = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "exclusiveMaximum": "below"}
-    words = [f"{word} {_number(one[key])}" for key, word in bounds.items() if key in one]
-    words += [f"of at most {one['maxLength']} characters"] if "maxLength" in one else []
-    return " ".join([str(one.get("type", "anything")), *words])
+    words = [f"{word} {_number(field[key])}" for key, word in bounds.items() if key in field]
+    words += [f"of at most {field['maxLength']} characters"] if "maxLength" in field else []
+    return " ".join([str(field.get("type", "anything")), *words])
 
 
 def _number(value: float) -> str:

@@ -60,9 +60,9 @@ class Service:
         if (wanted.columns or 1) > self.max_images:
             raise asked.Refused(f"columns is {wanted.columns}; this server makes at most {self.max_images} images at a time")
 
-        def answer(served: Served, made: asked.Images, pixels: np.ndarray) -> Response:
+        def answer(served: Served, batch: asked.Images, pixels: np.ndarray) -> Response:
             if wanted.format == "json":
-                return JSONResponse(_about(served) | {"images": _each(served, made, pixels)})
+                return JSONResponse(_about(served) | {"images": _each(served, batch, pixels)})
             grid = _png(images.grid(pixels, wanted.columns))
             if wanted.format == "base64":
                 return JSONResponse(_about(served) | {"png": base64.b64encode(grid).decode()})
@@ -87,14 +87,14 @@ def _about(served: Served) -> dict:
     return {"version": served.version, "weights_sha256": served.weights_sha256}
 
 
-def _each(served: Served, made: asked.Images, pixels: np.ndarray) -> list[dict]:
+def _each(served: Served, batch: asked.Images, pixels: np.ndarray) -> list[dict]:
     classes = served.generator.card.classes
-    found = []
-    for place, one in enumerate(pixels):
-        label = {} if made.labels is None else {"label": int(made.labels[place]), "class": classes[made.labels[place]]}
-        seed = {"step": place} if made.seeds is None else {"seed": made.seeds[place]}
-        found.append(seed | label | {"png": base64.b64encode(_png(images.to_pillow(one))).decode()})
-    return found
+    entries = []
+    for place, image in enumerate(pixels):
+        label = {} if batch.labels is None else {"label": int(batch.labels[place]), "class": classes[batch.labels[place]]}
+        seed = {"step": place} if batch.seeds is None else {"seed": batch.seeds[place]}
+        entries.append(seed | label | {"png": base64.b64encode(_png(images.to_pillow(image))).decode()})
+    return entries
 
 
 def _png(picture: Image.Image) -> bytes:
@@ -133,22 +133,22 @@ def _responses(content: dict, *statuses: int, headers: dict | None = None) -> di
 
 def application(service: Service) -> FastAPI:
     """The routes. The page of the API is our own: FastAPI's fetches its script from elsewhere."""
-    made = FastAPI(
+    application_ = FastAPI(
         title="Ganline", version=version("ganline"), docs_url=None, redoc_url=None,
         description="Images by seed and label. The same seed, label and weights give the same image, whatever the batch.",
     )  # fmt: skip
     making = (422, 503, 504)
-    made.get("/healthz", responses=_responses({"application/json": {}}))(service.health)
-    made.get("/v1/model", responses=_responses({"application/json": {}}))(service.model)
-    made.post("/v1/images", response_class=Response, responses=_responses(GRID, *making, headers=MADE_BY))(service.images)
-    made.get("/v1/image/{seed}.png", response_class=Response, responses=_responses({"image/png": {}}, *making, headers=MADE_BY))(
+    application_.get("/healthz", responses=_responses({"application/json": {}}))(service.health)
+    application_.get("/v1/model", responses=_responses({"application/json": {}}))(service.model)
+    application_.post("/v1/images", response_class=Response, responses=_responses(GRID, *making, headers=MADE_BY))(service.images)
+    application_.get("/v1/image/{seed}.png", response_class=Response, responses=_responses({"image/png": {}}, *making, headers=MADE_BY))(
         _one_image(service)
     )
-    made.get("/", include_in_schema=False)(lambda: _page(page, page.document()))
-    made.get("/docs", include_in_schema=False)(lambda: _page(reference, reference.document(made.openapi())))
+    application_.get("/", include_in_schema=False)(lambda: _page(page, page.document()))
+    application_.get("/docs", include_in_schema=False)(lambda: _page(reference, reference.document(application_.openapi())))
     for kind, handler in HANDLERS.items():
-        made.add_exception_handler(kind, handler)
-    return made
+        application_.add_exception_handler(kind, handler)
+    return application_
 
 
 def _page(of: ModuleType, document: str) -> HTMLResponse:

@@ -51,7 +51,7 @@ def examine() -> None:
 def _is_well(name: str, check: Callable[[], str], console) -> bool:
     try:
         with console.status(f"{name} …"):
-            found = check()
+            said = check()
     except (Failure, Mistake) as problem:
         console.print(f"[red]failed[/] {name}: ", end="")
         console.print(str(problem), markup=False)
@@ -59,7 +59,7 @@ def _is_well(name: str, check: Callable[[], str], console) -> bool:
             console.print(f"       cure: {problem.cure}", markup=False)
         return False
     console.print(f"[green]ok[/]     {name}: ", end="")
-    console.print(found, markup=False)
+    console.print(said, markup=False)
     return True
 
 
@@ -71,10 +71,10 @@ def check_python() -> str:
 
 def check_path() -> str:
     """Only a bare `dvc repro` needs it: what gan starts has the right Python first."""
-    found = shutil.which("python")
-    if found is None or Path(found).parent.resolve() != Path(sys.executable).parent.resolve():
-        return f"`python` is {found or 'nowhere'}, not this one: before a bare dvc repro, source .venv/bin/activate"
-    return f"`python` is {found}"
+    path = shutil.which("python")
+    if path is None or Path(path).parent.resolve() != Path(sys.executable).parent.resolve():
+        return f"`python` is {path or 'nowhere'}, not this one: before a bare dvc repro, source .venv/bin/activate"
+    return f"`python` is {path}"
 
 
 def check_packages() -> str:
@@ -173,9 +173,10 @@ def check_tracking() -> str:
 def check_place() -> str:
     """MLflow's own paths name the folder where they were written."""
     file = tracking.database(tracking.address())
-    if file is not None and file.is_file() and (found := relocation.strays(file)):
+    if file is not None and file.is_file() and (strays := relocation.strays(file)):
         raise Broken(
-            f"{file.name} has {len(found)} paths of {found[0].place}, from where this checkout was moved or copied", "gan doctor --relocate"
+            f"{file.name} has {len(strays)} paths of {strays[0].place}, from where this checkout was moved or copied",
+            "gan doctor --relocate",
         )
     return "what is recorded of this checkout's artifacts names this folder"
 

@@ -246,9 +246,9 @@ def _folders(place: Path) -> list[Path]:
 
 def _files(path: Path) -> Iterable[os.stat_result]:
     """What the files of a folder are, or the file itself; what goes meanwhile is not there."""
-    for one in [path, *path.rglob("*")] if path.is_dir() else [path]:
+    for file in [path, *path.rglob("*")] if path.is_dir() else [path]:
         try:
-            yield one.lstat()
+            yield file.lstat()
         except OSError:
             continue
 

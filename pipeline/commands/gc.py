@@ -17,15 +17,15 @@ def collect(yes: bool, days: float) -> None:
     with checkout.lock():
         dvc.refuse_at_work("what it needs may look like garbage")
         table, total_bytes, failed = Table("size", "what", "why", title_justify="left"), 0, []
-        for one in garbage.find(days, lambda sentence: print(f"gan gc: {sentence}", file=sys.stderr)):
+        for place in garbage.find(days, lambda sentence: print(f"gan gc: {sentence}", file=sys.stderr)):
             try:
                 if yes:
-                    one.remove()
+                    place.remove()
             except (Failure, OSError) as error:
-                failed.append(f"{one.what}: {error}")
+                failed.append(f"{place.what}: {error}")
                 continue
-            table.add_row(in_words(one.size_bytes), one.what, one.why)
-            total_bytes += one.size_bytes
+            table.add_row(in_words(place.size_bytes), place.what, place.why)
+            total_bytes += place.size_bytes
     if table.row_count:
         Console(width=max(120, shutil.get_terminal_size().columns)).print(table)
     print(_summary(yes, table.row_count, total_bytes))

@@ -29,17 +29,17 @@ PROPOSED = """\
 
 def init(folder: str, name: str | None, resolution: str | None) -> None:
     """Write params.yaml for a folder, add it to DVC, say what was chosen. Mistake says what is wrong with what was asked."""
-    asked = Path(os.path.abspath(Path(folder).expanduser()))
+    source = Path(os.path.abspath(Path(folder).expanduser()))
     root = checkout.enter()
     size = _size(resolution)
     with checkout.lock():
-        _refuse_wrong_place(asked, root, folder)
-        place = _place(asked, root, name)
-        _refuse_clash(asked, root, place)
-        proposal = _proposal(asked, size)
-        text = _params(proposal, place, name or _name(asked))
+        _refuse_wrong_place(source, root, folder)
+        place = _place(source, root, name)
+        _refuse_clash(source, root, place)
+        proposal = _proposal(source, size)
+        text = _params(proposal, place, name or _name(source))
         with recipe.replacing(text):
-            _add(asked, root, place)
+            _add(source, root, place)
     _show(proposal, place)
 
 
@@ -52,16 +52,16 @@ def _size(resolution: str | None) -> int | list[int] | None:
     return sides if len(sides) == 2 else sides[0]
 
 
-def _refuse_wrong_place(asked: Path, root: Path, folder: str) -> None:
+def _refuse_wrong_place(source: Path, root: Path, folder: str) -> None:
     """Mistake for what is no folder of the user's own pictures."""
-    if not asked.exists():
+    if not source.exists():
         raise Mistake(f"{folder} does not exist; name a folder of pictures")
-    if not asked.is_dir():
+    if not source.is_dir():
         raise Mistake(
             f"{folder} is a file; name the folder that it lies in (an archive is not looked at: unpack it first, or let "
             f"gan run --set prepare.source.path={folder} read it as it is)"
         )
-    real = asked.resolve()
+    real = source.resolve()
     if root.resolve().is_relative_to(real):
         raise Mistake(f"{folder} holds this project itself; name the folder of pictures, or move them to {DATA}/")
     if not real.is_relative_to(root.resolve()):
@@ -74,51 +74,51 @@ def _refuse_wrong_place(asked: Path, root: Path, folder: str) -> None:
         raise Mistake(f"{folder} is tracked by git, and DVC must track it instead: git rm -r --cached {inside} && git commit, then again")
 
 
-def _place(asked: Path, root: Path, name: str | None) -> Path:
+def _place(source: Path, root: Path, name: str | None) -> Path:
     """Where the pictures are, or will be, in the project."""
     if name is not None and not NAME.fullmatch(name):
-        raise Mistake(f"--name {name!r} cannot be a model's name; use letters, digits and . _ - only, as in {_name(asked)}")
-    if asked.resolve().is_relative_to(root.resolve()):
-        return asked.resolve().relative_to(root.resolve())
-    return DATA / (name or _name(asked))
+        raise Mistake(f"--name {name!r} cannot be a model's name; use letters, digits and . _ - only, as in {_name(source)}")
+    if source.resolve().is_relative_to(root.resolve()):
+        return source.resolve().relative_to(root.resolve())
+    return DATA / (name or _name(source))
 
 
-def _name(asked: Path) -> str:
+def _name(source: Path) -> str:
     """The folder's own name, as far as a model can be called that."""
-    made = re.sub(r"[^A-Za-z0-9_.-]+", "-", asked.name).strip("-._")[:100]
+    made = re.sub(r"[^A-Za-z0-9_.-]+", "-", source.name).strip("-._")[:100]
     return made or "pictures"
 
 
-def _refuse_clash(asked: Path, root: Path, place: Path) -> None:
+def _refuse_clash(source: Path, root: Path, place: Path) -> None:
     """Mistake where another folder of that name is there, or a stage writes there."""
     for stage, section in (dvc.read_yaml(Path("dvc.yaml")).get("stages") or {}).items():
         outs = [next(iter(out)) if isinstance(out, dict) else out for out in section.get("outs") or []]
         for written in (Path(one) for out in outs for one in _resolved(out)):
             if place.is_relative_to(written) or written.is_relative_to(place):
                 raise Mistake(f"{place} is written by the stage {stage}; choose another name (--name), or another folder")
-    if asked.resolve() != (root / place).resolve() and (place.exists() or place.with_name(f"{place.name}.dvc").exists()):
-        raise Mistake(f"{place} is there already; for that one: gan init {place}; for {asked}, choose another name: --name")
+    if source.resolve() != (root / place).resolve() and (place.exists() or place.with_name(f"{place.name}.dvc").exists()):
+        raise Mistake(f"{place} is there already; for that one: gan init {place}; for {source}, choose another name: --name")
 
 
 def _resolved(out: str) -> list[str]:
     """The folders that an out of dvc.yaml may be, by the params file and the recipes that may take its place."""
-    if not (found := re.search(r"\$\{([^}]+)\}", out)):
+    if not (match := re.search(r"\$\{([^}]+)\}", out)):
         return [out]
     values: set[str] = set()
     for path in (door.PARAMS, *sorted(recipe.RECIPES.glob("*.yaml"))):
-        value = dvc.at(dvc.read_yaml(path), found[1])
+        value = dvc.at(dvc.read_yaml(path), match[1])
         values |= {value} if isinstance(value, str) else set()
-    return [one for value in sorted(values) for one in _resolved(out.replace(found[0], value))]
+    return [one for value in sorted(values) for one in _resolved(out.replace(match[0], value))]
 
 
-def _proposal(asked: Path, size: int | list[int] | None) -> dict:
+def _proposal(source: Path, size: int | list[int] | None) -> dict:
     """What apps/propose.py says of the folder."""
     option = [] if size is None else ["--resolution", json.dumps(size)]
-    result = answer([sys.executable, "-m", "apps.propose", str(asked), *option], checkout.environment())
+    result = answer([sys.executable, "-m", "apps.propose", str(source), *option], checkout.environment())
     if result.returncode == 2:
         raise Mistake(result.stderr.strip().removeprefix("gan init: "))
     if result.returncode != 0:
-        raise Failure(f"looking at {asked} failed:\n{result.stderr.strip()}")
+        raise Failure(f"looking at {source} failed:\n{result.stderr.strip()}")
     return json.loads(result.stdout)
 
 
@@ -143,16 +143,16 @@ def _params(proposal: dict, place: Path, name: str) -> str:
 
 def _first_key(text: str) -> int:
     """Where a recipe's header of comments ends."""
-    found = re.search(r"^[A-Za-z_]", text, re.MULTILINE)
-    assert found, "a recipe has sections"
-    return found.start()
+    match = re.search(r"^[A-Za-z_]", text, re.MULTILINE)
+    assert match, "a recipe has sections"
+    return match.start()
 
 
-def _add(asked: Path, root: Path, place: Path) -> None:
+def _add(source: Path, root: Path, place: Path) -> None:
     """Give the folder to DVC: as it is if it lies here, else as a copy."""
     place.parent.mkdir(parents=True, exist_ok=True)
-    inside = asked.resolve().is_relative_to(root.resolve())
-    dvc.ask("add", "--quiet", *([str(place)] if inside else ["--out", str(place), str(asked)]))
+    inside = source.resolve().is_relative_to(root.resolve())
+    dvc.ask("add", "--quiet", *([str(place)] if inside else ["--out", str(place), str(source)]))
 
 
 def _show(proposal: dict, place: Path) -> None:

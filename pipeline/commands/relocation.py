@@ -74,20 +74,20 @@ def relocate() -> str:
 
 def rewrite(file: Path) -> str:
     """Every stray row in one transaction, after a copy of the database. Again, it finds nothing."""
-    found = strays(file)
-    if not found:
+    paths = strays(file)
+    if not paths:
         return f"{file.name} names no other place for what lies here"
     backup = file.with_name(file.name + BACKUP_SUFFIX)
     try:
         with closing(sqlite3.connect(file, timeout=TIMEOUT_S)) as database, closing(sqlite3.connect(backup)) as kept:
             database.backup(kept)
             with database:
-                for one in found:
+                for one in paths:
                     database.execute(f"UPDATE {one.table} SET {one.column} = ? WHERE rowid = ?", (one.new, one.row))
     except sqlite3.Error as error:
         raise Failure(f"{file} cannot be rewritten, nothing was changed: {error}") from None
-    places = ", ".join(sorted({one.place for one in found}))
-    return f"{file.name}: {len(found)} paths of {places} are now of {file.resolve().parent} (as it was: {backup.name})"
+    places = ", ".join(sorted({one.place for one in paths}))
+    return f"{file.name}: {len(paths)} paths of {places} are now of {file.resolve().parent} (as it was: {backup.name})"
 
 
 def strays(file: Path, columns: tuple[tuple[str, str], ...] = COLUMNS) -> list[Stray]:

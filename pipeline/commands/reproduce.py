@@ -110,14 +110,14 @@ def _dvc(place: Path, env: dict[str, str], what: str, arguments: list[str], may_
 
 def _differences(known: dict, place: Path) -> list[str] | None:
     """None for the same weights; else what decides bits and is not the same, in words."""
-    made = json.loads((place / CARD).read_text("utf-8"))
-    expected, found = known["tags"]["weights_sha256"], made["files"][WEIGHTS.name]
-    if found == expected:
+    card = json.loads((place / CARD).read_text("utf-8"))
+    expected, sha256 = known["tags"]["weights_sha256"], card["files"][WEIGHTS.name]
+    if sha256 == expected:
         return None
     then = known["card"]
-    pairs = {f"the {key}": (then.get(key), made.get(key)) for key in ("data", "reference", "device", "threads")}
-    before, now = then.get("made_with", {}), made.get("made_with", {})
+    pairs = {f"the {key}": (then.get(key), card.get(key)) for key in ("data", "reference", "device", "threads")}
+    before, now = then.get("made_with", {}), card.get("made_with", {})
     pairs |= {f"{key}": (before.get(key), now.get(key)) for key in sorted(before.keys() | now.keys())}
     said = [f"{name}: {one} then, {other} now" for name, (one, other) in pairs.items() if one != other]
-    weights = f"{WEIGHTS.name}: {expected} then, {found} now"
+    weights = f"{WEIGHTS.name}: {expected} then, {sha256} now"
     return [weights, *(said or ["nothing that the training's card names: a library beneath torch, or the kind of processor"])]

@@ -109,26 +109,26 @@ def inputs() -> list[str]:
     params = read_yaml(PARAMS)
     stages = (read_yaml(Path("dvc.yaml")).get("stages") or {}).values()
     outs = [next(iter(out)) if isinstance(out, dict) else out for stage in stages for out in stage.get("outs", [])]
-    made = [_resolved(out, params) for out in outs]
+    outs_made = [_resolved(out, params) for out in outs]
     read = dict.fromkeys(_resolved(dependency, params) for stage in stages for dependency in stage.get("deps", []))
-    return [path for path in read if not path.startswith(CODE) and not any(f"{path}/".startswith(f"{out}/") for out in made)]
+    return [path for path in read if not path.startswith(CODE) and not any(f"{path}/".startswith(f"{out}/") for out in outs_made)]
 
 
 def _resolved(text: str, params: dict) -> str:
     """With the values of params.yaml in place of ${a.b}."""
 
     def value(match: re.Match) -> str:
-        found: Any = params
+        value_: Any = params
         for part in match[1].split("."):
-            found = found[part]
-        return str(found)
+            value_ = value_[part]
+        return str(value_)
 
     return re.sub(r"\$\{([^}]+)\}", value, text)
 
 
 def as_if(params: dict, changes: dict[str, list]) -> dict[str, list]:
     """What `status` would say if params.yaml held these params, by what it says now: what they change is said anew."""
-    now, locked, found = read_yaml(PARAMS), read_yaml(LOCK_FILE).get("stages") or {}, dict(changes)
+    now, locked, stages = read_yaml(PARAMS), read_yaml(LOCK_FILE).get("stages") or {}, dict(changes)
     for stage, content in (read_yaml(Path("dvc.yaml")).get("stages") or {}).items():
         if stage not in locked:
             continue  # it has not run yet, whatever the params
@@ -147,10 +147,10 @@ def as_if(params: dict, changes: dict[str, list]) -> dict[str, list]:
                         said[kind][after] = "modified" if Path(after).exists() else "deleted"
         rest = [_without(gone, change) for change in changes.get(stage, [])]
         entries = [change for change in (*rest, *({kind: files} for kind, files in said.items() if files)) if change]
-        found.pop(stage, None)
+        stages.pop(stage, None)
         if entries:
-            found[stage] = entries
-    return found
+            stages[stage] = entries
+    return stages
 
 
 def _without(paths: set[str], change: Any) -> Any:

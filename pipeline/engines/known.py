@@ -25,10 +25,10 @@ def lines() -> list[str]:
     return [f"{TITLES[name]:<8} {_in_words(found)}" for name, found in checkout.recall(STATE).items() if name in TITLES]
 
 
-def _in_words(found: dict) -> str:
-    state = "" if found["ready"] else "starting" if "pid" in found else "waiting to be started"
-    deaths = f"died {found['deaths']} time{'s' if found['deaths'] > 1 else ''}, see {LOGS}/" if found["deaths"] else ""
-    return "  ".join(filter(None, [found["url"] or f"process {found.get('pid')}", state, deaths]))
+def _in_words(server: dict) -> str:
+    state = "" if server["ready"] else "starting" if "pid" in server else "waiting to be started"
+    deaths = f"died {server['deaths']} time{'s' if server['deaths'] > 1 else ''}, see {LOGS}/" if server["deaths"] else ""
+    return "  ".join(filter(None, [server["url"] or f"process {server.get('pid')}", state, deaths]))
 
 
 def page(name: str) -> str | None:

@@ -47,11 +47,11 @@ def versions() -> list[Version]:
 def _all(search: Callable) -> list:
     """Every page of a search of MLflow's client."""
     page = search(page_token=None)
-    found = [*page]
+    entries = [*page]
     while page.token:
         page = search(page_token=page.token)
-        found += page
-    return found
+        entries += page
+    return entries
 
 
 def deleted(file: Path, older_than_days: float = 0) -> dict[str, str]:

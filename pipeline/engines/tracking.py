@@ -102,10 +102,10 @@ def champion(name: str) -> Champion | None:
 
     client = connected()
     try:
-        found = client.get_model_version_by_alias(name, "champion")
+        version = client.get_model_version_by_alias(name, "champion")
     except MlflowException:
         return None
-    return _champion(found.version, found.creation_timestamp)
+    return _champion(version.version, version.creation_timestamp)
 
 
 def _champion(version: object, made_ms: int) -> Champion:

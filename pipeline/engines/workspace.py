@@ -51,9 +51,9 @@ def keep_files(name: str) -> tuple[State, list[str]]:
     result = answer([sys.executable, "-m", "stages.registry.snapshot"], checkout.environment())
     if result.returncode != 0:
         raise Failure(f"the state of this checkout cannot be kept: {result.stderr.strip()}")
-    found = json.loads(result.stdout)
-    git("update-ref", f"{KEPT}/{name}", found["git.state"])
-    return State(found["git.commit"], found["git.state"]), [left for left in found.get("git.left_out", "").split(", ") if left]
+    state = json.loads(result.stdout)
+    git("update-ref", f"{KEPT}/{name}", state["git.state"])
+    return State(state["git.commit"], state["git.state"]), [left for left in state.get("git.left_out", "").split(", ") if left]
 
 
 def changed_since(state: State, applied: str | None = None) -> list[str]:
@@ -95,9 +95,9 @@ def make(place: Path, state: State) -> Path:
 def _lend_identity(place: Path) -> None:
     """Whose name stands on the experiment's commit, where this checkout's own settings say it."""
     for key in ("user.name", "user.email"):
-        found = answer(["git", "config", key], checkout.environment())
-        if found.returncode == 0:
-            git("-C", str(place), "config", key, found.stdout.strip())
+        answered = answer(["git", "config", key], checkout.environment())
+        if answered.returncode == 0:
+            git("-C", str(place), "config", key, answered.stdout.strip())
 
 
 def _lend_cache(root: Path) -> None:
@@ -126,10 +126,10 @@ def fetch(place: Path, name: str) -> str:
         f"+refs/exps/*/{name}:refs/exps/*/{name}",
         "+refs/ganline/*:refs/ganline/*",
     )
-    found = experiment(name)
-    if found is None:
+    known = experiment(name)
+    if known is None:
         raise Failure(f"dvc exp run left no experiment {name} in {place}")
-    return found
+    return known
 
 
 def experiment(name: str) -> str | None:

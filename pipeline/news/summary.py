@@ -15,12 +15,12 @@ def show() -> None:
     from rich.table import Table
 
     metrics, decision = read(METRICS), read(DECISION)
-    found = scores(metrics)
-    if found:
+    rows = scores(metrics)
+    if rows:
         table = Table(title=_protocol(metrics), title_justify="left")
         for heading in ("score", "mean", "95 % interval", "held-out real images"):
             table.add_column(heading, justify="left" if heading == "score" else "right")
-        for name, entry in found:
+        for name, entry in rows:
             table.add_row(name, *_figures(entry))
         Console().print(table)
     for line in _places(decision):
@@ -68,13 +68,13 @@ def _places(decision: dict) -> list[str]:
 
 def scores(metrics: dict, prefix: str = "") -> list[tuple[str, dict]]:
     """Every entry that has a mean, in the order of the file."""
-    found = []
+    rows = []
     for name, entry in metrics.items():
         if isinstance(entry, dict) and isinstance(entry.get("mean"), (int, float)):
-            found.append((f"{prefix}{name}", entry))
+            rows.append((f"{prefix}{name}", entry))
         elif isinstance(entry, dict):
-            found += scores(entry, f"{prefix}{name} ")
-    return found
+            rows += scores(entry, f"{prefix}{name} ")
+    return rows
 
 
 def read(path: Path) -> dict:

@@ -31,19 +31,19 @@ def written(text: str, settings: list[str], meant: dict[str, Any]) -> str:
 
 def also_meant(text: str, many: list[list[str]]) -> list[dict[str, Any]]:
     """For each list of settings what it also means, {key: value}: asked once for all, and only where one may choose a name."""
-    found: list[dict[str, Any]] = [{} for _ in many]
-    asked = {place: _question(text, settings) for place, settings in enumerate(many) if any(_may_choose(text, one) for one in settings)}
-    if not asked:
-        return found
+    answers: list[dict[str, Any]] = [{} for _ in many]
+    questions = {place: _question(text, settings) for place, settings in enumerate(many) if any(_may_choose(text, one) for one in settings)}
+    if not questions:
+        return answers
     with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
-        json.dump(list(asked.values()), file)
+        json.dump(list(questions.values()), file)
         file.flush()
         result = answer([sys.executable, "-m", "apps.choose", file.name], environment())
     if result.returncode != 0:
         raise Failure(f"writing out what was chosen fails (python -m apps.choose):\n{result.stderr.strip()}")
-    for place, meant in zip(asked, json.loads(result.stdout), strict=True):
-        found[place] = {one["key"]: one["value"] for one in meant}
-    return found
+    for place, meant in zip(questions, json.loads(result.stdout), strict=True):
+        answers[place] = {one["key"]: one["value"] for one in meant}
+    return answers
 
 
 def _may_choose(text: str, setting: str) -> bool:

@@ -38,11 +38,11 @@ def apply(recipe: str | None, settings: list[str]) -> bool:
     text = before if recipe is None else read(recipe)
     if text is None:
         raise Mistake(f"{door.PARAMS} does not exist; copy a recipe: gan run --recipe digits (there are: {_listed()})")
-    asked = edits.put_settings(text, settings)
+    edited = edits.put_settings(text, settings)
     text = _with_path_for_url(choosing.put_choices(text, settings))
     if text == before:
         return False
-    with replacing(text, loses_edits=asked != before, whole=recipe is not None):
+    with replacing(text, loses_edits=edited != before, whole=recipe is not None):
         return True
 
 

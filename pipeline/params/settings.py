@@ -36,9 +36,9 @@ def get(text: str, key: str) -> Any:
 def put_section(text: str, key: str, content: dict) -> str:
     """YAML text in which the section at a key, which is there, has just this content: lines of what stays are left as they are."""
     path, kept = key.split("."), get(text, key)
-    if isinstance(kept, dict) and (found := _walk(text, path)[-1]).flow_style is False and found.value[0][0].value in content:
+    if isinstance(kept, dict) and (node := _walk(text, path)[-1]).flow_style is False and node.value[0][0].value in content:
         lines = text.splitlines(keepends=True)
-        for name, value in reversed(found.value):
+        for name, value in reversed(node.value):
             if name.value not in content:
                 del lines[name.start_mark.line : _last_line(text, value) + 1]
         text = "".join(lines)
@@ -88,13 +88,13 @@ def _put_setting(text: str, setting: str) -> str:
     new = _number(value) if isinstance(value, float) else typed.strip()
     edited = _written_anew(text, path, new) if node is None else _written_in_place(text, node, new)
     try:
-        found = _yaml("safe", pure=False).load(edited)
-        arrived = _at(found, path) == value
+        content = _yaml("safe", pure=False).load(edited)
+        arrived = _at(content, path) == value
     except Exception:  # the new text is no YAML any more
         arrived = False
     if not arrived:
         raise Mistake(f"--set {setting}: the value cannot stand there as it is; quote it, as in --set '{key}=\"…\"'")
-    if _plain(found) != _replaced(_plain(_yaml("safe", pure=False).load(text)), path, value):
+    if _plain(content) != _replaced(_plain(_yaml("safe", pure=False).load(text)), path, value):
         raise Mistake(
             f"--set {setting}: other keys would change too, which share what stands there by a YAML alias (&, *); write it out at each"
         )

@@ -24,9 +24,9 @@ def ask(session: str) -> dict:
     try:
         result = answer(command, checkout.environment(session), timeout_s=TIMEOUT_S)
         if result.returncode == 0:
-            found = json.loads(result.stdout)
-            sentence = str(found["sentence"])
-            return {"sentence": sentence, "comparable": bool(found.get("comparable")), "ratio": found.get("ratio")}
+            answered = json.loads(result.stdout)
+            sentence = str(answered["sentence"])
+            return {"sentence": sentence, "comparable": bool(answered.get("comparable")), "ratio": answered.get("ratio")}
         reason = (result.stderr.strip() or f"exit code {result.returncode}").splitlines()[-1]
     except (OSError, subprocess.SubprocessError, ValueError, LookupError, TypeError) as error:
         reason = f"{type(error).__name__}: {error}"

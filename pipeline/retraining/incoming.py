@@ -38,16 +38,16 @@ def _read(path: Path) -> Tracked:
 
 def wanting() -> list[tuple[str, Tracked]]:
     """What there is to do: (update or pull or checkout, the file)."""
-    found = tracked()
-    if not found:
+    files = tracked()
+    if not files:
         return []
     here = "pull" if _has_remote() else "checkout"
-    return [("update" if one.imported else here, one) for one in found if one.imported or one.missing]
+    return [("update" if one.imported else here, one) for one in files if one.imported or one.missing]
 
 
-def bring_tracked(what: str, one: Tracked) -> None:
+def bring_tracked(what: str, tracked: Tracked) -> None:
     """Away if the place it comes from does not answer, Failure with DVC's words for anything else."""
-    dvc.ask(what, str(one.file))
+    dvc.ask(what, str(tracked.file))
 
 
 def _has_remote() -> bool:

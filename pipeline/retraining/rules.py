@@ -70,16 +70,16 @@ def too_old() -> str | None:
     if most is None or name is None:
         return None
     try:
-        found = tracking.champion(name)
+        champion = tracking.champion(name)
     except Failure:
         return None
-    if found is None:
+    if champion is None:
         return None
-    age = datetime.now(UTC) - found.made
+    age = datetime.now(UTC) - champion.made
     if age <= timedelta(days=most):
         return None
     days = age / timedelta(days=1)
-    return f"champion {name} version {found.version} is {days:.1f} days old, over machine.retrain.max_age_days {most:g}"
+    return f"champion {name} version {champion.version} is {days:.1f} days old, over machine.retrain.max_age_days {most:g}"
 
 
 def news_of_age(sentence: str) -> bool:

@@ -20,7 +20,7 @@ def in_words(cron: str, timezone: str, now: datetime) -> list[str]:
 
 def changes(zone: zoneinfo.ZoneInfo, now: datetime) -> list[datetime]:
     """The moments (UTC, to the minute) at which a zone's clocks change, within a year of `now`."""
-    found, day = [], now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    days, day = [], now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     while day < now + AHEAD:
         following = day + timedelta(days=1)
         if _offset(zone, day) != _offset(zone, following):
@@ -28,9 +28,9 @@ def changes(zone: zoneinfo.ZoneInfo, now: datetime) -> list[datetime]:
             while high - low > timedelta(minutes=1):
                 middle = (low + (high - low) / 2).replace(second=0)
                 low, high = (middle, high) if _offset(zone, middle) == _offset(zone, low) else (low, middle)
-            found.append(high)
+            days.append(high)
         day = following
-    return found
+    return days
 
 
 def _offset(zone: zoneinfo.ZoneInfo, moment: datetime) -> timedelta:

@@ -31,16 +31,16 @@ def made() -> "RunnerDeployment":
     from ..engines.zombies import checkout_tag
     from ..flow import pipeline
 
-    found = pipeline.to_deployment(
+    deployment = pipeline.to_deployment(
         name=NAME,
         tags=[checkout_tag()],
         concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
         entrypoint_type=EntrypointType.MODULE_PATH,
         description="Brings new data, runs the stages that are stale, registers, tells. Nothing stale: it ends in seconds.",
     )
-    assert isinstance(found, RunnerDeployment), "called where no loop runs, it gives no coroutine"
-    found.model_fields_set.difference_update(KEPT)
-    return found
+    assert isinstance(deployment, RunnerDeployment), "called where no loop runs, it gives no coroutine"
+    deployment.model_fields_set.difference_update(KEPT)
+    return deployment
 
 
 def put_schedules(schedules: "list[DeploymentScheduleCreate]") -> None:
@@ -73,20 +73,20 @@ def known_deployment(api: str) -> dict | None:
 
 def end_of(api: str, run: str) -> str | None:
     """How a run ended, "name: message"; None while it goes. A run that the server has lost has ended."""
-    found = _asked(f"{api}/flow_runs/{run}", lost={"state": {"type": "CRASHED", "name": "Lost", "message": ""}})
-    if not found or found["state"]["type"] not in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"):
+    run_ = _asked(f"{api}/flow_runs/{run}", lost={"state": {"type": "CRASHED", "name": "Lost", "message": ""}})
+    if not run_ or run_["state"]["type"] not in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"):
         return None
-    return f"{found['state']['name']}: {found['state']['message'] or ''}".rstrip(": ")
+    return f"{run_['state']['name']}: {run_['state']['message'] or ''}".rstrip(": ")
 
 
 def in_words(api: str) -> list[str]:
     """When the flow runs by itself, a line for each schedule, and the next times; [] if it never does."""
-    found = known_deployment(api)
-    if not found or not found["schedules"]:
+    deployment = known_deployment(api)
+    if not deployment or not deployment["schedules"]:
         return []
-    lines = [_schedule_in_words(one) for one in found["schedules"]]
-    paused = ["paused on the page: it starts nothing until it is resumed there"] if found.get("paused") else []
-    return [*lines, *paused, *_next(api, found)]
+    lines = [_schedule_in_words(one) for one in deployment["schedules"]]
+    paused = ["paused on the page: it starts nothing until it is resumed there"] if deployment.get("paused") else []
+    return [*lines, *paused, *_next(api, deployment)]
 
 
 def clocks_in_words(api: str) -> list[str]:
@@ -107,12 +107,12 @@ def _schedule_in_words(schedule: dict) -> str:
 
 
 def _next(api: str, deployment: dict) -> list[str]:
-    asked = {
+    query = {
         "flow_runs": {"deployment_id": {"any_": [deployment["id"]]}, "state": {"type": {"any_": ["SCHEDULED"]}}},
         "sort": "EXPECTED_START_TIME_ASC",
         "limit": SHOWN_RUNS,
     }
-    runs = _asked(f"{api}/flow_runs/filter", asked) or []
+    runs = _asked(f"{api}/flow_runs/filter", query) or []
     zone = _zone(deployment["schedules"])
     times = [datetime.fromisoformat(run["expected_start_time"]).astimezone(zone) for run in runs]
     where = f" ({zone})" if zone else ""

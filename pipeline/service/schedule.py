@@ -49,12 +49,12 @@ def wish(cron: str | None, timezone: str | None, every: str | None, on_data: boo
 def interval(every: str, option: str = "--every") -> timedelta:
     """ "6h" -> six hours."""
     try:
-        found = timedelta(seconds=durations.seconds(every))
+        span = timedelta(seconds=durations.seconds(every))
     except ValueError:
         raise Mistake(f"{option} {every!r} is no interval; write a number and s, m, h or d, as in 30s, 15m, 6h") from None
-    if found < SHORTEST:
+    if span < SHORTEST:
         raise Mistake(f"{option} {every!r} is shorter than Prefect's own step; {SHORTEST.seconds}s is the shortest")
-    return found
+    return span
 
 
 def _zone(name: str | None) -> str:
@@ -70,17 +70,17 @@ def _zone(name: str | None) -> str:
     return name
 
 
-def set_to(asked: Wish, port: int | None) -> None:
+def set_to(wish: Wish, port: int | None) -> None:
     """Deploy the schedule to the server of `gan up`; where none runs, be that server until Ctrl-C."""
-    if asked.on_data:
+    if wish.on_data:
         watch.check()
     if api := known.api():
         _use(api)
-        deployment.put_schedules(_schedules(asked))
-        watch.want(asked.on_data)
+        deployment.put_schedules(_schedules(wish))
+        watch.want(wish.on_data)
         show()
     else:
-        _serve(asked, port)
+        _serve(wish, port)
 
 
 def _use(api: str) -> None:
@@ -89,22 +89,21 @@ def _use(api: str) -> None:
     os.environ["PREFECT_API_URL"] = api
 
 
-def _schedules(asked: Wish) -> list:
+def _schedules(wish: Wish) -> list:
     """As Prefect keeps them: each gives its runs the reason why they are there. Mistake if it is no cron expression."""
     from prefect.client.schemas.actions import DeploymentScheduleCreate
     from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
 
-    parameters = {"trigger": "schedule", "reason": asked.words, "late_limit_s": asked.late_limit.total_seconds()}
-    if asked.cron is not None:
+    parameters = {"trigger": "schedule", "reason": wish.words, "late_limit_s": wish.late_limit.total_seconds()}
+    if wish.cron is not None:
         try:
-            when: CronSchedule | IntervalSchedule = CronSchedule(cron=asked.cron, timezone=asked.timezone)
+            when: CronSchedule | IntervalSchedule = CronSchedule(cron=wish.cron, timezone=wish.timezone)
         except ValueError:
             raise Mistake(
-                f"--cron {asked.cron!r} is no cron expression; write minute, hour, day, month and weekday, "
-                "as in '0 3 * * *', daily at three"
+                f"--cron {wish.cron!r} is no cron expression; write minute, hour, day, month and weekday, as in '0 3 * * *', daily at three"
             ) from None
-    elif asked.every is not None:
-        when = IntervalSchedule(interval=asked.every)
+    elif wish.every is not None:
+        when = IntervalSchedule(interval=wish.every)
     else:
         return []
     return [DeploymentScheduleCreate(schedule=when, active=True, parameters=parameters)]
@@ -133,23 +132,23 @@ def _server() -> str:
     raise Mistake("no server runs that would keep a schedule: gan up; or give --every or --cron, to be the server here")
 
 
-def _serve(asked: Wish, port: int | None) -> None:
+def _serve(wish: Wish, port: int | None) -> None:
     """Server and runner, until Ctrl-C or SIGTERM; then a run in its middle ends too, and the schedule with them."""
     with checkout.lock(checkout.SERVERS_LOCK), ExitStack() as stack:
         own = None if "PREFECT_API_URL" in os.environ else supervisor.prefect(server.port(port))
         api = (own.api if own else None) or os.environ["PREFECT_API_URL"]
         services = [own] if own else []
         _use(api)
-        schedules = _schedules(asked)
+        schedules = _schedules(wish)
         stack.enter_context(supervisor.kept(services))
         if own:
             supervisor.wait_for(own, services)
             stack.enter_context(server.announced(api))
         stack.callback(_forget)
         deployment.put_schedules(schedules)
-        watch.want(asked.on_data)
+        watch.want(wish.on_data)
         services += [supervisor.runner(api, own), supervisor.watcher(api, own)]
-        print(f"{asked.words}: {api.removesuffix('/api')}   (Ctrl-C ends it)", flush=True)
+        print(f"{wish.words}: {api.removesuffix('/api')}   (Ctrl-C ends it)", flush=True)
         for line in deployment.clocks_in_words(api):
             print(line, flush=True)
         while True:

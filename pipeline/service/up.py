@@ -42,12 +42,12 @@ def up(port: int | None, mlflow_port: int | None) -> None:
 
 def _ports(port: int | None, mlflow_port: int | None, before: dict) -> list[str]:
     """For the servers that are wanted here; where they ended without `gan down`, those they had, unless somebody else has them now."""
-    found = []
+    ports = []
     if "PREFECT_API_URL" not in os.environ:
-        found.append(f"prefect={server.port(port, _port_of(before, 'prefect') or server.USUAL_PORT)}")
+        ports.append(f"prefect={server.port(port, _port_of(before, 'prefect') or server.USUAL_PORT)}")
     if not tracking.is_served():
-        found.append(f"mlflow={server.port(mlflow_port, _port_of(before, 'mlflow') or MLFLOW_PORT, '--mlflow-port')}")
-    return found
+        ports.append(f"mlflow={server.port(mlflow_port, _port_of(before, 'mlflow') or MLFLOW_PORT, '--mlflow-port')}")
+    return ports
 
 
 def _port_of(state: dict, name: str) -> int | None:

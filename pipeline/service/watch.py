@@ -39,9 +39,9 @@ class Listing:
 def listing(path: str) -> Listing:
     """Of a file, or of everything below a folder; nothing of one that is not there."""
     files, size, digest = 0, 0, 0
-    for name, found in _below(Path(path)):
-        entry = f"{name}\0{found.st_size}\0{found.st_mtime_ns}".encode(errors="surrogateescape")
-        files, size = files + 1, size + found.st_size
+    for name, file in _below(Path(path)):
+        entry = f"{name}\0{file.st_size}\0{file.st_mtime_ns}".encode(errors="surrogateescape")
+        files, size = files + 1, size + file.st_size
         digest += int.from_bytes(hashlib.blake2b(entry, digest_size=8).digest())
     return Listing(files, size, digest % 2**64)
 
@@ -89,11 +89,11 @@ def in_words() -> list[str]:
 
 def check() -> list[str]:
     """What there is to watch; Mistake if nothing is."""
-    found = [*dvc.inputs(), *(str(one.file) for one in incoming.tracked() if one.imported)]
-    if not found:
+    watched = [*dvc.inputs(), *(str(one.file) for one in incoming.tracked() if one.imported)]
+    if not watched:
         way_out = "name a folder of your own: gan run --set prepare.source.path=…"
         raise Mistake(f"there is nothing to watch: all data are made by stages; {way_out}")
-    return found
+    return watched
 
 
 def watch() -> None:

@@ -53,16 +53,16 @@ def _named(words: list[str]) -> Sweep:
 
 def _run(words: list[str], options: Options) -> int:
     with table.live() as (show, say):
-        found = _found(words, options, say)
-        sweep.wait_again(found, options.retry)
-        if any(trial.status == WAITING for trial in found.trials):
-            say(f"{found.name}: {len(found.trials)} trials, {found.search} search; interrupted, the same command goes on")
-            sweep.run(found, options.parallel, show, say)
+        begun = _found(words, options, say)
+        sweep.wait_again(begun, options.retry)
+        if any(trial.status == WAITING for trial in begun.trials):
+            say(f"{begun.name}: {len(begun.trials)} trials, {begun.search} search; interrupted, the same command goes on")
+            sweep.run(begun, options.parallel, show, say)
         else:
-            say(f"{found.name} is finished; more trials: --trials N, failed and stopped ones again: --retry")
-        _tell_end(found)
-    table.print_table(found)
-    return int(any(trial.status == FAILED for trial in found.trials))
+            say(f"{begun.name} is finished; more trials: --trials N, failed and stopped ones again: --retry")
+        _tell_end(begun)
+    table.print_table(begun)
+    return int(any(trial.status == FAILED for trial in begun.trials))
 
 
 def _found(words: list[str], options: Options, say) -> Sweep:
@@ -72,48 +72,48 @@ def _found(words: list[str], options: Options, say) -> Sweep:
         return sweep.open_or_begin(words, options.name, options.trials, options.search, options.seed, options.early_stop, say)
     if words:
         raise Mistake(f"--resume {options.resume} goes on with its own search; leave {' '.join(words)!r} out")
-    found = sweep.read(options.resume)
-    found.extend(options.trials)
-    return found
+    begun = sweep.read(options.resume)
+    begun.extend(options.trials)
+    return begun
 
 
-def _tell_end(found: Sweep) -> None:
+def _tell_end(begun: Sweep) -> None:
     """The best trial and its scores, on the sweep's own MLflow run."""
-    ranked = table.ranked(found)
+    ranked = table.ranked(begun)
     if not ranked:
-        sweep.tell_run(found, status="FAILED")
+        sweep.tell_run(begun, status="FAILED")
         return
     best = ranked[0]
     scores = {f"best/{name}/{key}": score[key] for name, score in best.scores.items() for key in ("mean", "low", "high") if key in score}
     values = {f"best.{key}": settings.spelled(value) for key, value in best.point.items()}
-    alike = ", ".join(trial.name for trial in table.not_told_apart(found)) or "none"
+    alike = ", ".join(trial.name for trial in table.not_told_apart(begun)) or "none"
     tags = {"best": best.name, "best.not_told_apart_from": alike, "protocol.hash": best.protocol or "unknown", **values}
-    sweep.tell_run(found, tags=tags, metrics=scores, status="FINISHED")
+    sweep.tell_run(begun, tags=tags, metrics=scores, status="FINISHED")
 
 
 def _apply(called: str, words: list[str]) -> int:
     """Put a finished trial's params and results into the checkout: `dvc exp apply`, which then needs only to register."""
-    found = _named(words)
+    named = _named(words)
     if called.lower() == BEST:
-        ranked = table.ranked(found)
+        ranked = table.ranked(named)
         if not ranked:
-            raise Mistake(f"{found.name} has no finished trial with a score {found.metric} yet; see: gan sweep show {found.name}")
-        if others := table.other_protocols(found):
+            raise Mistake(f"{named.name} has no finished trial with a score {named.metric} yet; see: gan sweep show {named.name}")
+        if others := table.other_protocols(named):
             raise Mistake(
-                f"{others} of the trials of {found.name} were scored by another protocol, so none is the best of all; "
-                f"compare them (gan compare {found.name}) and name one: gan sweep apply TRIAL {found.name}"
+                f"{others} of the trials of {named.name} were scored by another protocol, so none is the best of all; "
+                f"compare them (gan compare {named.name}) and name one: gan sweep apply TRIAL {named.name}"
             )
         trial = ranked[0]
     else:
-        trial = sweep.trial_of(found, called)
+        trial = sweep.trial_of(named, called)
     if trial.status != FINISHED:
-        raise Mistake(f"{trial.name} is {trial.status}, not finished: it has no results; see: gan sweep show {found.name}")
+        raise Mistake(f"{trial.name} is {trial.status}, not finished: it has no results; see: gan sweep show {named.name}")
     if workspace.experiment(trial.name) is None:
         raise Failure(f"the DVC experiment {trial.name} is gone (dvc exp list -A); its params again: gan run {_settings(trial)}")
     with checkout.lock():
-        if changed := workspace.changed_since(found.state, trial.name):
+        if changed := workspace.changed_since(named.state, trial.name):
             raise Mistake(
-                f"changed since {found.name} began, and dvc exp apply would put back: {', '.join(changed[:5])}. "
+                f"changed since {named.name} began, and dvc exp apply would put back: {', '.join(changed[:5])}. "
                 f"Only the params of {trial.name}, on the files of now: gan run {_settings(trial)}"
             )
         replaceable = recipe.loses_nothing()
@@ -122,7 +122,7 @@ def _apply(called: str, words: list[str]) -> int:
         raise Failure(f"dvc exp apply {trial.name} failed; its own words stand above")
     if replaceable:
         recipe.remember_as_own()
-    if called.lower() == BEST and (alike := table.not_told_apart(found)):
+    if called.lower() == BEST and (alike := table.not_told_apart(named)):
         print(f"mind: its interval overlaps those of {', '.join(one.name for one in alike)}: it cannot be called better than they")
     print(f"{trial.name} is applied: {trial.words()}; gan run registers it as no experiment does: the gate may make it champion")
     return 0

@@ -100,16 +100,16 @@ def _choice(key: str, text: str) -> Choice:
     return Choice(key, tuple(different))
 
 
-def search_of(axes: list[Choice | Range], asked: str | None, trials: int | None) -> str:
+def search_of(axes: list[Choice | Range], wanted: str | None, trials: int | None) -> str:
     """grid or random: a grid of lists if it has no more trials than asked for, else random."""
     ranges = [axis.key for axis in axes if isinstance(axis, Range)]
-    if asked == "grid" and ranges:
+    if wanted == "grid" and ranges:
         raise Mistake(f"{ranges[0]} is a range, which has no grid; write its values (key=a,b,c), or --search random")
-    if asked not in (None, *SEARCHES):
-        raise Mistake(f"--search {asked} is none; write grid or random, or leave it out")
+    if wanted not in (None, *SEARCHES):
+        raise Mistake(f"--search {wanted} is none; write grid or random, or leave it out")
     sizes = [len(axis.values) for axis in axes if isinstance(axis, Choice)]
     few_enough = not ranges and (trials is None or math.prod(sizes) <= trials)
-    return asked or ("grid" if few_enough else "random")
+    return wanted or ("grid" if few_enough else "random")
 
 
 def points(axes: list[Choice | Range], search: str, trials: int | None, seed: int) -> list[dict[str, Any]]:
@@ -121,14 +121,14 @@ def points(axes: list[Choice | Range], search: str, trials: int | None, seed: in
             random.Random(seed).shuffle(grid)
             trials = trials or USUAL_TRIALS
         return grid[:trials]
-    generator, found = random.Random(seed), []
+    generator, drawn = random.Random(seed), []
     for _ in range(MOST_DRAWS * (trials or USUAL_TRIALS)):
         point = {axis.key: axis.draw(generator) for axis in axes}
-        if point not in found:
-            found.append(point)
-        if len(found) == (trials or USUAL_TRIALS):
+        if point not in drawn:
+            drawn.append(point)
+        if len(drawn) == (trials or USUAL_TRIALS):
             break
-    return found
+    return drawn
 
 
 def setting(key: str, value: Any) -> str:

@@ -87,10 +87,10 @@ def names() -> list[str]:
 
 
 def newest() -> Sweep:
-    found = names()
-    if not found:
+    known = names()
+    if not known:
         raise Mistake("there is no sweep yet; begin one: gan sweep train.loss.name=hinge,relativistic")
-    return read(found[-1])
+    return read(known[-1])
 
 
 def open_or_begin(
@@ -105,9 +105,9 @@ def open_or_begin(
     """The sweep of this command that is not finished, or a new one. Mistake before anything runs: a word, a key, a value."""
     axes = space.parse(words)
     search = space.search_of(axes, search, trials)
-    asked = {"words": words, "search": search, "seed": seed}
+    settings = {"words": words, "search": search, "seed": seed}
     for known in map(read, reversed(names())):
-        if (known.name == name or name is None) and {key: getattr(known, key) for key in asked} == asked:
+        if (known.name == name or name is None) and {key: getattr(known, key) for key in settings} == settings:
             before = len(known.trials)
             known.extend(trials)
             changed = workspace.changed_since(known.state)
@@ -117,7 +117,7 @@ def open_or_begin(
                 _check(known.trials[before:], workspace.text_of(known.state, door.PARAMS))
                 known.early_stop = early_stop
                 return known
-    return _begun(axes, asked, _new_name(name), trials, early_stop, say)
+    return _begun(axes, settings, _new_name(name), trials, early_stop, say)
 
 
 def _new_name(name: str | None) -> str:
@@ -134,18 +134,18 @@ def _new_name(name: str | None) -> str:
     return name
 
 
-def _begun(axes: list, asked: dict, name: str, trials: int | None, early_stop: bool, say: Callable[[str], None]) -> Sweep:
+def _begun(axes: list, told: dict, name: str, trials: int | None, early_stop: bool, say: Callable[[str], None]) -> Sweep:
     text = recipe.params_text() or ""
-    points = space.points(axes, asked["search"], trials, asked["seed"])
-    made = [Trial(f"{name}-{number:02d}", point) for number, point in enumerate(points, start=1)]
-    _check(made, text)
+    points = space.points(axes, told["search"], trials, told["seed"])
+    trials_ = [Trial(f"{name}-{number:02d}", point) for number, point in enumerate(points, start=1)]
+    _check(trials_, text)
     state, left_out = workspace.keep_files(name)
     if left_out:
         say(f"not in the trials, since neither git nor DVC knows them: {', '.join(left_out[:5])}")
     return Sweep(
-        name=name, **asked, early_stop=early_stop, began=datetime.now().astimezone().isoformat(timespec="seconds"),
+        name=name, **told, early_stop=early_stop, began=datetime.now().astimezone().isoformat(timespec="seconds"),
         experiment=str(settings.get(text, "register.name") or "ganline"),
-        metric=str(settings.get(text, "register.gate.metric") or "fid"), state=state, trials=made,
+        metric=str(settings.get(text, "register.gate.metric") or "fid"), state=state, trials=trials_,
     )  # fmt: skip
 
 
