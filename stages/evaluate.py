@@ -35,14 +35,14 @@ def main() -> None:
 
 def _discriminator(folder: Path, scores: scoring.Scores) -> dict[str, float]:
     """Mean probability of being real that D gives: where training images get more than held-out ones, it has overfitted."""
-    judge, found = generator.load_discriminator(folder), {}
+    judge, means = generator.load_discriminator(folder), {}
     for split in dataset.SPLITS:
         images = dataset.read(artifacts.ROOT / "prepare", split, scores.reference.data["classes"])
         count = min(len(images), reference_set.MOST_COMPARED)
-        found[split] = judge.probability(images.pixels(np.arange(count)), images.labels[:count])
+        means[split] = judge.probability(images.pixels(np.arange(count)), images.labels[:count])
     draw = scores.draws[0]
-    found["generated"] = judge.probability(draw.pixels, None if draw.labels is None else draw.labels[: len(draw.pixels)])
-    return {name: score_files.rounded(float(probability.mean())) for name, probability in found.items()}
+    means["generated"] = judge.probability(draw.pixels, None if draw.labels is None else draw.labels[: len(draw.pixels)])
+    return {name: score_files.rounded(float(probability.mean())) for name, probability in means.items()}
 
 
 if __name__ == "__main__":

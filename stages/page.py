@@ -21,11 +21,11 @@ _JOINERS = "\u200c\u200d"  # format characters that Persian, Indic scripts and e
 def template(name: str, **filters: Callable) -> jinja2.Template:
     """`stages/room/module.html.j2`, by its path; it stands beside the module that fills it. What is put in is escaped; what it names
     and is not given is an error. It has the filters `number` and `visible`, and `filters`."""
-    made = jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_ROOT), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    made.filters |= {"number": lambda value: f"{value:,}", "visible": visible, **filters}
-    return made.get_template(name)
+    environment.filters |= {"number": lambda value: f"{value:,}", "visible": visible, **filters}
+    return environment.get_template(name)
 
 
 def png_uri(content: bytes) -> str:

@@ -365,12 +365,12 @@ def load(path: Path = Path("params.yaml")) -> Params:
     """Read and check a params file; Refused says key, value and way out of each mistake."""
     content = _content(path)
     try:
-        found = Params.model_validate(content)
+        loaded = Params.model_validate(content)
     except pydantic.ValidationError as error:
         mistakes = _without_echoes([found for one in error.errors() for found in _sentences(one, Params)])
     else:
         if not (mistakes := list(_secret_ones(content))):
-            return found
+            return loaded
     raise Refused("\n".join(f"{path}: {mistake}" for mistake in mistakes))
 
 

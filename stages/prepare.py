@@ -167,14 +167,14 @@ class Inputs:
     def pixels(self, numbers: np.ndarray) -> np.ndarray:
         """Prepared pixels (n, C, H, W) uint8 of inputs that have them, checked against their hashes."""
         records = self.records[numbers]
-        found = np.empty((len(numbers), *self.shape), np.uint8)
+        images = np.empty((len(numbers), *self.shape), np.uint8)
         stored = records >= 0
-        found[stored] = self.store.records.read(records[stored])
-        found[~stored] = self.scratch.read(-2 - records[~stored])
-        if not np.array_equal(decoding.contents_of(found).view(">u8"), self.content[numbers]):
+        images[stored] = self.store.records.read(records[stored])
+        images[~stored] = self.scratch.read(-2 - records[~stored])
+        if not np.array_equal(decoding.contents_of(images).view(">u8"), self.content[numbers]):
             shutil.rmtree(self.store_folder)
             raise ValueError(f"{self.store_folder} was damaged and has been removed; run the same command again: it decodes anew")
-        return found
+        return images
 
     def fingerprints(self, numbers: np.ndarray) -> selection.Fingerprints:
         """What those inputs are told apart by; to be asked for once."""
@@ -198,11 +198,11 @@ class Inputs:
     def paths(self, numbers: np.ndarray) -> dict[int, str]:
         """The paths of some inputs."""
         wanted = np.unique(numbers)
-        found: dict[int, str] = {}
+        by_number: dict[int, str] = {}
         for first, batch in self.rows() if len(wanted) else ():
             here = wanted[np.searchsorted(wanted, first) : np.searchsorted(wanted, first + len(batch))]
-            found |= dict(zip(here.tolist(), batch["path"].take(pa.array(here - first)).to_pylist()))
-        return found
+            by_number |= dict(zip(here.tolist(), batch["path"].take(pa.array(here - first)).to_pylist()))
+        return by_number
 
 
 @dataclass
@@ -260,13 +260,13 @@ class Choice:
             heldout = inputs.published[usable] == _PARTS.index(self.part)
         else:
             heldout = selection.to_heldout(prints.content[:, 0], float(config.heldout))
-        found = selection.select(prints, heldout, config.near_duplicates)
+        selected = selection.select(prints, heldout, config.near_duplicates)
         self.twin, self.near = np.full(count, -1, np.int32), np.zeros(count, bool)
-        has_twin = found.twin >= 0
-        self.twin[usable[has_twin]], self.near[usable] = usable[found.twin[has_twin]], found.near
+        has_twin = selected.twin >= 0
+        self.twin[usable[has_twin]], self.near[usable] = usable[selected.twin[has_twin]], selected.near
         self.heldout = np.zeros(count, bool)
         self.heldout[usable] = heldout
-        order = usable[found.order]
+        order = usable[selected.order]
         self.order = order[self.twin[order] < 0]  # the inputs that are kept, by content
         self.shard, self.index = np.full(count, -1, np.int32), np.full(count, -1, np.int32)
         self.shard_names: list[str] = []
@@ -293,19 +293,19 @@ class Choice:
     def _note_of_parts(self, usable: np.ndarray) -> list[str]:
         """What became of folders that were found to be published parts, for those who mean classes by them."""
         counts = {part: int((self.inputs.published[usable] == number).sum()) for number, part in enumerate(_PARTS)}
-        found = [f"{part} ({count:,} images)" for part, count in counts.items() if count]
-        if self.inputs.splits is not None or not found:
+        parts = [f"{part} ({count:,} images)" for part, count in counts.items() if count]
+        if self.inputs.splits is not None or not parts:
             return []
         what = f"{self.part} is held out" if self.part else f"prepare.heldout {self.config.heldout} of all is held out, whatever the part"
         way_out = "if these folders are classes, name the source (folder or archive) and set prepare.source.splits: false"
-        return [f"by the folders' names there are published parts, {' and '.join(found)}, and {what}; {way_out}"]
+        return [f"by the folders' names there are published parts, {' and '.join(parts)}, and {what}; {way_out}"]
 
     def _published(self, usable: np.ndarray) -> str:
         """The part that is held out: test, else val. ValueError if none is published, or nothing to train on."""
-        found = {part for number, part in enumerate(_PARTS) if (self.inputs.published[usable] == number).any()}
-        if "train" in found and len(found) > 1:
-            return "test" if "test" in found else "val"
-        which = " and ".join(sorted(found)) if found else "none"
+        parts = {part for number, part in enumerate(_PARTS) if (self.inputs.published[usable] == number).any()}
+        if "train" in parts and len(parts) > 1:
+            return "test" if "test" in parts else "val"
+        which = " and ".join(sorted(parts)) if parts else "none"
         raise ValueError(
             f"prepare.heldout is published, which needs a part train and a part test (or val), but the usable images of "
             f"{self.config.source['path']} have {which}: set it to a share, as in 0.2, or say which is which by folders called "
@@ -339,13 +339,13 @@ class Choice:
             )
 
     def _examples(self) -> str:
-        found: list[str] = []
+        examples: list[str] = []
         for _, batch in self._rows():
-            rows = batch.select(["path", "reason"]).filter(pa.compute.is_valid(batch["reason"])).slice(0, 3 - len(found))
-            found += [f"{row['path']} {row['reason']}" for row in rows.to_pylist()]
-            if len(found) == 3:
+            rows = batch.select(["path", "reason"]).filter(pa.compute.is_valid(batch["reason"])).slice(0, 3 - len(examples))
+            examples += [f"{row['path']} {row['reason']}" for row in rows.to_pylist()]
+            if len(examples) == 3:
                 break
-        return f" Set aside: {'; '.join(found)}." if found else ""
+        return f" Set aside: {'; '.join(examples)}." if examples else ""
 
     def _refuse_flat(self) -> None:
         """ValueError if all that is kept is black, or white: no level of any pixel leaves a sixteenth of them."""

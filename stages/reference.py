@@ -26,9 +26,9 @@ def main() -> None:
         device = numerics.resolve_device(chosen.reference.device, "reference.device")
         network, facts = _fit(chosen.reference, data, splits)
         safetensors.torch.save_file(network.state_dict(), out / "extractor.safetensors")
-        found = _features(network.to(device), splits)
-        safetensors.numpy.save_file(found, out / "features.safetensors")
-        safetensors.numpy.save_file(reference_set.measured(found, splits), out / "statistics.safetensors")
+        features = _features(network.to(device), splits)
+        safetensors.numpy.save_file(features, out / "features.safetensors")
+        safetensors.numpy.save_file(reference_set.measured(features, splits), out / "statistics.safetensors")
         rules = _protocol(chosen.reference, device, data, facts, artifacts.sha256_of_file(out / "extractor.safetensors"))
         artifacts.write_json(out / "protocol.json", rules)
         artifacts.seal("reference", {"protocol": rules["hash"]})
@@ -58,12 +58,12 @@ def _all_pixels(split: dataset.Dataset) -> np.ndarray:
 
 
 def _features(network: torch.nn.Module, splits: dict) -> dict[str, np.ndarray]:
-    found = {}
+    features = {}
     with progress.bar("features", sum(map(len, splits.values())), "images") as bar:
         for split, images in splits.items():
             blocks = progress.counted(images.batches(_BATCH_SIZE), bar)
-            found[f"{split}.features"], found[f"{split}.logits"] = protocol.features(network, blocks, _BATCH_SIZE)
-    return found
+            features[f"{split}.features"], features[f"{split}.logits"] = protocol.features(network, blocks, _BATCH_SIZE)
+    return features
 
 
 def _protocol(config: params.Reference, device: str, data: dict, facts: dict, extractor_sha256: str) -> dict:

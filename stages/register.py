@@ -108,14 +108,14 @@ def _created(client, uri: str, run_id: str | None, chosen: params.Params, identi
     tags |= identity | provenance.tags(chosen.register.data_licence, client.get_run(run_id).data.metrics)
     model, code = _upload(client, run_id, name, tags)
     with aliases.moving(client, uri, name):
-        found = versions.version_of(client, name, identity["weights_sha256"])
-        if found is None:
+        version = versions.version_of(client, name, identity["weights_sha256"])
+        if version is None:
             return client.create_model_version(
                 name, model.artifact_location, run_id, tags=tags | {"code_sha256": code}, model_id=model.model_id
             )
-    if found.source != model.artifact_location:
+    if version.source != model.artifact_location:
         client.delete_logged_model(model.model_id)  # another process was faster with the same weights, and uploaded its own
-    return found
+    return version
 
 
 def _upload(client, run_id: str, name: str, tags: dict[str, str]):
@@ -253,10 +253,10 @@ def _latency_ms() -> float:
 
     from gan import generator
 
-    made, took_s = generator.load(artifacts.ROOT / "train"), []
+    product, took_s = generator.load(artifacts.ROOT / "train"), []
     for first in range(5):
         started_s = time.perf_counter()
-        made.sample(range(first, first + made.card.block_size))
+        product.sample(range(first, first + product.card.block_size))
         took_s.append(time.perf_counter() - started_s)
     return 1000 * statistics.median(took_s)
 

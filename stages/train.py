@@ -136,9 +136,9 @@ class Training:
 
     def _score(self) -> dict[str, float]:
         """The quick score of the averaged networks, which it keeps if none was better; and how wide their images spread."""
-        made = self._product()
+        product = self._product()
         # the digits after the sixth differ between processors that agree on the weights
-        score, diversity = (float(f"{value:.6g}") for value in self.quick.score(made))
+        score, diversity = (float(f"{value:.6g}") for value in self.quick.score(product))
         if not self.state.best or score < self.state.rows_best():
             self.state.keep_best()
         return {"quick_fid": score, "diversity": diversity}
@@ -185,12 +185,12 @@ class Training:
             warm_start.keep_finished(self.folder, self.key_without_length)
 
 
-def grid(made: generator.Generator, rows: int):
+def grid(product: generator.Generator, rows: int):
     """A picture of `rows` rows: a column a class where classes are used, else seeds in order."""
-    columns = len(made.card.classes) if made.card.conditional else _GRID_COLUMNS
+    columns = len(product.card.classes) if product.card.conditional else _GRID_COLUMNS
     columns = min(columns, 20)
-    labels = np.tile(np.arange(columns), rows) if made.card.conditional else None
-    return images.grid(made.sample(np.arange(rows * columns), labels), columns)
+    labels = np.tile(np.arange(columns), rows) if product.card.conditional else None
+    return images.grid(product.sample(np.arange(rows * columns), labels), columns)
 
 
 class _Quick:
@@ -202,13 +202,13 @@ class _Quick:
         self.num_images, self.seed = chosen.train.quick.num_images, chosen.train.seed
 
     @torch.inference_mode()
-    def score(self, made: generator.Generator) -> tuple[float, float]:
+    def score(self, product: generator.Generator) -> tuple[float, float]:
         """The distance, and the spread of generated features as a share of real ones': √(tr Σ / tr Σ of real)."""
-        pixels = made.sample(np.arange(self.num_images))
+        pixels = product.sample(np.arange(self.num_images))
         features = [self.network(torch.from_numpy(part))[0] for part in np.array_split(pixels, max(1, len(pixels) // 256))]
-        found = frechet.features_to_statistics(torch.cat(features).numpy())
-        spread, real_spread = (np.trace(one.covariance) for one in (found, self.real))
-        return frechet.statistics_to_distance(found, self.real), float((spread / real_spread) ** 0.5)
+        statistics = frechet.features_to_statistics(torch.cat(features).numpy())
+        spread, real_spread = (np.trace(one.covariance) for one in (statistics, self.real))
+        return frechet.statistics_to_distance(statistics, self.real), float((spread / real_spread) ** 0.5)
 
 
 def _card(chosen: params.Params, data: dict) -> Card:
@@ -269,13 +269,13 @@ def _shown(row: dict, speed: float) -> dict:
 
 
 def _system(speed: float, device: str) -> dict[str, float]:
-    found = {
+    points = {
         "speed/images_per_s": speed,
         "speed/s_per_kimg": 1000 / speed,
         "system/memory_mb": psutil.Process().memory_info().rss / 2**20,
         "system/cpu_percent": psutil.cpu_percent(),
     }
-    return found | ({"system/gpu_memory_mb": torch.cuda.max_memory_allocated() / 2**20} if device == "cuda" else {})
+    return points | ({"system/gpu_memory_mb": torch.cuda.max_memory_allocated() / 2**20} if device == "cuda" else {})
 
 
 if __name__ == "__main__":

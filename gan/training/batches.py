@@ -38,11 +38,11 @@ class BalancedOrder:
 
     def numbers(self, first: int, count: int) -> np.ndarray:
         """The numbers (count,) at places first, first + 1, … of the sequence."""
-        found = []
+        drawn = []
         for round_, places in _by_whole(np.arange(first, first + count), len(self.members)):
             turn = streams.permutation(streams.key(self.seed, f"{self.purpose}/round {round_}"), len(self.members))
-            found += [self.members[own][self.orders[own].numbers(round_, 1)[0]] for own in turn[places % len(self.members)]]
-        return np.array(found, np.int64)
+            drawn += [self.members[own][self.orders[own].numbers(round_, 1)[0]] for own in turn[places % len(self.members)]]
+        return np.array(drawn, np.int64)
 
 
 def _by_whole(places: np.ndarray, size: int) -> list[tuple[int, np.ndarray]]:

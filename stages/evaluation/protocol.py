@@ -50,10 +50,10 @@ def features(network: torch.nn.Module, blocks: Iterable[np.ndarray], batch_size:
     """
     device = next(itertools.chain(network.parameters(), network.buffers())).device
     with torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):  # float32 is float32 on a GPU too
-        found = [_what_fits(network, torch.from_numpy(batch).to(device)) for batch in _regrouped(blocks, batch_size)]
-    if not found:
+        batches = [_what_fits(network, torch.from_numpy(batch).to(device)) for batch in _regrouped(blocks, batch_size)]
+    if not batches:
         raise ValueError("there is no image to take features of")
-    taken, logits = (torch.cat(part).numpy() for part in zip(*found))
+    taken, logits = (torch.cat(part).numpy() for part in zip(*batches))
     return frechet.checked(taken), logits
 
 

@@ -47,11 +47,11 @@ def nearest_images(queries: np.ndarray, images: dataset.Dataset, apart_from: np.
     return best / np.sqrt(flat.shape[1]), number
 
 
-def measured(found: dict[str, np.ndarray], splits: dict[str, dataset.Dataset]) -> dict[str, np.ndarray]:
+def measured(features: dict[str, np.ndarray], splits: dict[str, dataset.Dataset]) -> dict[str, np.ndarray]:
     """What scores need of the real images: moments of the training features (D,), (D, D), the distances of each one's nearest
     neighbours (N, k), and for held-out images `heldout.distance` to the nearest training image and `heldout.own`, its own to
     the next, (n,) each, of the first MOST_COMPARED."""
-    train = found["train.features"]
+    train = features["train.features"]
     moments = frechet.features_to_statistics(train)
     heldout = splits["heldout"].pixels(np.arange(min(len(splits["heldout"]), MOST_COMPARED)))
     distance, number = nearest_images(heldout, splits["train"])

@@ -39,16 +39,16 @@ def table(metrics: Metrics) -> str:
 
 
 def write(
-    out: Path, title: str, scores: scoring.Scores, metrics: Metrics, made: generator.Generator | None = None, history: Path | None = None
+    out: Path, title: str, scores: scoring.Scores, metrics: Metrics, product: generator.Generator | None = None, history: Path | None = None
 ) -> None:
     """Fill the folder; what only a generator of ours can show (first seeds, ways between them, its training) is left out without one."""
     artifacts.write_json(out / FILE, metrics.content())
     artifacts.write_json(out / "protocol.json", scores.rules)
     rows = scores.rows()
     pd.DataFrame(rows or [], columns=None if rows else ["class", "generated", "real"]).to_csv(out / "classes.csv", index=False)
-    pictures = {"grid": _first(scores, made), **_chosen(scores), "nearest": _pairs(scores), "map": _map(scores)}
-    if made is not None:
-        pictures["ways"] = _ways(made)
+    pictures = {"grid": _first(scores, product), **_chosen(scores), "nearest": _pairs(scores), "map": _map(scores)}
+    if product is not None:
+        pictures["ways"] = _ways(product)
     for name, picture in pictures.items():
         picture.save(out / f"{name}.png")
     encoded = {name: _png(picture) for name, picture in pictures.items()}
@@ -67,13 +67,13 @@ def _widths(pictures: dict[str, Image.Image]) -> dict[str, int]:
     return {name: picture.width if picture.width < 1000 else picture.width // 2 for name, picture in pictures.items()}
 
 
-def _first(scores: scoring.Scores, made: generator.Generator | None) -> Image.Image:
+def _first(scores: scoring.Scores, product: generator.Generator | None) -> Image.Image:
     """Nothing chosen: the images of the first seeds, a column a class; without a generator the first of the draw."""
-    if made is None:
+    if product is None:
         return images.grid(scores.draws[0].pixels[: ROWS * COLUMNS], COLUMNS)
-    columns = min(len(made.card.classes), MOST_COLUMNS) if made.card.conditional else COLUMNS
-    labels = np.tile(np.arange(columns), ROWS) if made.card.conditional else None
-    return images.grid(made.sample(np.arange(ROWS * columns), labels), columns)
+    columns = min(len(product.card.classes), MOST_COLUMNS) if product.card.conditional else COLUMNS
+    labels = np.tile(np.arange(columns), ROWS) if product.card.conditional else None
+    return images.grid(product.sample(np.arange(ROWS * columns), labels), columns)
 
 
 def _chosen(scores: scoring.Scores) -> dict[str, Image.Image]:
@@ -95,11 +95,13 @@ def _pairs(scores: scoring.Scores) -> Image.Image:
     return images.grid(np.concatenate(rows), min(COLUMNS, len(closest)))
 
 
-def _ways(made: generator.Generator) -> Image.Image:
+def _ways(product: generator.Generator) -> Image.Image:
     """Interpolations between neighbouring seeds, a row each."""
-    labels = np.arange(WAYS) % len(made.card.classes) if made.card.conditional else [None] * WAYS
+    labels = np.arange(WAYS) % len(product.card.classes) if product.card.conditional else [None] * WAYS
     rows = [
-        made.from_latents(interpolation.between(made, 2 * number, 2 * number + 1, STEPS), None if label is None else np.full(STEPS, label))
+        product.from_latents(
+            interpolation.between(product, 2 * number, 2 * number + 1, STEPS), None if label is None else np.full(STEPS, label)
+        )
         for number, label in enumerate(labels)
     ]
     return images.grid(np.concatenate(rows), STEPS)

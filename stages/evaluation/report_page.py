@@ -78,10 +78,10 @@ def _drawn(curve: dict) -> dict:
 
 
 def _flat(content: dict, prefix: str = "") -> list[tuple[str, str]]:
-    found = []
+    pairs = []
     for key, value in content.items():
         if isinstance(value, dict):
-            found += _flat(value, f"{prefix}{key}.")
+            pairs += _flat(value, f"{prefix}{key}.")
         else:
-            found.append((f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value)))
-    return found
+            pairs.append((f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value)))
+    return pairs

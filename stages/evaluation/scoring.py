@@ -138,11 +138,11 @@ class Scores:
     @cached_property
     def _scored(self) -> dict[str, Any]:
         """A part of Metrics a key, as the score files name them."""
-        found: dict[str, Any] = {}
+        scores: dict[str, Any] = {}
         for score in score_files.every():
             if self.task in score.TASKS and all(map(self.measured.has, score.NEEDS)):
-                found |= score.measure(self.measured)
-        return found
+                scores |= score.measure(self.measured)
+        return scores
 
     def notes(self) -> list[str]:
         """What a reader of the scores must know, in sentences."""

@@ -42,12 +42,12 @@ class Decoded:
 def contents_of(pixels: np.ndarray) -> np.ndarray:
     """Prepared pixels (n, C, H, W) uint8 -> (n, 16) uint8, the start of the SHA-256 of each with its shape: what an image
     is, whatever its file was."""
-    shape, found = hashlib.sha256(repr(pixels.shape[1:]).encode()), []
+    shape, hashes = hashlib.sha256(repr(pixels.shape[1:]).encode()), []
     for picture in pixels:
         digest = shape.copy()
         digest.update(picture)
-        found.append(digest.digest()[:16])
-    return np.frombuffer(b"".join(found), np.uint8).reshape(-1, 16)
+        hashes.append(digest.digest()[:16])
+    return np.frombuffer(b"".join(hashes), np.uint8).reshape(-1, 16)
 
 
 def decode(job: Job, block: _inputs.Block) -> Decoded:
@@ -148,11 +148,11 @@ class _Pictures:
                 remembered[number] = known[key]
                 continue
             self.keys[number] = key
-            found = pictures.decode(content, self.job.form, self.block.names[number])
+            picture = pictures.decode(content, self.job.form, self.block.names[number])
             for fact in FACTS:
-                self.columns[fact][number] = _fact(getattr(found, fact))
-            if found.pixels is not None:
-                new.append(found.pixels)
+                self.columns[fact][number] = _fact(getattr(picture, fact))
+            if picture.pixels is not None:
+                new.append(picture.pixels)
                 places.append(number)
         pixels = np.stack(new) if new else np.empty((0, *self.job.form.shape), np.uint8)
         prints = _fingerprints(len(contents), places, pixels)
@@ -167,15 +167,15 @@ class _Pictures:
             self.columns["reason"][number], self.columns["bytes"][number] = _fact(content.reason), size
             return None
         try:
-            found = _bytes_of(content) if isinstance(content, str) else content
+            picture = _bytes_of(content) if isinstance(content, str) else content
         except OSError as error:
             self.columns["reason"][number] = f"cannot be read: {error.strerror}"
             return None
-        if found is None or len(found) > LARGEST_FILE:
+        if picture is None or len(picture) > LARGEST_FILE:
             self.columns["reason"][number] = f"is too large: more than {LARGEST_FILE >> 20} MB"
             return None
-        self.columns["bytes"][number] = len(found)
-        return found
+        self.columns["bytes"][number] = len(picture)
+        return picture
 
     def _remember(self, number: int, known: store.Known, records, content, hashes, colours) -> None:
         for fact in FACTS:

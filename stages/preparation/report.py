@@ -186,16 +186,16 @@ class _Pairs:
             wanted = pc.unique(pa.chunked_array([wanted, *noted["twin"].chunks]))
         if not len(wanted):
             return cls({}, 0, 0, [])
-        found = pa.Table.from_batches(
+        pairs = pa.Table.from_batches(
             [
                 batch.filter(pc.and_(pc.is_in(batch["path"], wanted), pc.equal(batch["verdict"], "kept")))
                 for _, batch in _batches(out, "path", "split", "shard", "index", "verdict")
             ]
         )
-        places = _places(found.filter(pc.is_in(found["path"], pa.array(sorted(names), pa.string()))))
+        places = _places(pairs.filter(pc.is_in(pairs["path"], pa.array(sorted(names), pa.string()))))
         if noted is None:
             return cls(places, 0, 0, [])
-        twins = found.take(pc.index_in(noted["twin"], found["path"].combine_chunks()))
+        twins = pairs.take(pc.index_in(noted["twin"], pairs["path"].combine_chunks()))
         crosses = pc.fill_null(pc.not_equal(noted["split"], twins["split"]), False)
         leaks, theirs = (table.filter(crosses) for table in (noted, twins))
         shown = [
@@ -299,14 +299,14 @@ def _file_sizes(sizes: np.ndarray) -> dict:
 
 def _channels(levels: np.ndarray) -> list[dict]:
     """Mean and standard deviation of each channel over all pixels of the kept images, in levels [0, 255]."""
-    found = []
+    channels = []
     for name, counts in zip(CHANNELS[len(levels)], levels.tolist()):
         number = sum(counts)
         total = sum(level * count for level, count in enumerate(counts))
         squares = sum(level * level * count for level, count in enumerate(counts))
         mean, variance = (total / number, (number * squares - total * total) / number**2) if number else (0.0, 0.0)
-        found.append({"name": name, "mean": mean, "deviation": variance**0.5, "levels": counts})
-    return found
+        channels.append({"name": name, "mean": mean, "deviation": variance**0.5, "levels": counts})
+    return channels
 
 
 def _share_of_level_zero(counts: np.ndarray) -> float:
@@ -315,19 +315,19 @@ def _share_of_level_zero(counts: np.ndarray) -> float:
 
 def _pictures_of_examples(out: Path, content: dict, pairs: _Pairs, thumbnail: Thumbnail) -> dict:
     """Data URIs of examples: row number or path -> (its own picture or None, its twin's or None), so many in all."""
-    found, left = {}, PICTURED_EXAMPLES
+    pictures, left = {}, PICTURED_EXAMPLES
     for one in content["twins"]["examples"]:
-        found[one["path"]] = tuple(_uri(pairs.pixels(out, one[name])) for name in ("path", "twin"))
+        pictures[one["path"]] = tuple(_uri(pairs.pixels(out, one[name])) for name in ("path", "twin"))
         left -= 2
     groups = [content["twins"]["set_aside_examples"], *(kind["examples"] for kind in content["set_aside"])]
     for row, twin in ((one["row"], one["twin"]) for group in groups for one in group):
         if left < 2:
             break
-        if row in found:
+        if row in pictures:
             continue
-        found[row] = _uri(thumbnail(row)), _uri(pairs.pixels(out, twin))
-        left -= sum(picture is not None for picture in found[row])
-    return found
+        pictures[row] = _uri(thumbnail(row)), _uri(pairs.pixels(out, twin))
+        left -= sum(picture is not None for picture in pictures[row])
+    return pictures
 
 
 def _uri(pixels: np.ndarray | None) -> str | None:

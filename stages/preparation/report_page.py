@@ -75,34 +75,34 @@ def curve(levels: list[int]) -> str:
 def findings(content: dict) -> list[tuple[str, str]]:
     """What a person should look at, the gravest first: (bad, odd or good; a sentence)."""
     counts, named = content["counts"], [one for one in content["classes"] if one["name"] is not None]
-    found = []
+    sentences = []
     if leaks := content["twins"]["leaks"]:
-        found.append(("bad", f"{leaks:,} {'image has a near duplicate' if leaks == 1 else 'images have near duplicates'} in the "
+        sentences.append(("bad", f"{leaks:,} {'image has a near duplicate' if leaks == 1 else 'images have near duplicates'} in the "
                              "other split, so the held-out images are not new to what was trained"))  # fmt: skip
     if leaks := content["twins"]["set_aside"]:
-        found.append(("odd", f"{leaks:,} {'input' if leaks == 1 else 'inputs'} would have leaked from one split into the other, "
+        sentences.append(("odd", f"{leaks:,} {'input' if leaks == 1 else 'inputs'} would have leaked from one split into the other, "
                              "and so were set aside"))  # fmt: skip
-    found += [("odd", visible(note, _LONGEST_NOTE)) for note in content.get("notes", [])]
+    sentences += [("odd", visible(note, _LONGEST_NOTE)) for note in content.get("notes", [])]
     if counts["set_aside"] > 0.05 * counts["inputs"]:
-        found.append(("odd", f"{share(counts['set_aside'], counts['inputs'])} of the inputs were set aside"))
+        sentences.append(("odd", f"{share(counts['set_aside'], counts['inputs'])} of the inputs were set aside"))
     if "levels" in content:
-        found += _levels(content["levels"], content["form"].get("range"))
+        sentences += _levels(content["levels"], content["form"].get("range"))
     sizes = [one["train"] for one in named]
     if named and min(sizes) * 10 < max(sizes):
         smallest = min(named, key=lambda one: one["train"])
-        found.append(("odd", f"the classes are far from balanced: {visible(smallest['name'])!r} has {min(sizes):,} training "
+        sentences.append(("odd", f"the classes are far from balanced: {visible(smallest['name'])!r} has {min(sizes):,} training "
                              f"{'image' if min(sizes) == 1 else 'images'}, the largest class {max(sizes):,}"))  # fmt: skip
     if missing := sum(one["heldout"] == 0 for one in named):
-        found.append(("odd", f"{missing:,} of {len(named):,} classes have no held-out image"))
+        sentences.append(("odd", f"{missing:,} of {len(named):,} classes have no held-out image"))
     if any(one["part"] and one["part"] != "train" and one["train"] for one in content["published"]):
         parts = " and ".join(one["part"] for one in content["published"] if one["part"])
-        found.append(("odd", f"the data came as {parts}, of which all may be trained on here; prepare.heldout: published keeps the "
+        sentences.append(("odd", f"the data came as {parts}, of which all may be trained on here; prepare.heldout: published keeps the "
                              "published test part apart"))  # fmt: skip
     if smaller := content["sizes"]["smaller_than_prepared"]:
-        found.append(("odd", f"{smaller:,} {'input is' if smaller == 1 else 'inputs are'} smaller than the prepared images"))
+        sentences.append(("odd", f"{smaller:,} {'input is' if smaller == 1 else 'inputs are'} smaller than the prepared images"))
     if content["transparent_share"] == 0:
-        found.append(("odd", "no pixel is wholly transparent: three channels may do"))
-    return found or [("good", "nothing stands out")]
+        sentences.append(("odd", "no pixel is wholly transparent: three channels may do"))
+    return sentences or [("good", "nothing stands out")]
 
 
 def _levels(deep: dict, named: list[float] | None) -> list[tuple[str, str]]:
@@ -110,28 +110,30 @@ def _levels(deep: dict, named: list[float] | None) -> list[tuple[str, str]]:
     low, high = (f"{deep[end]:.6g}" for end in ("lowest", "highest"))
     inputs = f"{deep['count']:,} {'input has' if deep['count'] == 1 else 'inputs have'} more than 8 bits, with levels from {low} to {high}"
     if named is None:
-        found = [("good", f"{inputs}, taken as their type says: 16 bits from 0 to 65535, floats from 0 or -1 to 1")]
+        sentences = [("good", f"{inputs}, taken as their type says: 16 bits from 0 to 65535, floats from 0 or -1 to 1")]
         if 1 < deep["highest"] < 2**15:
-            found.append(
+            sentences.append(
                 (
                     "odd",
                     f"no level is above {high}, so that they are dark, or have fewer than 16 bits: prepare.range says which level is white",
                 )
             )
-        return found
+        return sentences
     black, white = (f"{end:.6g}" for end in named)
     share = (min(deep["highest"], named[1]) - max(deep["lowest"], named[0])) / (named[1] - named[0])
-    found = [("good", f"{inputs}, and prepare.range takes {black} as black and {white} as white")]
+    sentences = [("good", f"{inputs}, and prepare.range takes {black} as black and {white} as white")]
     if deep["clipped"]:
-        found.append(
+        sentences.append(
             (
                 "odd",
                 f"{deep['clipped']:,} of them {'has' if deep['clipped'] == 1 else 'have'} levels beyond prepare.range, which were cut off",
             )
         )
     if share < 0.5:
-        found.append(("odd", f"they fill {max(share, 0):.1%} of prepare.range, so that they keep {max(share, 0) * 256:.0f} of 256 levels"))
-    return found
+        sentences.append(
+            ("odd", f"they fill {max(share, 0):.1%} of prepare.range, so that they keep {max(share, 0) * 256:.0f} of 256 levels")
+        )
+    return sentences
 
 
 def _classes(classes: list[dict]) -> dict:
@@ -196,6 +198,6 @@ def _heat(octaves: list[dict]) -> dict | None:
     return {"widths": widths, "rows": rows}
 
 
-def _doubles(found: set[int]) -> list[int]:
+def _doubles(numbers: set[int]) -> list[int]:
     """Every power of two from the least to the greatest."""
-    return [2**power for power in range(min(found).bit_length() - 1, max(found).bit_length())]
+    return [2**power for power in range(min(numbers).bit_length() - 1, max(numbers).bit_length())]

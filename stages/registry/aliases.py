@@ -104,11 +104,11 @@ def before(client: "MlflowClient", name: str) -> str:
 def unfinished(client: "MlflowClient", name: str) -> str | None:
     """A sentence where an alias is not where its last move put it: that was cut short, or somebody moved it by MLflow itself."""
     last = {one.alias: one for one in history(client, name)}
-    one = last.get(versions.CHAMPION)
+    move = last.get(versions.CHAMPION)
     held = holder(client, name, versions.CHAMPION)
-    if (one.version if one else None) == held:
+    if (move.version if move else None) == held:
         return None
-    said = f"the last move gave it to version {one.version}" if one else "no move was written down"
+    said = f"the last move gave it to version {move.version}" if move else "no move was written down"
     what = f"{name}@{versions.CHAMPION} is held by {_in_words(held)}, and {said}"
     return f"{what}: a move was cut short, or made in MLflow itself; gan promote settles it"
 
@@ -158,11 +158,11 @@ def _token(client: "MlflowClient", key: str) -> str | None:
 
 
 def _model(client: "MlflowClient", name: str) -> Any:
-    found = next(iter(client.search_registered_models(f"name = '{name}'")), None)
-    if found is None:
+    model = next(iter(client.search_registered_models(f"name = '{name}'")), None)
+    if model is None:
         known = ", ".join(sorted(one.name for one in client.search_registered_models())) or "none"
         raise ValueError(f"{name!r} is no registered model; registered: {known}")
-    return found
+    return model
 
 
 def _who() -> str:

@@ -177,12 +177,12 @@ def _features_of_now(scored: dict, theirs: dict, ours: dict, folder: Path, numbe
         return _kept_features(own, "train", number)
     network = protocol.extractor(scored, theirs, folder)
     images = dataset.read(artifacts.ROOT / "prepare", "train", ours["classes"])
-    found: list[np.ndarray] = []
+    features: list[np.ndarray] = []
     for pixels in images.batches(scored["batch_size"]):
-        found.append(network(torch.from_numpy(pixels))[0].numpy())
-        if sum(map(len, found)) >= number:
+        features.append(network(torch.from_numpy(pixels))[0].numpy())
+        if sum(map(len, features)) >= number:
             break
-    return np.concatenate(found)[:number]
+    return np.concatenate(features)[:number]
 
 
 def _takes_the_same(own: dict, scored: dict) -> bool:
@@ -239,11 +239,11 @@ def points(answer: dict) -> dict[str, float]:
     """The figures of an answer, as MLflow's metrics."""
     if not answer["comparable"]:
         return {}
-    found = {f"drift/{key}": answer[key] for key in ("ratio", "distance", "floor")}
-    found["drift/classes"] = answer["classes"]["distance"]
+    by_name = {f"drift/{key}": answer[key] for key in ("ratio", "distance", "floor")}
+    by_name["drift/classes"] = answer["classes"]["distance"]
     for one in answer["channels"]:
-        found |= {f"drift/{one['name']}_{key}": one[key] for key in ("mean", "deviation")}
-    return {key: float(value) for key, value in found.items() if value is not None}
+        by_name |= {f"drift/{one['name']}_{key}": one[key] for key in ("mean", "deviation")}
+    return {key: float(value) for key, value in by_name.items() if value is not None}
 
 
 def sentence(answer: dict) -> str:

@@ -45,25 +45,25 @@ class Verdict:
 
 def absolute(limits: params.Gate, metrics: Metrics, weights_mb: float, latency_ms: Callable[[], float]) -> list[Rule]:
     """The rules that need no champion. `limits`: register.gate; `latency_ms` is asked only if limited."""
-    found = []
+    rules = []
     shares = ("precision", metrics.precision, limits.min_precision), ("recall", metrics.recall, limits.min_recall)
     for name, score, least in shares:
         if least is not None:
-            found.append(_at_least(f"min_{name}", name, None if score is None else score.mean, least))
+            rules.append(_at_least(f"min_{name}", name, None if score is None else score.mean, least))
     if limits.all_classes and metrics.classes is not None:
         covered, every = metrics.classes.covered, metrics.classes.of
-        found.append(Rule("all_classes", covered, every, covered == every, f"{covered} of {every} classes are made"))
+        rules.append(Rule("all_classes", covered, every, covered == every, f"{covered} of {every} classes are made"))
     memory = metrics.memorisation
     if (least := limits.min_authenticity) is not None:
-        found.append(_authentic(metrics, least))
+        rules.append(_authentic(metrics, least))
     if (least := limits.min_copying_z) is not None:
-        found.append(_at_least("min_copying_z", "z of the test for copying", None if memory is None else memory.copying.z, least))
+        rules.append(_at_least("min_copying_z", "z of the test for copying", None if memory is None else memory.copying.z, least))
     if (most := limits.max_mb) is not None:
-        found.append(Rule("max_mb", weights_mb, most, weights_mb <= most, f"{weights_mb:.4g} MB of weights, at most {most:g}"))
+        rules.append(Rule("max_mb", weights_mb, most, weights_mb <= most, f"{weights_mb:.4g} MB of weights, at most {most:g}"))
     if (most := limits.max_latency_ms) is not None:
         took = latency_ms()
-        found.append(Rule("max_latency_ms", took, most, took <= most, f"{took:.4g} ms a block of images, at most {most:g}"))
-    return found
+        rules.append(Rule("max_latency_ms", took, most, took <= most, f"{took:.4g} ms a block of images, at most {most:g}"))
+    return rules
 
 
 def _at_least(rule: str, what: str, figure: float | None, least: float) -> Rule:
@@ -81,8 +81,8 @@ def _authentic(metrics: Metrics, least: float) -> Rule:
     words = f"authentic images {measured.mean:.4g}, of held-out ones {measured.floor:.4g}: a share of {share:.4g}, at least {least:g}"
     if share >= least:
         return Rule("min_authenticity", share, least, True, words)
-    found = appraisal.copying(metrics)
-    return Rule("min_authenticity", share, least, found.weight != appraisal.BAD, f"{words}: {found.sentence}")
+    authenticity = appraisal.copying(metrics)
+    return Rule("min_authenticity", share, least, authenticity.weight != appraisal.BAD, f"{words}: {authenticity.sentence}")
 
 
 def by_duel(duel: dict) -> Comparison:

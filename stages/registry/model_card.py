@@ -104,11 +104,11 @@ def _scored(metrics: Metrics, protocol: dict) -> str:
     rows = ["| score | mean | 95 % interval | held-out real images |", "|---|---|---|---|"]
     for key, one in metrics.scores.items():
         rows.append(f"| {key} | {one.mean:.4g} | {one.low:.4g} to {one.high:.4g} | {one.held_out} |")
-    asked = protocol.get("evaluate", {})
+    settings = protocol.get("evaluate", {})
     return (
         "## Scores\n\n"
         + "\n".join(rows)
-        + f"\n\nProtocol {protocol['name']} `{protocol['hash']}`, {asked.get('num_images', 'unknown')} images a draw. "
+        + f"\n\nProtocol {protocol['name']} `{protocol['hash']}`, {settings.get('num_images', 'unknown')} images a draw. "
         + "Scores of another protocol cannot be compared with these."
     )
 

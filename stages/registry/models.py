@@ -42,14 +42,14 @@ def folder(model: str) -> Path:
 
 def find(model: str) -> tuple[str, "ModelVersion"]:
     """The address of the registry and the version that a name of it means: digits, digits@challenger, digits/3."""
-    asked = _NAME.match(model)
-    if asked is None:
+    match = _NAME.match(model)
+    if match is None:
         raise NotFound(f"{model!r} is no folder and no model; name {HELP}")
     uri = session.tracking_uri()
     database = store.database_of(uri)
     if database and not database.is_file():
         raise NotFound(f"{model!r} is no folder, and nothing is registered yet ({database} is missing): gan run")
-    return uri, _version(uri, asked["name"], asked["alias"], asked["version"])
+    return uri, _version(uri, match["name"], match["alias"], match["version"])
 
 
 def _version(uri: str, name: str, alias: str | None, number: str | None) -> "ModelVersion":
@@ -60,13 +60,13 @@ def _version(uri: str, name: str, alias: str | None, number: str | None) -> "Mod
             known = ", ".join(one.name for one in client.search_registered_models()) or "none"
             raise NotFound(f"{name!r} is no folder and no registered model; registered: {known}")
         if number is not None:
-            found = by_number.get(number)
+            version = by_number.get(number)
         else:
-            found = versions.version_called(client, name, alias or versions.CHAMPION)
-    if found is None:
+            version = versions.version_called(client, name, alias or versions.CHAMPION)
+    if version is None:
         asked = f"version {number}" if number else f"alias {alias or versions.CHAMPION!r}"
         raise NotFound(f"{name} has no {asked}; its versions: {', '.join(sorted(by_number, key=int))}")
-    return found
+    return version
 
 
 def place(weights_sha256: str) -> Path:
@@ -88,10 +88,10 @@ def made_from(uri: str, version: "ModelVersion") -> Path:
     """The folder with the files that tell how a version was made (stages/registry/provenance.py); store.Refused or OSError if it is
     not there."""
     kept = artifacts.WORK / "models" / version.tags.get("weights_sha256", "") / provenance.FOLDER
-    found = kept if kept.is_dir() else _download(uri, version, kept)
-    if not found.is_dir():
-        raise FileNotFoundError(f"{found} is not there: the version is older than this record, or its files are gone")
-    return found
+    folder = kept if kept.is_dir() else _download(uri, version, kept)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is not there: the version is older than this record, or its files are gone")
+    return folder
 
 
 def _download(uri: str, version: "ModelVersion", kept: Path) -> Path:
@@ -125,11 +125,11 @@ def _check(version: "ModelVersion", kept: Path, expected: str) -> None:
             f"{what} holds {outside[0]}, which leads out of its folder to {outside[0].resolve()}: not opened; name another version"
         )
     weights, code = kept / "generator.safetensors", version.tags.get("code_sha256")
-    found = artifacts.sha256_of_file(weights) if weights.is_file() else "none"
-    if found != expected:
+    sha256 = artifacts.sha256_of_file(weights) if weights.is_file() else "none"
+    if sha256 != expected:
         raise NotFound(
             f"{what} was registered with weights {expected[:12]}, {weights} has "
-            f"{found[:12]}: it is not what was registered; restore that file, or name another version"
+            f"{sha256[:12]}: it is not what was registered; restore that file, or name another version"
         )
     if code is not None and provenance.code_sha256(kept / "code") != code:
         raise NotFound(

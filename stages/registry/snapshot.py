@@ -27,10 +27,10 @@ def keep_state() -> dict[str, str]:
     """Tags: git.commit is HEAD, git.state the commit with this very state, git.left_out new files that are too large for it."""
     try:
         head = _git("rev-parse", "HEAD")
-        found, left_out = _commit(head)
+        state, left_out = _commit(head)
     except Unknown as reason:
         return {"git.unknown": str(reason)}
-    tags = {"git.commit": head, "git.state": found, "git.dirty": "false" if found == head else "true"}
+    tags = {"git.commit": head, "git.state": state, "git.dirty": "false" if state == head else "true"}
     return tags | ({"git.left_out": ", ".join(left_out)[:5000]} if left_out else {})
 
 

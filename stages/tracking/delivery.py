@@ -173,9 +173,9 @@ class _Delivery:
         """Name the latest run that died in this stage with the same params of it."""
         stage = batch[0]["stage"]
         asked = f"""attributes.status != 'FINISHED' AND tags."stage.{stage}" != 'executed'"""
-        found = self.client.search_runs([self._experiment()], asked, max_results=50, order_by=["attributes.start_time DESC"])
+        before = self.client.search_runs([self._experiment()], asked, max_results=50, order_by=["attributes.start_time DESC"])
         mine = _params_of_stages(self.client.get_run(self.run_id), stage)
-        for run in found:
+        for run in before:
             if run.info.run_id != self.run_id and _params_of_stages(run, stage) == mine and not alive(run):
                 self._send_tags([{"tags": {"resumed_from": run.info.run_id}}])
                 return

@@ -63,12 +63,12 @@ def main(arguments: list[str]) -> int:
     noting.add_argument("--folder", required=True, type=Path)
     for one in (opening, noting):
         one.add_argument("--words", required=True, type=json.loads)
-    asked = parser.parse_args(arguments)
+    chosen = parser.parse_args(arguments)
     if session.switched_off():
         return 0
-    journal = open_run(asked.session, asked.experiment, asked.name) if asked.command == "open" else Journal(asked.folder)
-    note(journal, asked.words)
-    if asked.command == "open":  # a trial's own follower delivers what is said of the trial
+    journal = open_run(chosen.session, chosen.experiment, chosen.name) if chosen.command == "open" else Journal(chosen.folder)
+    note(journal, chosen.words)
+    if chosen.command == "open":  # a trial's own follower delivers what is said of the trial
         from stages.tracking import delivery, store
 
         with contextlib.suppress(store.Unreachable):

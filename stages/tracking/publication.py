@@ -78,9 +78,9 @@ def locked() -> dict[str, dict]:
 def _belongs(stage: str) -> bool:
     """Whether dvc.lock records the stage as made from the artifacts that the stages before it made last."""
     stages = locked()
-    made = {out["path"]: out.get("md5") for one in stages.values() for out in one.get("outs", [])}
+    last_made = {out["path"]: out.get("md5") for one in stages.values() for out in one.get("outs", [])}
     used = {dep["path"]: dep.get("md5") for dep in stages.get(stage, {}).get("deps", [])}
-    return stage in stages and all(made.get(path, md5) == md5 for path, md5 in used.items())
+    return stage in stages and all(last_made.get(path, md5) == md5 for path, md5 in used.items())
 
 
 def publish(journal: Journal, stage: str, how: str, said: Set[tuple[str, int]] = frozenset()) -> None:

@@ -132,10 +132,10 @@ def _who_set(variable: str, value: str) -> psutil.Process | None:
 def tags_handed_down() -> dict[str, str]:
     """Tags of the run that whoever started this execution gave it in GANLINE_TAGS, as JSON: why it runs, where it is seen."""
     try:
-        found = json.loads(os.environ.get("GANLINE_TAGS") or "{}")
+        tags = json.loads(os.environ.get("GANLINE_TAGS") or "{}")
     except ValueError:
         return {}
-    return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
+    return {str(key): str(value) for key, value in tags.items()} if isinstance(tags, dict) else {}
 
 
 PARENT = "ganline.parent"  # the session key of the run that a run hangs below

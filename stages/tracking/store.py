@@ -94,20 +94,20 @@ def database_of(uri: str) -> Path | None:
 
 def experiment_id(opened: "MlflowClient", uri: str, name: str) -> str:
     """The id of the experiment of this name: made if missing, brought back if deleted."""
-    found = opened.get_experiment_by_name(name)
-    if found is None:
+    experiment = opened.get_experiment_by_name(name)
+    if experiment is None:
         database = database_of(uri)
         place = _artifacts(database, name).as_uri() if database else None
-        made = whoever_is_first(lambda: opened.create_experiment(name, artifact_location=place, tags={"mlflow.experimentKind": KIND}))
-        if made is not None:
-            return made
-        found = opened.get_experiment_by_name(name)
-    if found is None:
+        new_id = whoever_is_first(lambda: opened.create_experiment(name, artifact_location=place, tags={"mlflow.experimentKind": KIND}))
+        if new_id is not None:
+            return new_id
+        experiment = opened.get_experiment_by_name(name)
+    if experiment is None:
         raise Unreachable(f"the experiment {name} was made by another process, and is gone again. Run the same command again.")
-    _refuse_another_place(found.artifact_location, database_of(uri), name)
-    if found.lifecycle_stage == "deleted":
-        whoever_is_first(partial(opened.restore_experiment, found.experiment_id))
-    return found.experiment_id
+    _refuse_another_place(experiment.artifact_location, database_of(uri), name)
+    if experiment.lifecycle_stage == "deleted":
+        whoever_is_first(partial(opened.restore_experiment, experiment.experiment_id))
+    return experiment.experiment_id
 
 
 def whoever_is_first(make: Callable[[], Made]) -> Made | None:
@@ -209,9 +209,9 @@ def _asked_again(uri: str) -> int | None:
     from mlflow.utils.rest_utils import http_request
 
     try:
-        asked = {"max_results": 1}
+        settings = {"max_results": 1}
         return http_request(
-            get_default_host_creds(uri), "/api/2.0/mlflow/experiments/search", "POST", json=asked, raise_on_status=False
+            get_default_host_creds(uri), "/api/2.0/mlflow/experiments/search", "POST", json=settings, raise_on_status=False
         ).status_code
     except MlflowException:
         return None

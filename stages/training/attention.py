@@ -16,15 +16,17 @@ LEAST_SIDE = 64  # pixels of a drawn image's shorter side
 _MARK = np.array([255, 48, 48], np.uint8)  # the chosen pixel
 
 
-def draw(made: generator.Generator, folder: Path) -> list[Path]:
+def draw(product: generator.Generator, folder: Path) -> list[Path]:
     """A picture `<pixels>.png` for each attention layer, whose features have that shorter side; none without such a layer."""
-    layers: list[Any] = [module for network in made.networks.values() for module in network.modules() if hasattr(module, "attention_map")]
+    layers: list[Any] = [
+        module for network in product.networks.values() for module in network.modules() if hasattr(module, "attention_map")
+    ]
     if not layers:
         return []
     seen: dict[nn.Module, torch.Tensor] = {}
     hooks = [layer.register_forward_pre_hook(lambda module, inputs: seen.update({module: inputs[0]})) for layer in layers]
     try:
-        pixels = made.sample(np.arange(min(NUM_IMAGES, made.card.block_size)))
+        pixels = product.sample(np.arange(min(NUM_IMAGES, product.card.block_size)))
     finally:
         for hook in hooks:
             hook.remove()

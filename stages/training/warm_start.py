@@ -24,13 +24,13 @@ def warm(init: params.Init, networks: dict[str, nn.Module], card: Card) -> None:
     ValueError if these are not the weights that train.init.sha256 names, or do not fit the networks.
     """
     folder = _kept(init)
-    found = Card.read(folder)
+    before = Card.read(folder)
     for name, network in networks.items():
         try:
-            network.load_state_dict(generator.weights(folder, name, found))
+            network.load_state_dict(generator.weights(folder, name, before))
         except RuntimeError:
             keys = ("network", "latent", "shape", "classes", "conditional")
-            pairs = {key: (getattr(card, key), getattr(found, key)) for key in keys}
+            pairs = {key: (getattr(card, key), getattr(before, key)) for key in keys}
             other = [f"{key} is {ours!r}, there {theirs!r}" for key, (ours, theirs) in pairs.items() if ours != theirs]
             raise ValueError(
                 f"train.init.model {init.model} has other weights than this {name}: {'; '.join(other)}; make them the same"
@@ -44,9 +44,9 @@ def _kept(init: params.Init) -> Path:
         folder = kept if kept.is_dir() else models.folder(init.model)
     except (store.Unreachable, store.Refused) as error:
         raise ValueError(f"train.init.model {init.model} cannot be fetched: {error}") from None
-    found = artifacts.sha256_of_file(folder / "generator.safetensors")
-    if found != init.sha256:
-        raise ValueError(f"train.init.model {init.model}: {folder}/generator.safetensors is {found}, train.init.sha256 is {init.sha256}")
+    sha256 = artifacts.sha256_of_file(folder / "generator.safetensors")
+    if sha256 != init.sha256:
+        raise ValueError(f"train.init.model {init.model}: {folder}/generator.safetensors is {sha256}, train.init.sha256 is {init.sha256}")
     if not kept.is_dir():
         temporary = kept.with_name(f".{kept.name}.{os.getpid()}")
         shutil.copytree(folder, temporary, dirs_exist_ok=True)

@@ -27,7 +27,7 @@ def measure(measured: "Measured") -> dict[str, Part]:
     def divergence(logits: np.ndarray) -> float:
         return modes.divergence(modes.counts(logits.argmax(axis=1), len(classes)), expected)
 
-    found: dict[str, Part] = {
+    scores: dict[str, Part] = {
         "classes": Classes(
             covered=modes.covered(counts),
             of=len(classes),
@@ -37,7 +37,7 @@ def measure(measured: "Measured") -> dict[str, Part]:
     }
     if measured.draws[0].labels is not None:
         floor = float((heldout == real.heldout.labels).mean())
-        found["agreement"] = measured.interval(
+        scores["agreement"] = measured.interval(
             lambda draw: float((draw.logits.argmax(axis=1) == draw.labels).mean()), floor, most=1.0, least=0.0
         )
-    return found
+    return scores
