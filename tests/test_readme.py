@@ -1,5 +1,6 @@
 """What the README says about files, commands and options is true."""
 
+import functools
 import re
 import subprocess
 import sys
@@ -36,12 +37,16 @@ def test_what_it_links_to_is_there(path):
     assert (small.ROOT / path).is_file()
 
 
+@functools.cache
+def help_of(command: str) -> str:
+    words = [sys.executable, "-m", "pipeline", command, "--help"]
+    return subprocess.run(words, cwd=small.ROOT, capture_output=True, text=True, timeout=patient(120)).stdout
+
+
 @pytest.mark.parametrize("command", commands("gan"))
 def test_every_gan_command_and_option_exists(command):
     words = command.split()
-    help_text = subprocess.run(
-        [sys.executable, "-m", "pipeline", words[1], "--help"], cwd=small.ROOT, capture_output=True, text=True, timeout=patient(120)
-    ).stdout
+    help_text = help_of(words[1])
     assert "usage" in help_text.lower(), f"{command}: no such command"
     for option in (word.split("=")[0] for word in words[2:] if word.startswith("-")):
         assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", help_text), f"{command}: no option {option}"
