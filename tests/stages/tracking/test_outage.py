@@ -21,8 +21,9 @@ from stages.tracking.journal import Journal
 __all__ = ["empty_store", "project"]  # fixtures
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 STAGE = """
-from stages import artifacts, params, tracking
-with tracking.stage("prepare", params.load()) as track:
+from stages import artifacts, params
+from stages.tracking import mlflow_run
+with mlflow_run.stage("prepare", params.load()) as track:
     track.metrics({"loss": 1.0}, step=1)
     artifacts.start("prepare")
     artifacts.seal("prepare", {})
