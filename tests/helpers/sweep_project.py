@@ -107,6 +107,7 @@ def make(folder: Path) -> Path:
     for name, text in FILES.items():
         (folder / name).write_text(textwrap.dedent(text).lstrip("\n"))
     for name in REAL:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(Path(__file__).parents[2] / name, folder / name)
     for command in (["git", "add", "-A"], ["git", "commit", "-qm", "trainings with scores"]):
         subprocess.run(command, cwd=folder, env=pipeline_project.environment(), check=True)
