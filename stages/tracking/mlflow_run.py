@@ -1,6 +1,6 @@
 """What a stage says about itself to MLflow, and the commands that bring it there.
 
-    with tracking.stage("train", params) as track:
+    with mlflow_run.stage("train", params) as track:
         track.metrics({"loss/discriminator": 0.3}, step=nimg)
 
     python -m stages.tracking.mlflow_run finish --session KEY --status FINISHED    # the flow's word that its run is over
