@@ -6,7 +6,7 @@ theirs, which is 0 (Brock et al. 2019, arXiv:1809.11096, sec. 3.1).
 
 import functools
 import weakref
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from gan import choices, streams
 from gan.generator import Generator
+from gan.tasks._latent import Styled
 
 CENTRED = ("normal", "truncated_normal")  # latent spaces whose mean is 0 and whose numbers may be scaled
 NUM_STYLES = 10_000  # that the mean style is taken of
@@ -24,7 +25,7 @@ _MEANS: weakref.WeakKeyDictionary[nn.Module, dict[int | None, Tensor]] = weakref
 def untruncatable(product: Generator) -> str | None:
     """Why truncation means nothing to a generator, or None."""
     name = product.card.latent["name"]
-    if hasattr(product.network, "to_styles") or name in CENTRED:
+    if isinstance(product.network, Styled) or name in CENTRED:
         return None
     return f"truncation scales latents, which leaves the space {name!r} of this model; leave it out"
 
@@ -33,23 +34,8 @@ def truncated(product: Generator, psi: float) -> Generator:
     """The generator with psi in (0, 1] of the way from the mean kept (1: its own images). ValueError where that means nothing."""
     if reason := untruncatable(product):
         raise ValueError(reason)
-    styled = hasattr(product.network, "to_styles")
-    return product.replaced(generator=_Styled(product, psi) if styled else _Scaled(product.network, psi))
-
-
-class _Network(Protocol):
-    """What a network with styles has beside its images (gan/networks)."""
-
-    def draws(self, *given: Any) -> Tensor: ...
-
-    def to_styles(self, latents: Tensor, labels_N: Tensor | None) -> Tensor: ...
-
-    def from_styles(self, styles_NLS: Tensor, latents: Tensor) -> Tensor: ...
-
-
-def _with_styles(network: nn.Module) -> _Network:
-    """As what it is: of a module mypy takes every attribute for a Tensor."""
-    return cast(_Network, network)
+    styled = isinstance(product.network, Styled)
+    return product.replaced(generator=_Pulled(product, psi) if styled else _Scaled(product.network, psi))
 
 
 class _Scaled(nn.Module):
@@ -63,7 +49,7 @@ class _Scaled(nn.Module):
         return self.network(latents * self.psi, labels_N)
 
 
-class _Styled(nn.Module):
+class _Pulled(nn.Module):
     """A network whose styles are drawn to the mean of their class: that of all would make another class of an image."""
 
     def __init__(self, product: Generator, psi: float):
@@ -72,15 +58,15 @@ class _Styled(nn.Module):
         self.network = product.network  # registered, so that its device is found
 
     def draws(self, *given: Any) -> Tensor:
-        return _with_styles(self.network).draws(*given)
+        return cast(Styled, self.network).draws(*given)
 
     def forward(self, latents: Tensor, labels_N: Tensor | None = None) -> Tensor:
-        styles_NLS = _with_styles(self.network).to_styles(latents, labels_N)
+        styles_NLS = cast(Styled, self.network).to_styles(latents, labels_N)
         if labels_N is None:
             means = mean_style(self.made, None)[None, None]
         else:
             means = torch.stack([mean_style(self.made, label) for label in labels_N.tolist()])[:, None]
-        return _with_styles(self.network).from_styles(torch.lerp(means, styles_NLS, self.psi), latents)
+        return cast(Styled, self.network).from_styles(torch.lerp(means, styles_NLS, self.psi), latents)
 
 
 def mean_style(product: Generator, label: int | None) -> Tensor:
@@ -93,6 +79,6 @@ def mean_style(product: Generator, label: int | None) -> Tensor:
         for first in range(0, NUM_STYLES, _AT_ONCE):
             latents = room.sample(config, streams.key(0, "truncation/mean"), np.arange(first, first + _AT_ONCE)).to(device)
             labels = None if label is None else torch.full((_AT_ONCE,), label, device=device)
-            sums.append(_with_styles(product.network).to_styles(latents, labels)[:, 0].double().sum(dim=0))
+            sums.append(cast(Styled, product.network).to_styles(latents, labels)[:, 0].double().sum(dim=0))
         known[label] = (functools.reduce(torch.add, sums) / NUM_STYLES).to(next(product.network.parameters()).dtype)
     return known[label]
