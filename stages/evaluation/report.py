@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 
 from gan import generator, images
 from stages import artifacts
+from stages import history as training_history
 from stages.evaluation import appraisal, interpolation, report_page, scoring
 from stages.evaluation.metrics import FILE, Metrics
 
@@ -132,7 +133,7 @@ def _map(scores: scoring.Scores) -> Image.Image:
 
 def _curves(history: Path) -> list[dict]:
     """Each column of the training's history that has figures: {name, points: [(nimg, value)]}."""
-    rows = artifacts.read_history(history)
+    rows = training_history.read(history)
     names = list(rows[0][1]) if rows else []
     curves = [{"name": name, "points": [(nimg, values[name]) for nimg, values in rows if values[name] is not None]} for name in names]
     return [curve for curve in curves if len(curve["points"]) > 1]

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stages import artifacts
+from stages import artifacts, history
 from stages.registry import snapshot
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _images_seen() -> int | None:
     path = artifacts.ROOT / "train" / "history.csv"
     if not path.is_file():
         return None
-    return max((nimg for nimg, _ in artifacts.read_history(path)), default=None)
+    return max((nimg for nimg, _ in history.read(path)), default=None)
 
 
 def _libraries(trained: "Card") -> dict[str, str]:

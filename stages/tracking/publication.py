@@ -9,7 +9,7 @@ from collections.abc import Iterable, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stages import artifacts, yaml_files
+from stages import artifacts, history, yaml_files
 from stages.tracking.journal import Journal
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _history(journal: Journal, path: Path, said: Set[tuple[str, int]]) -> None:
     """The rows of a table whose first column is the step; an empty cell was not measured."""
     if not path.is_file():
         return
-    for step, values in artifacts.read_history(path):
+    for step, values in history.read(path):
         points = [[key, value, step] for key, value in values.items() if value is not None and (key, step) not in said]
         if points:
             journal.append("metrics", points=points)

@@ -17,7 +17,7 @@ from apps.evaluation import foreign
 from gan import dataset, generator
 from gan.extractors import _weights
 from gan.training import state
-from stages import artifacts
+from stages import artifacts, history
 
 
 def zipped(*names: str) -> bytes:
@@ -164,10 +164,10 @@ def test_a_history_that_is_none_is_named(kind, tmp_path):
     path = tmp_path / "history.csv"
     path.write_bytes({"columns": b"nimg,loss\n10,1,2\n", "words": b"nimg,loss\n10,much\n"}.get(kind) or FALSE[kind])
     with pytest.raises(ValueError, match=f"^{path} is no history of a training"):
-        artifacts.read_history(path)
+        history.read(path)
 
 
 def test_a_history_is_read_with_what_was_not_measured(tmp_path):
     path = tmp_path / "history.csv"
     path.write_text("nimg,loss,quick_fid\n10,0.5,\n20,0.25,3\n")
-    assert artifacts.read_history(path) == [(10, {"loss": 0.5, "quick_fid": None}), (20, {"loss": 0.25, "quick_fid": 3.0})]
+    assert history.read(path) == [(10, {"loss": 0.5, "quick_fid": None}), (20, {"loss": 0.25, "quick_fid": 3.0})]
