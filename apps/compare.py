@@ -65,8 +65,8 @@ def _groups(named: list[str], by: str, protocol: str | None, pictures: bool) -> 
 
     uri, client = answer.tracking_store("nothing has run yet")
     with store.answers(uri):
-        runs_ = runs.found(client, named, _experiment())
-        read = [runs.read(client, run, pictures) for run in runs_]
+        wanted = runs.found(client, named, _experiment())
+        read = [runs.read(client, run, pictures) for run in wanted]
     kept = [run for run in read if protocol is None or (run.protocol or "").startswith(protocol)]
     if not kept:
         known = ", ".join(sorted({run.protocol[:12] for run in read if run.protocol})) or "none: nothing of it was evaluated"

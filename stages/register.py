@@ -209,7 +209,7 @@ def _better(uri: str, version, champion, metric: str, scores: dict) -> gate.Comp
     theirs = versions.recorded(champion.tags)
     try:
         config = duel.settings(scores["protocol"])
-        measured = _standard(reference_set, scores["protocol"])
+        measured = _of_these_scores(reference_set, scores["protocol"])
         sides = [models.generator(folder) for folder in (artifacts.ROOT / "train", models.fetched(uri, champion))]
         _alike(sides[1].card, measured.data)
         seed = duel.seed(version.tags["weights_sha256"], champion.tags["weights_sha256"])
@@ -231,7 +231,7 @@ def _better(uri: str, version, champion, metric: str, scores: dict) -> gate.Comp
     return gate.by_duel(fought | {"version": champion.version, "was_other": was_other})
 
 
-def _standard(reference_set, rules: dict):
+def _of_these_scores(reference_set, rules: dict):
     """artifacts/reference, if it is what artifacts/evaluate was measured by."""
     measured = reference_set.read()
     if measured.protocol["hash"] != rules.get("reference", {}).get("hash"):

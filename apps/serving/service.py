@@ -133,22 +133,22 @@ def _responses(content: dict, *statuses: int, headers: dict | None = None) -> di
 
 def application(service: Service) -> FastAPI:
     """The routes. The page of the API is our own: FastAPI's fetches its script from elsewhere."""
-    application_ = FastAPI(
+    api = FastAPI(
         title="Ganline", version=version("ganline"), docs_url=None, redoc_url=None,
         description="Images by seed and label. The same seed, label and weights give the same image, whatever the batch.",
     )  # fmt: skip
     making = (422, 503, 504)
-    application_.get("/healthz", responses=_responses({"application/json": {}}))(service.health)
-    application_.get("/v1/model", responses=_responses({"application/json": {}}))(service.model)
-    application_.post("/v1/images", response_class=Response, responses=_responses(GRID, *making, headers=MADE_BY))(service.images)
-    application_.get("/v1/image/{seed}.png", response_class=Response, responses=_responses({"image/png": {}}, *making, headers=MADE_BY))(
+    api.get("/healthz", responses=_responses({"application/json": {}}))(service.health)
+    api.get("/v1/model", responses=_responses({"application/json": {}}))(service.model)
+    api.post("/v1/images", response_class=Response, responses=_responses(GRID, *making, headers=MADE_BY))(service.images)
+    api.get("/v1/image/{seed}.png", response_class=Response, responses=_responses({"image/png": {}}, *making, headers=MADE_BY))(
         _one_image(service)
     )
-    application_.get("/", include_in_schema=False)(lambda: _page(page, page.document()))
-    application_.get("/docs", include_in_schema=False)(lambda: _page(reference, reference.document(application_.openapi())))
+    api.get("/", include_in_schema=False)(lambda: _page(page, page.document()))
+    api.get("/docs", include_in_schema=False)(lambda: _page(reference, reference.document(api.openapi())))
     for kind, handler in HANDLERS.items():
-        application_.add_exception_handler(kind, handler)
-    return application_
+        api.add_exception_handler(kind, handler)
+    return api
 
 
 def _page(of: ModuleType, document: str) -> HTMLResponse:

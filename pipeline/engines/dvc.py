@@ -109,19 +109,19 @@ def inputs() -> list[str]:
     params = read_yaml(PARAMS)
     stages = (read_yaml(Path("dvc.yaml")).get("stages") or {}).values()
     outs = [next(iter(out)) if isinstance(out, dict) else out for stage in stages for out in stage.get("outs", [])]
-    outs_made = [_resolved(out, params) for out in outs]
+    produced = [_resolved(out, params) for out in outs]
     read = dict.fromkeys(_resolved(dependency, params) for stage in stages for dependency in stage.get("deps", []))
-    return [path for path in read if not path.startswith(CODE) and not any(f"{path}/".startswith(f"{out}/") for out in outs_made)]
+    return [path for path in read if not path.startswith(CODE) and not any(f"{path}/".startswith(f"{out}/") for out in produced)]
 
 
 def _resolved(text: str, params: dict) -> str:
     """With the values of params.yaml in place of ${a.b}."""
 
     def value(match: re.Match) -> str:
-        value_: Any = params
+        section: Any = params
         for part in match[1].split("."):
-            value_ = value_[part]
-        return str(value_)
+            section = section[part]
+        return str(section)
 
     return re.sub(r"\$\{([^}]+)\}", value, text)
 

@@ -73,10 +73,10 @@ def known_deployment(api: str) -> dict | None:
 
 def end_of(api: str, run: str) -> str | None:
     """How a run ended, "name: message"; None while it goes. A run that the server has lost has ended."""
-    run_ = _asked(f"{api}/flow_runs/{run}", lost={"state": {"type": "CRASHED", "name": "Lost", "message": ""}})
-    if not run_ or run_["state"]["type"] not in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"):
+    ended = _asked(f"{api}/flow_runs/{run}", lost={"state": {"type": "CRASHED", "name": "Lost", "message": ""}})
+    if not ended or ended["state"]["type"] not in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"):
         return None
-    return f"{run_['state']['name']}: {run_['state']['message'] or ''}".rstrip(": ")
+    return f"{ended['state']['name']}: {ended['state']['message'] or ''}".rstrip(": ")
 
 
 def in_words(api: str) -> list[str]:

@@ -134,18 +134,18 @@ def _new_name(name: str | None) -> str:
     return name
 
 
-def _begun(axes: list, told: dict, name: str, trials: int | None, early_stop: bool, say: Callable[[str], None]) -> Sweep:
+def _begun(axes: list, search: dict, name: str, trials: int | None, early_stop: bool, say: Callable[[str], None]) -> Sweep:
     text = recipe.params_text() or ""
-    points = space.points(axes, told["search"], trials, told["seed"])
-    trials_ = [Trial(f"{name}-{number:02d}", point) for number, point in enumerate(points, start=1)]
-    _check(trials_, text)
+    points = space.points(axes, search["search"], trials, search["seed"])
+    planned = [Trial(f"{name}-{number:02d}", point) for number, point in enumerate(points, start=1)]
+    _check(planned, text)
     state, left_out = workspace.keep_files(name)
     if left_out:
         say(f"not in the trials, since neither git nor DVC knows them: {', '.join(left_out[:5])}")
     return Sweep(
-        name=name, **told, early_stop=early_stop, began=datetime.now().astimezone().isoformat(timespec="seconds"),
+        name=name, **search, early_stop=early_stop, began=datetime.now().astimezone().isoformat(timespec="seconds"),
         experiment=str(settings.get(text, "register.name") or "ganline"),
-        metric=str(settings.get(text, "register.gate.metric") or "fid"), state=state, trials=trials_,
+        metric=str(settings.get(text, "register.gate.metric") or "fid"), state=state, trials=planned,
     )  # fmt: skip
 
 

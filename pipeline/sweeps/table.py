@@ -65,16 +65,16 @@ def table(sweep: Sweep):
 
     order = ranked(sweep)
     keys = list(sweep.trials[0].point)
-    table_ = Table(title=f"{sweep.name}: {' '.join(sweep.words)}, {sweep.search}", title_justify="left")
+    drawn = Table(title=f"{sweep.name}: {' '.join(sweep.words)}, {sweep.search}", title_justify="left")
     for heading in ("trial", *(_short(key, keys) for key in keys), "status", "kimg", "quick score", sweep.metric, "took"):
         left = heading in ("trial", "status")
-        table_.add_column(heading, justify="left" if left else "right", no_wrap=left or heading == sweep.metric)
+        drawn.add_column(heading, justify="left" if left else "right", no_wrap=left or heading == sweep.metric)
     for trial in [*order, *(trial for trial in sweep.trials if trial not in order)]:
-        table_.add_row(
+        drawn.add_row(
             *_cells(trial, sweep.metric),
             style="bold" if order and trial is order[0] else COLOURS.get(trial.status) if trial.status == RUNNING else None,
         )
-    return table_
+    return drawn
 
 
 def _short(key: str, keys: list[str]) -> str:

@@ -81,8 +81,8 @@ def _authentic(metrics: Metrics, least: float) -> Rule:
     words = f"authentic images {measured.mean:.4g}, of held-out ones {measured.floor:.4g}: a share of {share:.4g}, at least {least:g}"
     if share >= least:
         return Rule("min_authenticity", share, least, True, words)
-    authenticity = appraisal.copying(metrics)
-    return Rule("min_authenticity", share, least, authenticity.weight != appraisal.BAD, f"{words}: {authenticity.sentence}")
+    copies = appraisal.copying(metrics)
+    return Rule("min_authenticity", share, least, copies.weight != appraisal.BAD, f"{words}: {copies.sentence}")
 
 
 def by_duel(duel: dict) -> Comparison:

@@ -281,14 +281,14 @@ def main(arguments: list[str]) -> int:
     commands.add_parser("send", help="deliver what MLflow has not got yet")
     commands.add_parser("reap", help="mark the runs whose process is gone KILLED")
     commands.add_parser("over", help="list the journals that may go")
-    arguments_ = parser.parse_args(arguments)
-    if arguments_.command == "finish":
-        return finish(arguments_.session, arguments_.status)
-    if arguments_.command == "follow":
+    typed = parser.parse_args(arguments)
+    if typed.command == "finish":
+        return finish(typed.session, typed.status)
+    if typed.command == "follow":
         from stages.tracking import follower
 
-        return follower.follow(Journal(arguments_.folder))
-    return {"send": send, "reap": reap, "over": over}[arguments_.command]()
+        return follower.follow(Journal(typed.folder))
+    return {"send": send, "reap": reap, "over": over}[typed.command]()
 
 
 if __name__ == "__main__":
