@@ -78,11 +78,13 @@ def _authentic(metrics: Metrics, least: float) -> Rule:
     if measured is None or not measured.floor:
         return _at_least("min_authenticity", "authenticity", None if measured is None else 1.0, least)
     share = measured.mean / measured.floor
-    words = f"authentic images {measured.mean:.4g}, of held-out ones {measured.floor:.4g}: a share of {share:.4g}, at least {least:g}"
+    words = f"authentic images {measured.mean:.4g}, of held-out ones {measured.floor:.4g}: a share of {share:.4g}"
     if share >= least:
-        return Rule("min_authenticity", share, least, True, words)
+        return Rule("min_authenticity", share, least, True, f"{words}, at least {least:g}")
     copies = appraisal.copying(metrics)
-    return Rule("min_authenticity", share, least, copies.weight != appraisal.BAD, f"{words}: {copies.sentence}")
+    if copies.weight == appraisal.BAD:
+        return Rule("min_authenticity", share, least, False, f"{words}, at least {least:g}: {copies.sentence}")
+    return Rule("min_authenticity", share, least, True, f"{words}, below {least:g}, for which copies alone are refused: {copies.sentence}")
 
 
 def by_duel(duel: dict) -> Comparison:

@@ -78,7 +78,8 @@ def test_each_rule_refuses_by_its_own_figure(metrics, limits, rule, words):
 def test_the_gate_calls_copies_what_the_report_calls_so(metrics, words):
     """docs/scores.md: nearer than held-out images, fewer authentic, and real to look at; by one of them alone none is a copier."""
     found = rules(metrics)["min_authenticity"]
-    assert found.passed and words in found.words and appraisal.copying(Metrics.model_validate(metrics)).weight == appraisal.ODD
+    assert found.passed and words in found.words and ", below 0.5, for which copies alone are refused: " in found.words
+    assert appraisal.copying(Metrics.model_validate(metrics)).weight == appraisal.ODD
     assert gate.verdict(list(rules(metrics).values()), None).answer == gate.PROMOTED
 
 
