@@ -291,14 +291,13 @@ class Choice:
         return _sorted(self.inputs.classes) if len(self.inputs.classes) > 1 else []  # one class tells nothing apart
 
     def _note_of_parts(self, usable: np.ndarray) -> list[str]:
-        """What became of folders that were found to be published parts, for those who mean classes by them."""
+        """What was found to be a published part without being asked for, for those who mean classes by it."""
         counts = {part: int((self.inputs.published[usable] == number).sum()) for number, part in enumerate(_PARTS)}
         parts = [f"{part} ({count:,} images)" for part, count in counts.items() if count]
         if self.inputs.splits is not None or not parts:
             return []
-        what = f"{self.part} is held out" if self.part else f"prepare.heldout {self.config.heldout} of all is held out, whatever the part"
-        way_out = "if these folders are classes, name the source (folder or archive) and set prepare.source.splits: false"
-        return [f"by the folders' names there are published parts, {' and '.join(parts)}, and {what}; {way_out}"]
+        way_out = "if they are classes, name the source (folder or archive) and set prepare.source.splits: false"
+        return [f"{' and '.join(parts)} are taken for published parts, by the names of folders or by a column; {way_out}"]
 
     def _published(self, usable: np.ndarray) -> str:
         """The part that is held out: test, else val. ValueError if none is published, or nothing to train on."""

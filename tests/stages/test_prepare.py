@@ -102,9 +102,7 @@ def test_folders_that_were_taken_for_published_parts_are_said_to_be(tmp_path, mo
         (tmp_path / f"data/mine/{number}").rename(tmp_path / f"data/mine/{name}")
     prepare.main()
     (note,) = card(tmp_path)["notes"]
-    assert note.startswith(
-        "by the folders' names there are published parts, train (15 images) and test (15 images), and prepare.heldout 0.2 of all"
-    )
+    assert note.startswith("train (15 images) and test (15 images) are taken for published parts, by the names of folders or by a column; ")
     assert note.endswith("set prepare.source.splits: false") and card(tmp_path)["classes"] == []
     for splits, classes in ((False, ["test tube", "train tube"]), (True, [])):
         small.write_params(tmp_path, {**SETTINGS, "prepare.source": {"path": "data/mine", "name": "folder", "splits": splits}})
