@@ -14,7 +14,6 @@ import urllib.parse
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 
 import psutil
 
@@ -85,7 +84,7 @@ class Service:
         lived_s = time.monotonic() - self._started_s
         self.deaths = 1 if lived_s > STEADY_S else self.deaths + 1
         rest_s = min(2 ** (self.deaths - 1), LONGEST_REST_S)
-        print_dated(f"{self.name} ended with code {code} after {lived_s:.0f} s; starting it again in {rest_s} s")
+        watch.print_dated(f"{self.name} ended with code {code} after {lived_s:.0f} s; starting it again in {rest_s} s")
         self.end()
         self._due_s = time.monotonic() + rest_s
 
@@ -106,10 +105,6 @@ def identity(pid: int) -> dict:
         return {"pid": pid, "started_s": psutil.Process(pid).create_time()}
     except psutil.NoSuchProcess:
         return {"pid": pid, "started_s": 0.0}
-
-
-def print_dated(sentence: str) -> None:
-    print(f"{datetime.now():%Y-%m-%d %H:%M:%S} {sentence}", flush=True)
 
 
 def prefect(port: int) -> Service:
@@ -184,7 +179,7 @@ def main(ports: dict[str, str]) -> None:
         api = (own.api if own else None) or os.environ["PREFECT_API_URL"]
         services += [*([own] if own else []), runner(api, after=own), watcher(api, after=own)]
         stack.enter_context(kept(services))
-        print_dated(f"started: {', '.join(service.name for service in services if service.wanted())}")
+        watch.print_dated(f"started: {', '.join(service.name for service in services if service.wanted())}")
         me = identity(os.getpid())
         if own:
             wait_for(own, services, supervisor=me)
@@ -198,7 +193,7 @@ if __name__ == "__main__":
     try:
         main(dict(word.split("=") for word in sys.argv[1:]))
     except Failure as failure:
-        print_dated(str(failure))
+        watch.print_dated(str(failure))
         sys.exit(failure.exit_code)
     finally:
-        print_dated("ended")
+        watch.print_dated("ended")
