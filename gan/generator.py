@@ -40,7 +40,7 @@ def _task_file(card: Card) -> play.TaskFile:
 
 def refuse_other_items(card: Card, item: str) -> None:
     """ValueError unless the card's task trains on such items: "image" or "clip"."""
-    wanted = choices.module("tasks", card.task["name"]).ITEM
+    wanted = _task_file(card).ITEM
     if item != wanted:
         raise ValueError(
             f"train.task {card.task['name']} trains on {wanted}s, and artifacts/prepare holds {item}s; "
@@ -111,6 +111,7 @@ class Generator:
     def __init__(self, card: Card, networks: dict[str, nn.Module], game: play.Task | None = None):
         """`game`: the task that says what these networks make of what; None: the card's."""
         self.card, self.task = card, task(card) if game is None else game
+        self.asked_by = _task_file(card).GIVEN if game is None else "seed"
         self.networks = {name: network.eval() for name, network in networks.items()}
 
     @property
@@ -151,10 +152,9 @@ class Generator:
 
         ValueError where the task makes its items from something else than a seed (its GIVEN).
         """
-        asked_by = getattr(choices.module("tasks", self.card.task["name"]), "GIVEN", "seed")
-        if asked_by != "seed":
+        if self.asked_by != "seed":
             name = self.card.task["name"]
-            raise ValueError(f"a product of task {name} is asked by {asked_by}s, and has nothing for seeds: give it {asked_by}s")
+            raise ValueError(f"a product of task {name} is asked by {self.asked_by}s, and has nothing for seeds: give it {self.asked_by}s")
         return self.task.given(self.networks, seeds, labels)
 
     def make(self, given: dict[str, Tensor]) -> np.ndarray:

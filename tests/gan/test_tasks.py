@@ -144,9 +144,9 @@ def test_a_played_game_that_is_killed_resumes_to_the_same_bytes(prepared, played
 
 
 def test_what_a_task_trains_on_and_is_asked_by_is_held(prepared, played, monkeypatch):
-    made = generator.load(played / "artifacts/train")
     cycle = choices.module("tasks", "cycle")
     monkeypatch.setattr(cycle, "GIVEN", "image")
+    made = generator.load(played / "artifacts/train")
     with pytest.raises(ValueError, match="task cycle is asked by images, and has nothing for seeds"):
         made.sample([1])
     monkeypatch.setattr(cycle, "ITEM", "clip")
