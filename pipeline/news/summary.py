@@ -18,7 +18,7 @@ def show() -> None:
     rows = scores(metrics)
     if rows:
         table = Table(title=_protocol(metrics), title_justify="left")
-        for heading in ("score", "mean", "95 % interval", "held-out real images"):
+        for heading in ("score", "mean", "95 % interval", "held-out images"):
             table.add_column(heading, justify="left" if heading == "score" else "right", no_wrap=heading == "score")
         for name, entry in rows:
             table.add_row(name, *_figures(entry))
