@@ -24,9 +24,12 @@ def hashed(rules: dict) -> dict:
 
 
 def read(folder: Path = FOLDER) -> dict:
-    """artifacts/reference/protocol.json."""
-    artifacts.card_of(folder.name, folder.parent)
-    return artifacts.read_json(folder / "protocol.json")
+    """artifacts/reference/protocol.json; ValueError where it is not the file that the stage's card names."""
+    card, path = artifacts.card_of(folder.name, folder.parent), folder / "protocol.json"
+    content, expected = artifacts.read_json(path), card.get("files", {}).get(path.name)
+    if expected is not None and artifacts.sha256_of_file(path) != expected:
+        raise ValueError(f"{path} is not what the {folder.name} stage wrote; restore it (dvc checkout), or make it again (dvc repro)")
+    return content
 
 
 def extractor(protocol: dict, data: dict, folder: Path = FOLDER) -> torch.nn.Module:

@@ -171,3 +171,16 @@ def test_a_history_is_read_with_what_was_not_measured(tmp_path):
     path = tmp_path / "history.csv"
     path.write_text("nimg,loss,quick_fid\n10,0.5,\n20,0.25,3\n")
     assert history.read(path) == [(10, {"loss": 0.5, "quick_fid": None}), (20, {"loss": 0.25, "quick_fid": 3.0})]
+
+
+def test_a_protocol_that_the_stage_did_not_write_is_named(tmp_path, monkeypatch):
+    from stages.evaluation import protocol
+
+    monkeypatch.chdir(tmp_path)
+    out = artifacts.start("reference")
+    artifacts.write_json(out / "protocol.json", {"name": "pretext"})
+    artifacts.seal("reference", {})
+    assert protocol.read() == {"name": "pretext"}
+    artifacts.write_json(out / "protocol.json", {"name": 1})
+    with pytest.raises(ValueError, match=r"protocol.json is not what the reference stage wrote; restore it \(dvc checkout\)"):
+        protocol.read()

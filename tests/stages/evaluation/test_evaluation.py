@@ -123,6 +123,7 @@ def test_a_protocol_of_another_device_is_not_measured_on_this_one(project):
         pytest.skip("this machine has a GPU")
     folder = project / "artifacts/reference"
     (folder / "protocol.json").write_text(json.dumps(read(folder, "protocol") | {"device": "cuda"}), "utf-8")
+    artifacts.seal("reference", read(folder, "card"))
     with pytest.raises(ValueError, match=r"reference.device\) is 'cuda'"):
         reference_set.read()
 
