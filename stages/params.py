@@ -203,7 +203,7 @@ class Train(Config):
 class Evaluate(Config):
     seed: Seed
     threads: Threads
-    draws: Annotated[int, pydantic.Field(ge=2, strict=True)]
+    draws: Annotated[int, pydantic.Field(ge=2, le=10_000, strict=True)]
     isc_splits: Count
     kid_subsets: Count
     kid_subset_size: Annotated[int, pydantic.Field(ge=2, strict=True)]

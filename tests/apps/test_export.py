@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -126,3 +127,7 @@ def test_what_is_asked_wrongly_is_a_sentence(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(formats, "ONNX_PACKAGES", ("onnx_that_is_not_there",))
     assert "pip install 'ganline[onnx]'" in said("--format", "onnx", "-o", str(tmp_path / "x.onnx"))
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_the_formats_that_the_command_line_names_are_those_that_are_written():
+    assert set(get_args(export.Format)) == set(formats.FORMATS)

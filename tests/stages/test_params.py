@@ -68,6 +68,7 @@ MISTAKES = [
     ("range: auto ", "range: [-1e+308, 1e+308] ", "prepare.range is [-1e+308, 1e+308]", "as 32-bit floating-point pictures hold them"),
     ("threads: 1", "threads: 1000000", "reference.threads is 1000000", "less than or equal to 4096"),
     ("total_kimg: ", "total_kimg: 1.0e+300 #", "reference.protocol.total_kimg", "less than or equal to 1000000000"),
+    ("draws: 5", "draws: 99999999999999999999", "evaluate.draws is 99999999999999999999", "less than or equal to 10000"),
     ("timeouts: {}", "timeouts: {train: 9000000d}", "machine.timeouts.train is '9000000d'", "write at most 36500d"),
     ("max_age_days: null", "max_age_days: 1.0e+12", "machine.retrain.max_age_days", "less than or equal to 36500"),
     ("fetch:", "fetsh:", "fetsh is no key", "did you mean 'fetch'?"),
