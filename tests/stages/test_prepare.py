@@ -496,17 +496,10 @@ def test_a_full_disk_is_a_sentence_and_the_same_command_goes_on_when_there_is_ro
         subprocess.run(["umount", "-l", small_disk], check=True)
 
 
-def square(number: int) -> int:
-    return number**2
-
-
 def test_results_of_processes_come_in_order():
     machine = params.Machine(workers=2)
-    assert list(executors.in_order(square, range(40), machine, lambda one: [one], square)) == [number**2 for number in range(40)]
-
-
-def square_or_end(number: int) -> int:
-    return os._exit(1) if number == 17 else square(number)
+    found = executors.in_order(ending_decoders.square, range(40), machine, lambda one: [one], ending_decoders.given_up)
+    assert list(found) == [number**2 for number in range(40)]
 
 
 def slow_at_19() -> Iterator[int]:
@@ -518,8 +511,8 @@ def slow_at_19() -> Iterator[int]:
 @pytest.mark.slow
 def test_results_come_in_order_though_a_worker_ends_while_the_source_is_slow():
     machine = params.Machine(workers=2)
-    found = executors.in_order(square_or_end, slow_at_19(), machine, lambda one: [one], square)
-    assert list(found) == [number**2 for number in range(24)]
+    found = executors.in_order(ending_decoders.square_or_end, slow_at_19(), machine, lambda one: [one], ending_decoders.given_up)
+    assert list(found) == [-17 if number == 17 else number**2 for number in range(24)]
 
 
 @pytest.mark.slow
