@@ -31,6 +31,7 @@ EXEMPT = {
 }  # fmt: skip
 
 
+@cache
 def sources(package: str) -> list[str]:
     return sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / package).rglob("*.py"))
 
@@ -60,6 +61,7 @@ def file_of(module: str) -> str | None:
     return path if (ROOT / path).is_file() else None
 
 
+@cache
 def own_files(file: str) -> set[str]:
     return {path for module in imports(file) if (path := file_of(module))}
 
@@ -218,6 +220,7 @@ def resolved(text: str) -> str:
 OPENERS = ("choices.module", "choices.config", "choices.names", "_Chosen.of")
 
 
+@cache
 def rooms_chosen_from(file: str) -> set[str]:
     """Rooms of which a file opens a choice by name: choices.module("room", …)."""
     calls = [node for node in ast.walk(tree(file)) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
@@ -237,6 +240,7 @@ def pages(file: str) -> frozenset[str]:
     return frozenset(found)
 
 
+@cache
 def needs(stage: str) -> set[str]:
     """The files whose code can change a stage's bytes: its imports, theirs, the pages they fill, every choice of the rooms it opens."""
     found, waiting = set(), [f"stages/{stage}.py"]

@@ -1,6 +1,9 @@
 """The registry: a version for each weights, an alias by figures, images from seeds where this project is not installed."""
 
+import contextlib
 import hashlib
+import importlib
+import io
 import json
 import os
 import shutil
@@ -29,6 +32,7 @@ from tracked_project import (
     runs,
 )  # fmt: skip
 
+from apps import answer
 from gan import generator
 from stages import artifacts, register
 from stages.registry import aliases, mlflow_page, models, pyfunc, versions
@@ -50,6 +54,14 @@ def registered(seed: int = 0, **score) -> dict:
     make_evaluate(**score)
     register.main()
     return decision()
+
+
+def app(name: str, *words: str) -> subprocess.CompletedProcess:
+    """`gan NAME WORDS`, in this process: starting another takes seconds."""
+    out, errors = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
+        code = answer.with_sentences(f"gan {name}", importlib.import_module(f"apps.{name}").main, [*words])
+    return subprocess.CompletedProcess([name, *words], code, out.getvalue(), errors.getvalue())
 
 
 def alias(name: str) -> str | None:
@@ -119,10 +131,10 @@ def test_what_is_worse_by_more_than_noise_gets_no_alias_and_loses_the_one_it_had
     assert registered(seed=1, fid=9.0, reach=0.5) == scored_again, "asked again it is the same"
     *_, last = aliases.history(client(), "digits")
     assert (last.alias, last.instead_of, last.version, last.why) == ("challenger", "2", None, scored_again["decision"])
-    history = command("apps.history", "digits").stdout
+    history = app("history", "digits").stdout
     assert "challenger 2 → nobody  gate" in history and len(history.splitlines()) == 3
-    assert command("apps.promote", "digits", "3", "--reason", "looked at").returncode == 0 and alias("champion") == "3"
-    assert command("apps.rollback", "digits", "--reason", "blurred").returncode == 0 and alias("champion") == "1"
+    assert app("promote", "digits", "3", "--reason", "looked at").returncode == 0 and alias("champion") == "3"
+    assert app("rollback", "digits", "--reason", "blurred").returncode == 0 and alias("champion") == "1"
 
 
 def test_the_decision_begins_with_the_state_of_the_generator(project):
@@ -242,12 +254,12 @@ assert not any(name == "gan" or name.startswith("gan.") for name in sys.modules)
 def test_the_champion_makes_the_same_images_where_this_project_is_not_installed(project, tmp_path):
     registered()
     out = tmp_path / "images.npz"
-    answer = subprocess.run(
+    opened = subprocess.run(
         # -S -I: no .pth file, no PYTHONPATH, no current folder, so that an editable install is not seen
         [sys.executable, "-S", "-I", "-c", ELSEWHERE, sysconfig.get_path("purelib"), session.tracking_uri(), str(out)],
         check=False, capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"},
     )  # fmt: skip
-    assert answer.returncode == 0, answer.stderr
+    assert opened.returncode == 0, opened.stderr
     made = generator.load(artifacts.ROOT / "train")
     images = np.load(out)
     assert images["asked"].dtype == np.uint8 and images["asked"].shape == (6, 8, 8, 1)
@@ -361,30 +373,30 @@ def test_force_and_reason_go_together(project, arguments):
 def test_a_version_rolled_back_from_is_never_promoted_by_the_gate_again(project):
     registered(seed=0, fid=5.0)
     registered(seed=1, fid=3.0)
-    assert command("apps.rollback", "digits", "--reason", "odd eights").returncode == 0
+    assert app("rollback", "digits", "--reason", "odd eights").returncode == 0
     assert alias("champion") == "1"
     said = registered(seed=1, fid=0.5, reach=0.1)  # scored again, and far better
     assert said["answer"] == "refused" and "odd eights" in said["decision"] and alias("champion") == "1"
-    assert command("apps.promote", "digits", "2", "--reason", "it was the camera").returncode == 0
+    assert app("promote", "digits", "2", "--reason", "it was the camera").returncode == 0
     assert alias("champion") == "2"
 
 
 @pytest.mark.slow
 def test_history_promote_and_rollback_as_commands(project):
     registered(seed=0, fid=5.0), registered(seed=1, fid=3.0)
-    assert "digits version 2 is the champion already" in command("apps.promote", "digits", "2", "--reason", "x").stderr
-    assert "digits" in command("apps.promote", "digits", "9", "--reason", "x").stderr and alias("champion") == "2"
-    assert command("apps.rollback", "digits", "--to", "1", "--reason", "odd eights").returncode == 0
-    said = command("apps.history", "digits").stdout.splitlines()
+    assert "digits version 2 is the champion already" in app("promote", "digits", "2", "--reason", "x").stderr
+    assert "digits" in app("promote", "digits", "9", "--reason", "x").stderr and alias("champion") == "2"
+    assert app("rollback", "digits", "--to", "1", "--reason", "odd eights").returncode == 0
+    said = app("history", "digits").stdout.splitlines()
     assert (
         len(said) == 3
         and "champion nobody → 1  gate" in said[0]
         and "champion 2 → 1  rollback" in said[2]
         and said[2].endswith("fid 5  odd eights")
     )
-    assert [one["how"] for one in json.loads(command("apps.history", "digits", "--json").stdout)] == ["gate", "gate", "rollback"]
-    assert "no other champion" in command("apps.rollback", "digits", "--reason", "x").stderr
-    assert "'toys' is no registered model; registered: digits" in command("apps.history", "toys").stderr
+    assert [one["how"] for one in json.loads(app("history", "digits", "--json").stdout)] == ["gate", "gate", "rollback"]
+    assert "no other champion" in app("rollback", "digits", "--reason", "x").stderr
+    assert "'toys' is no registered model; registered: digits" in app("history", "toys").stderr
 
 
 def test_a_version_says_what_it_was_made_from(project):
@@ -433,13 +445,13 @@ def test_the_model_card_is_hugging_faces_with_scores_and_what_to_beware_of(proje
 
 def test_lineage_names_each_step_and_what_can_no_longer_be_found(project):
     registered()
-    answer = command("apps.lineage", "digits@champion", "--json")
+    answer = app("lineage", "digits@champion", "--json")
     steps = {one["step"]: one for one in json.loads(answer.stdout)["steps"]}
     assert list(steps) == ["version", "files", "run", "code", "lock", "data", "params"] and answer.returncode == 1
     assert [name for name, one in steps.items() if not one["found"]] == ["code", "lock", "data"], "no git and no dvc.lock here"
     client().delete_run(all_versions()[0].run_id)
     (models.made_from(session.tracking_uri(), all_versions()[0]) / "params.yaml").write_text("other")
-    said = command("apps.lineage", "digits").stdout
+    said = app("lineage", "digits").stdout
     assert "run     NOT FOUND" in said and "mlflow runs restore" in said and "is not the file that was registered" in said
 
 
